@@ -1,0 +1,1 @@
+"""Folders of pictures and masks in, samples out: layouts, splits, tiles, manifests, faults, synthetic parts."""

@@ -1,0 +1,100 @@
+"""One picture and its masks opened once: size, hash, boxes, and every fault or doubt about them; splits and tiles are not here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adfm import images
+from adfm.data.layouts import Found
+from adfm.data.settings import BuildSettings
+from adfm.errors import DataError, ImageError
+from adfm.geometry import Box, boxes_from_mask, foreground
+from adfm.storage import sha256_file
+
+LOSSY = frozenset({".jpg", ".jpeg"})
+_INVERTED = 0.9
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What opening a picture told; `boxes` are None where unknown. A fault forbids the manifest, a doubt is a named warning."""
+
+    found: Found
+    width: int = 0
+    height: int = 0
+    sha256: str = ""
+    boxes: tuple[Box, ...] | None = None
+    box_ratio: float | None = None
+    faults: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+def inspect(root: Path, found: Found, settings: BuildSettings) -> Facts:
+    """Open a picture and its masks; faults are returned, never raised."""
+    try:
+        for path in (found.image, *found.masks):
+            require_inside(root, path)
+        width, height = images.load(root / found.image).size
+        digest = sha256_file(root / found.image)
+        mask = united_mask([root / path for path in found.masks], width, height) if found.masks else None
+    except DataError as error:
+        return Facts(found, faults=(str(error),))
+    except OSError as error:
+        return Facts(found, faults=(f"{root / found.image}: cannot be read ({error.strerror})",))
+    facts = Facts(found, width, height, digest)
+    return _normal(root, facts, mask) if found.label == "normal" else _anomalous(facts, mask, settings)
+
+
+def _normal(root: Path, facts: Facts, mask: NDArray[np.uint8] | None) -> Facts:
+    if mask is not None and mask.any():
+        fault = f"{root / facts.found.image}: is labelled normal but its mask marks a defect; move it or empty the mask"
+        return Facts(facts.found, faults=(fault,))
+    return Facts(facts.found, facts.width, facts.height, facts.sha256, boxes=())
+
+
+def _anomalous(facts: Facts, mask: NDArray[np.uint8] | None, settings: BuildSettings) -> Facts:
+    known = (facts.found, facts.width, facts.height, facts.sha256)
+    if mask is None:
+        return Facts(*known, doubts=("anomalous picture without a mask (boxes null)",))
+    doubts = ["mask in a lossy format (JPEG)"] if any(p.suffix.lower() in LOSSY for p in facts.found.masks) else []
+    if not mask.any():
+        return Facts(*known, doubts=(*doubts, "anomalous picture with an empty mask (boxes null)"))
+    if mask.mean() > _INVERTED:
+        doubts.append(f"mask covers over {_INVERTED:.0%} of the picture (is it inverted?)")
+    boxes, ratio = boxes_from_mask(
+        mask, ratio=settings.dilate, min_area=settings.min_area, max_boxes=settings.max_boxes
+    )
+    raised = ratio != settings.dilate
+    doubts += [f"more than {settings.max_boxes} boxes, dilation raised until they fit"] if raised else []
+    return Facts(*known, boxes, ratio if raised else None, doubts=tuple(doubts))
+
+
+def united_mask(paths: Sequence[Path], width: int, height: int) -> NDArray[np.uint8]:
+    """Return (height, width) of 0 / 1: the pixels that any of the masks marks.
+
+    Raises:
+        ImageError: a mask cannot be read or has another size than its picture.
+    """
+    united = np.zeros((height, width), np.uint8)
+    for path in paths:
+        mask = foreground(images.load_mask(path))
+        if mask.shape != united.shape:
+            is_size = f"{mask.shape[1]} x {mask.shape[0]}"
+            raise ImageError(f"{path}: mask is {is_size}, its picture {width} x {height}; export it at the picture's size")
+        united |= mask
+    return united
+
+
+def require_inside(root: Path, path: Path) -> None:
+    """Refuse a path that leaves the root, by `..` or by a link.
+
+    Raises:
+        DataError: it does.
+    """
+    if not (root / path).resolve().is_relative_to(root.resolve()):
+        raise DataError(f"{root / path}: leads outside {root}; replace the link by the file")

@@ -1,0 +1,73 @@
+"""What a layout finds, and the walking and the pairing of masks *by name* that layouts share."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from adfm.images import is_picture
+from adfm.records import Label, Split
+
+_MASK_STEM = re.compile(r"(.+)_mask(?:[_-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A picture of a source folder; paths are relative to the source root; `split` is the layout's own, if it has one.
+
+    `masks` may name several pictures, whose foregrounds are united; empty means that no mask exists.
+    """
+
+    image: Path
+    label: Label
+    category: str
+    defect: str | None = None
+    masks: tuple[Path, ...] = ()
+    split: Split | None = None
+
+
+def folders(root: Path) -> list[Path]:
+    """Return the visible sub-folders of a folder, sorted by name."""
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Return every visible picture below a folder, sorted; a missing folder has none, links to folders are not followed."""
+    found: list[Path] = []
+    for directory, names, files in os.walk(folder):
+        names[:] = [name for name in names if not name.startswith(".")]
+        found += [path for name in files if is_picture(path := Path(directory) / name)]
+    return sorted(found)
+
+
+def categories(root: Path, fits: Callable[[Path], bool]) -> list[Path]:
+    """Return the root itself if it is one category, else its sub-folders that are."""
+    return [root] if fits(root) else [path for path in folders(root) if fits(path)]
+
+
+class MaskIndex:
+    """The masks below a folder, found by their relative name without suffix and without a `_mask` or `_mask_2` ending.
+
+    A mask may also be a folder of that name which holds several (`ground_truth/broken/007/000.png`, as in MVTec LOCO).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._masks: dict[str, list[Path]] = {}
+        for path in pictures(folder):
+            relative = path.relative_to(folder).with_suffix("")
+            plain = _MASK_STEM.fullmatch(relative.name)
+            names = {relative, relative.parent, relative.with_name(plain[1]) if plain else relative}
+            for name in names:
+                self._masks.setdefault(name.as_posix(), []).append(path)
+
+    def of(self, name: Path) -> list[Path]:
+        """Return the masks of a relative picture name (a suffix is not part of it)."""
+        return self._masks.get(name.as_posix(), [])
+
+
+def relative(paths: Iterable[Path], root: Path) -> tuple[Path, ...]:
+    """Return paths relative to the root."""
+    return tuple(path.relative_to(root) for path in paths)

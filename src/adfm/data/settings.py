@@ -1,0 +1,34 @@
+"""The settings of `adfm data build`; the defaults are those of the design (section 1.1) and of the field's protocols."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from adfm.config import Settings
+
+SplitRule = Literal["official", "fractions", "labelled"]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class BuildSettings(Settings):
+    """What decides a manifest: masks to boxes, tiles, split. `workers` changes the speed alone.
+
+    `split` None: the layout's own split where it has one, else fractions. `shares` are train, validation and test.
+    """
+
+    layout: str = "auto"
+    dilate: float = Field(default=0.01, ge=0, le=1)
+    min_area: int = Field(default=5, ge=0)
+    max_boxes: int = Field(default=16, ge=1)
+    tile: int | None = Field(default=None, ge=16)
+    tile_overlap: float = Field(default=0.25, ge=0, le=0.9)
+    tile_normals: int | None = Field(default=None, ge=0)
+    split: SplitRule | None = None
+    shares: tuple[Share, Share, Share] = (0.7, 0.1, 0.2)
+    validation: Share = 0.0
+    labelled_fraction: float = Field(default=0.2, gt=0, lt=1)
+    group_by: str | None = None
+    seed: int = 0
+    workers: int | None = Field(default=None, ge=1, le=64)

@@ -1,0 +1,119 @@
+"""Random fields and antialiased coverage maps that materials, features and defects are drawn from; no colours, no parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Float = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+RGB = tuple[float, float, float]
+Range = tuple[float, float]
+
+SUPER = 4  # supersampling of drawn coverage: edges then have 16 grey levels, as a lens would give
+
+
+def as_float(values: object) -> Float:
+    """Return `values` as float32, without a copy where it already is."""
+    return np.asarray(values, dtype=np.float32)
+
+
+def child(rng: np.random.Generator) -> np.random.Generator:
+    """Return an independent generator seeded by one draw of `rng` (unlike `spawn`, this survives a restored state)."""
+    return np.random.Generator(np.random.PCG64(int(rng.integers(2**63))))
+
+
+def uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """Draw one float from [low, high)."""
+    return float(low + (high - low) * rng.random())
+
+
+def white(rng: np.random.Generator, height: int, width: int) -> Float:
+    """Return (height, width) white Gaussian noise of standard deviation 1."""
+    return rng.standard_normal((height, width), dtype=np.float32)
+
+
+def smooth(rng: np.random.Generator, height: int, width: int, cell: float, cell_x: float | None = None) -> Float:
+    """Return a (height, width) smooth field of about unit deviation whose bumps are `cell` px (`cell_x` px along x)."""
+    rows = max(2, round(height / max(cell, 1.0)) + 1)
+    columns = max(2, round(width / max(cell_x or cell, 1.0)) + 1)
+    return as_float(cv2.resize(white(rng, rows, columns), (width, height), interpolation=cv2.INTER_CUBIC))
+
+
+def fractal(rng: np.random.Generator, height: int, width: int, cell: float, octaves: int = 3) -> Float:
+    """Return a sum of `octaves` smooth fields, each of half the bump size and 0.6 the weight of the one before."""
+    total = smooth(rng, height, width, cell)
+    for octave in range(1, octaves):
+        total += 0.6**octave * smooth(rng, height, width, cell / 2**octave)
+    return total
+
+
+def streaks(rng: np.random.Generator, height: int, width: int, length: float) -> Float:
+    """Return noise drawn out along x to streaks of about `length` px, unit deviation."""
+    size = max(1, round(length))
+    return as_float(cv2.blur(white(rng, height, width), (size, 1), borderType=cv2.BORDER_REFLECT_101) * np.sqrt(size))
+
+
+def axes(height: int, width: int) -> tuple[Float, Float]:
+    """Return pixel coordinates y (height, 1) and x (1, width) from the centre of the frame."""
+    y = np.arange(height, dtype=np.float32)[:, None] - (height - 1) / 2
+    x = np.arange(width, dtype=np.float32)[None, :] - (width - 1) / 2
+    return as_float(y), as_float(x)
+
+
+def step(low: float, high: float, values: Float) -> Float:
+    """Ramp linearly from 0 at `low` to 1 at `high`."""
+    return np.clip((values - low) * np.float32(1 / (high - low)), 0.0, 1.0)
+
+
+def rgb(plane: Float) -> Float:
+    """Repeat a (H, W) plane to (H, W, 3); several times faster than numpy broadcasting over an inner axis of 3."""
+    return as_float(cv2.cvtColor(plane, cv2.COLOR_GRAY2RGB))
+
+
+def tint(plane: Float, low: RGB, high: RGB) -> Float:
+    """Colour a (H, W) plane: 0 gives `low`, 1 gives `high`; (H, W, 3)."""
+    return as_float(cv2.merge([plane * np.float32(b - a) + np.float32(a) for a, b in zip(low, high, strict=True)]))
+
+
+def over(image: Float, alpha: Float, colour: Sequence[float] | Float) -> Float:
+    """Lay `colour` over `image` (H, W, 3) with opacity `alpha` (H, W) in 0..1."""
+    return as_float(image + rgb(alpha) * (as_float(colour) - image))
+
+
+def reduced(canvas: Bytes) -> Float:
+    """Shrink a drawing made `SUPER` times too large to a coverage map in 0..1."""
+    height, width = canvas.shape[0] // SUPER, canvas.shape[1] // SUPER
+    small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
+    return as_float(small) * np.float32(1 / 255)
+
+
+def stroke(height: int, width: int, points: Float, widths: Float, levels: Float) -> Float:
+    """Return the coverage (height, width) of a polyline (n, 2) px whose segments have their own width (px) and level."""
+    canvas = np.zeros((height * SUPER, width * SUPER), np.uint8)
+    corners = np.round((points + 0.5) * SUPER).astype(int).tolist()
+    for start, end, thick, level in zip(corners[:-1], corners[1:], widths.tolist(), levels.tolist(), strict=False):
+        cv2.line(canvas, start, end, (255 * level,), max(1, round(thick * SUPER)))
+    return reduced(canvas)
+
+
+def polygon(height: int, width: int, points: Float) -> Float:
+    """Return the coverage (height, width) of a filled polygon (n, 2) px."""
+    canvas = np.zeros((height * SUPER, width * SUPER), np.uint8)
+    cv2.fillPoly(canvas, [np.round((points + 0.5) * SUPER).astype(np.int32)], (255,))
+    return reduced(canvas)
+
+
+def blob(rng: np.random.Generator, centre: tuple[float, float], radii: tuple[float, float], rough: float) -> Float:
+    """Return the outline (40, 2) px of an irregular ellipse in a random orientation; `rough` 0 is a true ellipse."""
+    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    radius = np.ones(40)
+    for order in range(2, 8):
+        radius += rough / order**0.7 * rng.normal() * np.cos(order * angle + uniform(rng, 0, 2 * np.pi))
+    local = np.maximum(radius, 0.3) * np.stack([radii[0] * np.cos(angle), radii[1] * np.sin(angle)])
+    turn = uniform(rng, 0, np.pi)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return as_float((rotation @ local).T + centre)

@@ -1,0 +1,221 @@
+"""A product: everything that is the same on all its parts, and how to draw one at random; no pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from adfm.data.synthetic.benign import BENIGN_KINDS, LONG, Feature, Inks, random_feature
+from adfm.data.synthetic.fields import RGB, Range, as_float, uniform
+from adfm.data.synthetic.materials import MATERIALS, Look, random_look
+from adfm.data.synthetic.shapes import Outline, distance
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How parts of one product differ from picture to picture, and how hard their defects are to see."""
+
+    rotation: float  # largest turn, degrees
+    shift: float  # largest shift, short sides
+    jitter: float  # spread of each feature's place, short sides
+    gradient: float  # depth of uneven light, share of full light
+    gain: float  # spread of exposure
+    tone: float  # spread of the tone curve (gamma)
+    warmth: float  # spread of colour temperature
+    blur: float  # largest blur, px of deviation at a 128 px frame
+    noise: Range  # sensor noise deviation, share of full scale
+    strength: Range  # opacity of defects
+    extent: Range  # length of defects, short sides
+
+
+@dataclass(frozen=True)
+class Product:
+    """One product line: material, colours, outline, benign features, conditions and the seed of its fixed graphics."""
+
+    material: str
+    look: Look
+    outline: Outline
+    background: RGB
+    ink: RGB
+    features: tuple[Feature, ...]
+    conditions: Conditions
+    difficulty: float
+    seed: int
+
+    @property
+    def inks(self) -> Inks:
+        """The colours its benign features are made of."""
+        return Inks(self.look.base, self.look.accent, self.ink)
+
+    @property
+    def has_print(self) -> bool:
+        """Whether some print of it can be missing."""
+        return self.material == "printed" or any(feature.kind == "printed_mark" for feature in self.features)
+
+
+_SHAPES: dict[str, tuple[str, ...]] = {
+    "woven": ("full", "full", "full", "plate"),
+    "brushed_metal": ("full", "disc", "plate", "ring", "bracket"),
+    "cast": ("full", "disc", "plate", "ring", "bracket"),
+    "printed": ("full", "full", "plate", "disc"),
+    "wood": ("full", "full", "plate"),
+    "grid": ("full", "full", "plate", "disc"),
+}
+
+
+def chosen(names: Iterable[str] | None, known: tuple[str, ...], what: str) -> tuple[str, ...]:
+    """Return `names` (None: all `known`) or raise ValueError that lists what exists."""
+    picked = known if names is None else tuple(names)
+    unknown = [name for name in picked if name not in known]
+    if unknown:
+        raise ValueError(f"unknown {what} {unknown[0]!r}; known: {', '.join(known)}")
+    return picked
+
+
+def conditions(difficulty: float) -> Conditions:
+    """Return the conditions at a difficulty in 0 (laboratory) to 1 (hard for a person)."""
+
+    def between(easy: float, hard: float) -> float:
+        return easy + (hard - easy) * difficulty
+
+    return Conditions(
+        rotation=between(1.0, 8.0),
+        shift=between(0.01, 0.05),
+        jitter=between(0.004, 0.012),
+        gradient=between(0.08, 0.38),
+        gain=between(0.03, 0.16),
+        tone=between(0.05, 0.30),
+        warmth=between(0.01, 0.06),
+        blur=between(0.35, 0.85),
+        noise=(between(0.003, 0.010), between(0.006, 0.026)),
+        strength=(between(0.85, 0.30), between(1.0, 0.62)),
+        extent=(between(0.17, 0.08), between(0.36, 0.20)),
+    )
+
+
+def _places(rng: np.random.Generator, kind: str, outline: Outline) -> list[tuple[float, float]]:
+    """Draw the centres of one group of features: holes come in symmetric sets, everything else alone."""
+    x, y = uniform(rng, 0.08, 0.40), uniform(rng, 0.08, 0.40)
+    if kind == "drilled_hole" and outline.kind != "bracket" and rng.random() < 0.7:
+        return [[(-x, -y), (x, y)], [(-x, y), (x, y)], [(-x, -y), (x, -y), (-x, y), (x, y)]][int(rng.integers(3))]
+    if kind in LONG:
+        return [(uniform(rng, -0.28, 0.28), uniform(rng, -0.28, 0.28))]
+    return [(x if rng.random() < 0.5 else -x, y if rng.random() < 0.5 else -y)]
+
+
+def _reach(feature: Feature) -> float:
+    """Radius that a feature keeps to itself, in short sides."""
+    return 0.06 if feature.kind in LONG else 0.5 * feature.size * float(np.hypot(1.0, feature.aspect))
+
+
+def _fits(feature: Feature, placed: list[Feature], outline: Outline) -> bool:
+    """Whether a feature lies on the part and clear of those already placed (long ones may be crossed)."""
+    reach = _reach(feature)
+    if max(abs(feature.x), abs(feature.y)) + 0.7 * reach > 0.48:
+        return False
+    turn = np.arange(8) * np.pi / 4
+    rim_x, rim_y = as_float(feature.x + 0.8 * reach * np.cos(turn)), as_float(feature.y + 0.8 * reach * np.sin(turn))
+    if feature.kind not in LONG and float(distance(outline, rim_x, rim_y).max()) > -0.02:
+        return False
+    return all(
+        other.kind in LONG or feature.kind in LONG
+        or np.hypot(feature.x - other.x, feature.y - other.y) > 0.85 * (reach + _reach(other))
+        for other in placed
+    )
+
+
+def _group(rng: np.random.Generator, kind: str, outline: Outline, placed: list[Feature]) -> list[Feature]:
+    """Draw one group of `kind` that fits, or none after twelve tries."""
+    for _ in range(12):
+        group: list[Feature] = []
+        model = random_feature(rng, kind, 0.0, 0.0)
+        for x, y in _places(rng, kind, outline):
+            feature = Feature(kind, x, y, model.size, model.aspect, model.angle, model.seed)
+            if _fits(feature, placed + group, outline):
+                group.append(feature)
+        if group:
+            return group
+    return []
+
+
+def _features(
+    rng: np.random.Generator, kinds: tuple[str, ...], outline: Outline, least: int, most: int
+) -> tuple[Feature, ...]:
+    placed: list[Feature] = []
+    wanted = int(rng.integers(least, most + 1)) if kinds else 0
+    used: set[str] = set()
+    for _ in range(4 * wanted):
+        if wanted == 0:
+            break
+        fresh = [kind for kind in kinds if kind not in used] or list(kinds)
+        kind = fresh[int(rng.integers(len(fresh)))]
+        used.add(kind)
+        group = _group(rng, kind, outline, placed)
+        placed += group
+        wanted -= bool(group)
+    return tuple(placed)
+
+
+def _suited(kinds: tuple[str, ...], material: str) -> tuple[str, ...]:
+    """Leave out features that the material does not carry, unless nothing else was asked for."""
+    odd = {"grid": ("printed_mark", "inclusion_dots", "texture_change"), "woven": ("inclusion_dots",)}.get(material, ())
+    return tuple(kind for kind in kinds if kind not in odd) or kinds
+
+
+def _backdrop(rng: np.random.Generator, look: Look) -> RGB:
+    """Draw a plain background that the part stands out from."""
+    bright = sum(look.base) + sum(look.accent) > 3.0
+    level = uniform(rng, 0.06, 0.22) if bright else uniform(rng, 0.72, 0.92)
+    red, green, blue = (float(np.clip(level + rng.normal(0.0, 0.008), 0.02, 0.97)) for _ in range(3))
+    return red, green, blue
+
+
+def _ink(rng: np.random.Generator, material: str, look: Look) -> RGB:
+    """Draw an ink that reads on the material."""
+    mean = sum(look.base) / 3 if material == "printed" else (sum(look.base) + sum(look.accent)) / 6
+    dark: tuple[RGB, ...] = ((0.08, 0.08, 0.10), (0.10, 0.14, 0.42), (0.55, 0.08, 0.10), (0.06, 0.30, 0.18))
+    light: tuple[RGB, ...] = ((0.95, 0.95, 0.93), (0.96, 0.86, 0.45), (0.80, 0.90, 0.96))
+    inks = dark if mean > 0.55 else dark[:1] if mean > 0.45 else light
+    return inks[int(rng.integers(len(inks)))]
+
+
+def random_product(
+    rng: np.random.Generator,
+    *,
+    materials: Iterable[str] | None = None,
+    benign: Iterable[str] | None = None,
+    difficulty: float = 0.5,
+    features: tuple[int, int] | None = None,
+) -> Product:
+    """Draw a product from `rng`.
+
+    `materials` and `benign` are the kinds to draw from (None: all; `benign=()`: a product without features).
+    `features` bounds how many groups of benign features it carries: by default 0 to 3, and 1 to 3 where `benign`
+    was given, so that a product asked for with drilled holes has some. `difficulty` in 0..1 lowers contrast and size
+    of defects and raises noise, misalignment and unevenness of light.
+    """
+    if not 0.0 <= difficulty <= 1.0:
+        raise ValueError(f"difficulty must lie in 0..1, not {difficulty}")
+    families = chosen(materials, MATERIALS, "material")
+    kinds = chosen(benign, BENIGN_KINDS, "benign feature")
+    if not families:
+        raise ValueError("materials is empty; give at least one, or None for all")
+    material = families[int(rng.integers(len(families)))]
+    shapes = _SHAPES[material]
+    outline = Outline(shapes[int(rng.integers(len(shapes)))], uniform(rng, 0.80, 0.92))
+    turned = outline.kind in ("disc", "ring") and rng.random() < 0.7
+    look = random_look(rng, material, turned=turned)
+    least, most = features or ((0, 3) if benign is None else (1, 3))
+    return Product(
+        material=material,
+        look=look,
+        outline=outline,
+        background=_backdrop(rng, look),
+        ink=_ink(rng, material, look),
+        features=_features(rng, _suited(kinds, material), outline, least, most),
+        conditions=conditions(difficulty),
+        difficulty=difficulty,
+        seed=int(rng.integers(2**63)),
+    )

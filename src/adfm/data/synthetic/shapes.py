@@ -1,0 +1,78 @@
+"""Outlines of parts: signed distance, coverage, edge shading and shadow of a shape on its background; no material."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from adfm.data.synthetic.fields import Float, as_float, axes, step
+
+# Distances are in short sides of the frame, origin at its centre, negative inside the part.
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One product's outline: a kind of `SHAPES` and its size as a share of the frame's short side."""
+
+    kind: str = "full"
+    size: float = 1.0
+
+
+def _full(x: Float, y: Float, size: float) -> Float:
+    return as_float(np.full(np.broadcast_shapes(x.shape, y.shape), -1.0))
+
+
+def _disc(x: Float, y: Float, size: float) -> Float:
+    return as_float(np.hypot(x, y) - size / 2)
+
+
+def _box(x: Float, y: Float, half_x: float, half_y: float, corner: float) -> Float:
+    dx, dy = np.abs(x) - (half_x - corner), np.abs(y) - (half_y - corner)
+    outside = np.hypot(np.maximum(dx, 0.0), np.maximum(dy, 0.0))
+    return as_float(outside + np.minimum(np.maximum(dx, dy), 0.0) - corner)
+
+
+def _plate(x: Float, y: Float, size: float) -> Float:
+    return _box(x, y, size / 2, size * 0.39, size * 0.09)
+
+
+def _ring(x: Float, y: Float, size: float) -> Float:
+    return as_float(np.maximum(_disc(x, y, size), -_disc(x, y, 0.34 * size)))
+
+
+def _bracket(x: Float, y: Float, size: float) -> Float:
+    upright = _box(as_float(x + 0.26 * size), y, 0.24 * size, size / 2, 0.06 * size)
+    foot = _box(x, as_float(y - 0.27 * size), size / 2, 0.23 * size, 0.06 * size)
+    return np.minimum(upright, foot)
+
+
+SHAPES: dict[str, Callable[[Float, Float, float], Float]] = {
+    "full": _full,
+    "disc": _disc,
+    "plate": _plate,
+    "ring": _ring,
+    "bracket": _bracket,
+}
+
+
+def distance(outline: Outline, x: Float, y: Float) -> Float:
+    """Return the signed distance from points (x, y) to the outline, all in short sides, negative inside."""
+    return SHAPES[outline.kind](x, y, outline.size)
+
+
+def layers(outline: Outline, size: tuple[int, int], short: int) -> Float:
+    """Return (H, W, 3) of `size` (W, H) px: coverage, edge gain minus one, shadow; `short` is the short side in px."""
+    width, height = size
+    y, x = axes(height, width)
+    far = short * distance(outline, as_float(x / short), as_float(y / short))
+    coverage = step(-0.7, 0.7, as_float(-far))
+    bevel = max(1.5, 0.022 * short)
+    near_edge = np.exp(-np.square(np.minimum(far, 0.0) / bevel))
+    slope = cv2.Sobel(far, cv2.CV_32F, 1, 0, scale=1 / 8) + cv2.Sobel(far, cv2.CV_32F, 0, 1, scale=1 / 8)
+    gain = near_edge * (-0.12 - 0.26 * slope)  # lit from the upper left
+    drop = max(1, round(0.02 * short))
+    shadow = cv2.GaussianBlur(np.roll(coverage, (drop, drop), (0, 1)), (0, 0), 0.016 * short)
+    return as_float(cv2.merge([coverage, as_float(gain), as_float(0.45 * shadow)]))

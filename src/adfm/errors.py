@@ -1,0 +1,32 @@
+"""The one vocabulary of failure: a mistake of the user is a `UserError` (one line, exit 2); anything else is a bug."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Something the user can mend; the message is one line that names the file, the rule and the fix."""
+
+
+class DataError(UserError):
+    """A data set, manifest or picture that breaks a rule of its contract."""
+
+
+class ImageError(DataError):
+    """A picture that cannot be decoded within the limits."""
+
+
+class ConfigError(UserError):
+    """A setting that is unknown, of the wrong type or out of range."""
+
+
+class ModelError(UserError):
+    """A model folder or id that cannot be loaded as asked."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return `" (did you mean 'x'?)"` for the nearest known name, or an empty string."""
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean '{close[0]}'?)" if close else ""

@@ -1,0 +1,23 @@
+"""Predictions in, metrics with intervals out: verdicts, boxes, differences of runs."""
+
+from adfm.evaluation.definitions import METRICS, Metric
+from adfm.evaluation.predictions import (
+    PREDICTIONS,
+    Prediction,
+    prediction_from_json,
+    prediction_json,
+    read_predictions,
+)
+from adfm.evaluation.summary import evaluate, paired_difference
+
+__all__ = [
+    "METRICS",
+    "PREDICTIONS",
+    "Metric",
+    "Prediction",
+    "evaluate",
+    "paired_difference",
+    "prediction_from_json",
+    "prediction_json",
+    "read_predictions",
+]

@@ -1,0 +1,71 @@
+"""How well the boxes of one answer match the true ones: pairs at a threshold, IoU of the sets; no means."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adfm.evaluation.definitions import THRESHOLDS
+from adfm.evaluation.predictions import Prediction
+from adfm.geometry import Box, iou, pairwise, union_mask_iou
+
+_FAR = 1e9  # original pixels
+
+
+class BoxCounts(NamedTuple):
+    """The box statistics of one answer; `pairs` holds one count for each of `THRESHOLDS`.
+
+    All are 0 where the true boxes are unknown (`known` is False). An unread answer has no pair and an IoU of 0,
+    whatever boxes could be read from it: it counts as wrong everywhere.
+    """
+
+    known: bool
+    predicted: int
+    true: int
+    pairs: tuple[int, ...]
+    set_iou: float
+    union_iou: float
+
+
+def box_counts(prediction: Prediction) -> BoxCounts:
+    """Match the final regions of one answer with the true boxes, one to one."""
+    if prediction.boxes is None:
+        return BoxCounts(False, 0, 0, (0,) * len(THRESHOLDS), 0.0, 0.0)
+    found, true = [_tame(region.box) for region in prediction.regions], prediction.boxes
+    if prediction.verdict is None:
+        return BoxCounts(True, len(found), len(true), (0,) * len(THRESHOLDS), 0.0, 0.0)
+    overlaps = pairwise(iou, found, true)
+    pairs = tuple(matched_pairs(overlaps, threshold) for threshold in THRESHOLDS)
+    return BoxCounts(True, len(found), len(true), pairs, set_iou(overlaps), union_mask_iou(found, true))
+
+
+def _tame(box: Box) -> Box:
+    """Cut absurd edges, whose area would overflow: a model may write any number."""
+    return Box(*(min(max(edge, -_FAR), _FAR) for edge in box))
+
+
+def matched_pairs(overlaps: NDArray[np.float64], threshold: float) -> int:
+    """Return the largest number of one-to-one pairs with IoU >= `threshold`, from IoU (N predicted, M true)."""
+    return round(_best_sum((overlaps >= threshold).astype(np.float64)))
+
+
+def set_iou(overlaps: NDArray[np.float64]) -> float:
+    """Return the sum of matched IoU over max(N, M), from IoU (N predicted, M true); two empty sets agree (1).
+
+    The assignment maximises the IoU sum (Hungarian). Source: design 1.3, `set_iou`.
+    """
+    return _best_sum(overlaps) / max(overlaps.shape) if max(overlaps.shape) else 1.0
+
+
+def _best_sum(gains: NDArray[np.float64]) -> float:
+    """The largest sum of a one-to-one assignment; 0 where one side is empty."""
+    if min(gains.shape) == 0:
+        return 0.0
+    if min(gains.shape) == 1:  # the common case needs no solver
+        return float(gains.max())
+    from scipy.optimize import linear_sum_assignment  # a slow import, only needed here
+
+    rows, columns = linear_sum_assignment(gains, maximize=True)
+    return float(gains[rows, columns].sum())

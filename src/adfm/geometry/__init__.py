@@ -1,0 +1,19 @@
+"""Boxes, coordinate frames, overlaps and masks: arithmetic on original pixels, with no files and no models."""
+
+from adfm.geometry.boxes import Box, clip, giou, iou, pairwise, union_mask_iou
+from adfm.geometry.frames import Frame, TextBox
+from adfm.geometry.masks import MaskBoxes, boxes_from_mask, foreground
+
+__all__ = [
+    "Box",
+    "Frame",
+    "MaskBoxes",
+    "TextBox",
+    "boxes_from_mask",
+    "clip",
+    "foreground",
+    "giou",
+    "iou",
+    "pairwise",
+    "union_mask_iou",
+]

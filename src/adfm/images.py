@@ -1,0 +1,93 @@
+"""The only decoder of pictures: size and format limits before any pixel is read, one orientation, one mode."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from adfm.errors import ImageError
+
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+MAX_PIXELS = 100_000_000
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open a picture, check its header against the limits and turn every decoder failure into an `ImageError`."""
+    try:
+        # Pillow's own limit is left alone; ours is lower and looks at the header, before any memory is taken.
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
+            warnings.simplefilter("ignore")
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(f"{path}: {image.width} x {image.height} is over {MAX_PIXELS} pixels; tile or shrink it")
+            yield image
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path}: is not a PNG, JPEG, BMP, TIFF or WebP picture") from error
+    except FileNotFoundError as error:
+        raise ImageError(f"{path}: no such file") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path}: is over {MAX_PIXELS} pixels; tile or shrink it") from error
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, IndexError, TypeError) as error:
+        raise ImageError(f"{path}: is damaged ({str(error)[:80] or type(error).__name__}); replace or remove it") from error
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Return (width, height) from the header, as the picture is shown (EXIF orientation applied); pixels are not read.
+
+    Raises:
+        ImageError: not a picture, or over the limits.
+    """
+    with _opened(path) as image:
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        return (image.height, image.width) if turned else (image.width, image.height)
+
+
+def load(path: Path) -> Image.Image:
+    """Decode a picture as RGB, 8 bits a channel, EXIF orientation applied; 16-bit grey is scaled down, not cut.
+
+    Raises:
+        ImageError: not a picture, damaged, or over the limits.
+    """
+    with _opened(path) as image:
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        peak = 65535.0 if image.mode.startswith("I") else max(float(np.nanmax(values, initial=0)), 1.0)
+        grey = np.nan_to_num(values / peak * 255).clip(0, 255).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def load_mask(path: Path) -> NDArray[Any]:
+    """Decode a mask as stored codes: (H, W), or (H, W, 3) for a colour mask; alpha is not a code, palettes stay indices.
+
+    Raises:
+        ImageError: not a picture, damaged, or over the limits.
+    """
+    with _opened(path) as image:
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in ("RGBA", "LA", "PA", "CMYK", "YCbCr"):
+            upright = upright.convert({"LA": "L", "PA": "P"}.get(upright.mode, "RGB"))
+        return np.asarray(upright)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file's name ends as a picture's does (any case), and it is not hidden."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")

@@ -1,0 +1,135 @@
+"""Loading from a model folder or hub id: safetensors only, no code from the model, missing weights are an error."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from adfm.errors import ModelError
+from adfm.models.nano import WEIGHTS
+
+
+
+def resolve(model: str) -> str:
+    """Return the folder or hub id that a user's `--model` names; `nano` is the bundled model.
+
+    Raises:
+        ModelError: it looks like a folder and is not one, or a folder without a model in it.
+    """
+    if model == "nano":
+        return str(WEIGHTS)
+    path = Path(model)
+    if path.is_dir():
+        if not (path / "config.json").is_file() and not (path / "adapter_config.json").is_file():
+            raise ModelError(f"{model}: holds no model (config.json is missing); give the 'final' folder of a run")
+        return str(path)
+    if path.exists() or model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise ModelError(f"{model}: no such model folder; give a folder, a hub id (owner/name) or 'nano'")
+    return model
+
+
+@contextmanager
+def _loading(model: str) -> Iterator[None]:
+    """Keep transformers quiet while it loads and turn its failures into one line."""
+    from transformers.utils import logging as transformers_logging
+
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{model}: cannot be loaded ({reason})") from error
+    finally:
+        transformers_logging.set_verbosity(level)
+        transformers_logging.enable_progress_bar()
+
+
+def load_config(model: str) -> Any:
+    """Return a model's configuration (of the base model, for an adapter folder)."""
+    from transformers import AutoConfig
+
+    with _loading(model):
+        return AutoConfig.from_pretrained(base_of(model))
+
+
+def load_processor(model: str) -> Any:
+    """Return a model's processor with left padding, which generation and training both need.
+
+    Raises:
+        ModelError: it cannot be loaded, or has no tokenizer or chat template.
+    """
+    from transformers import AutoProcessor
+
+    with _loading(model):
+        processor = AutoProcessor.from_pretrained(model)
+    if not hasattr(processor, "tokenizer") or not getattr(processor, "chat_template", None):
+        raise ModelError(f"{model}: its processor has no tokenizer or no chat template; give an instruct model")
+    processor.tokenizer.padding_side = "left"
+    return processor
+
+
+def base_of(model: str) -> str:
+    """Return the model itself, or the base model that an adapter folder names."""
+    adapter = Path(model) / "adapter_config.json"
+    if not adapter.is_file():
+        return model
+    from adfm.storage import read_json
+
+    return str(read_json(adapter).get("base_model_name_or_path", ""))
+
+
+def load_weights(model: str, *, dtype: str = "float32", device: str = "cpu") -> Any:
+    """Return the model in evaluation mode; an adapter is merged into its base.
+
+    Raises:
+        ModelError: weights are missing or not safetensors, or the class cannot answer about pictures.
+    """
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    base = base_of(model)
+    with _loading(model):
+        loaded, report = AutoModelForImageTextToText.from_pretrained(
+            base, dtype=getattr(torch, dtype), use_safetensors=True, output_loading_info=True
+        )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ModelError(f"{base}: {len(missing)} weights are missing (first: {missing[0]}); the folder is incomplete")
+    if base != model:
+        loaded = _merged(loaded, model)
+    return loaded.to(device).eval()
+
+
+def _merged(base: Any, adapter: str) -> Any:
+    from peft import PeftModel
+
+    if not (Path(adapter) / "adapter_model.safetensors").is_file():
+        raise ModelError(f"{adapter}: adapter_model.safetensors is missing; only safetensors are read")
+    with _loading(adapter):
+        return PeftModel.from_pretrained(base, adapter).merge_and_unload()
+
+
+def best_device() -> str:
+    """Return `cuda` where there is one, else `cpu`."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def best_dtype(device: str) -> str:
+    """Return bfloat16 for a GPU and float32 for a CPU, where bfloat16 is slower."""
+    return "bfloat16" if device == "cuda" else "float32"
+
+
+def quiet_environment() -> None:
+    """Silence telemetry and progress noise of the libraries below, before they are imported."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+

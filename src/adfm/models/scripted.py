@@ -1,0 +1,27 @@
+"""A model that answers from a list: the whole chain can be tested without weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PIL.Image import Image
+
+from adfm.geometry import Frame
+from adfm.models.base import Answer
+
+
+class ScriptedModel:
+    """Answers by calling `script(picture, prompt)`; writes boxes in original pixels."""
+
+    def __init__(self, script: Callable[[Image, str], Answer], name: str = "scripted") -> None:
+        self._script = script
+        self.name = name
+        self.revision = "none"
+
+    def frame(self, width: int, height: int) -> Frame:
+        """Return the frame of original pixels."""
+        return Frame.original(width, height)
+
+    def answer(self, pictures: Sequence[Image], prompts: Sequence[str]) -> list[Answer]:
+        """Answer each picture by the script."""
+        return [self._script(picture, prompt) for picture, prompt in zip(pictures, prompts, strict=True)]

@@ -1,0 +1,24 @@
+"""Which steps the model writes before it decides: the three protocols that the study compares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Block = Literal["locate", "examine", "answer"]
+StagesName = Literal["full", "locate_answer", "verdict"]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """A protocol: its name and the blocks that an answer holds, in order; the last one is always `answer`."""
+
+    name: StagesName
+    blocks: tuple[Block, ...]
+
+
+FULL = Stages("full", ("locate", "examine", "answer"))
+LOCATE_ANSWER = Stages("locate_answer", ("locate", "answer"))
+VERDICT = Stages("verdict", ("answer",))
+
+STAGES: dict[str, Stages] = {stages.name: stages for stages in (FULL, LOCATE_ANSWER, VERDICT)}

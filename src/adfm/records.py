@@ -1,0 +1,80 @@
+"""The frozen records that travel between the layers: Sample, Region, Response, Reward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from adfm.geometry import Box
+
+Label = Literal["normal", "anomalous"]
+Split = Literal["train", "validation", "test"]
+
+LABELS: tuple[Label, ...] = ("normal", "anomalous")
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture and its truth: a line of `manifest.jsonl` (design section 2).
+
+    `boxes` is None where an anomalous picture's places are unknown; `box_ratio` is the dilation that made them.
+    `group` names what must stay on one side of a split (the source picture of a tile, a board, a video).
+    """
+
+    id: str
+    image: str
+    width: int
+    height: int
+    label: Label
+    category: str
+    defect: str | None
+    mask: str | tuple[str, ...] | None
+    boxes: tuple[Box, ...] | None
+    split: Split
+    sha256: str
+    group: str | None = None
+    box_ratio: float | None = None
+
+    @property
+    def anomalous(self) -> bool:
+        """Whether the part is anomalous."""
+        return self.label == "anomalous"
+
+
+@dataclass(frozen=True)
+class Region:
+    """A place that the model names: a box in original pixels and a short label."""
+
+    box: Box
+    label: str
+
+
+@dataclass(frozen=True)
+class Response:
+    """What could be read from one answer without guessing (design 1.2); `problems` names what could not.
+
+    `verdict` and `located` are None where they could not be read; `strict` is True for the exact format.
+    """
+
+    verdict: Label | None
+    regions: tuple[Region, ...]
+    located: tuple[Region, ...] | None
+    examination: str
+    strict: bool
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reward:
+    """The rewards of one answer; `grounding` is None where it does not apply (places unknown)."""
+
+    format: float
+    verdict: float
+    grounding: float | None
+    total: float
+
+
+def region_json(region: Region) -> dict[str, Any]:
+    """Return a region as it stands in the output files, in original pixels."""
+    return {"bbox_2d": [float(edge) for edge in region.box], "label": region.label}

@@ -1,0 +1,144 @@
+"""Dense warm-up of nano's vision tower: does each visual token overlap a defect, and where is that defect's box?
+
+Plain fine-tuning from nothing learns the grammar long before it looks at the picture (design section 7); a thousand steps of this
+first give the tower features worth pointing with. The two heads are thrown away afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from adfm.geometry import Box
+from adfm.storage import write_bytes
+
+
+class Scene(NamedTuple):
+    """One training picture (RGB), its defect boxes in the picture's pixels, and its exact mask (H, W), 0 or above."""
+
+    image: Image.Image
+    boxes: tuple[Box, ...]
+    mask: NDArray[np.uint8]
+
+
+class TokenTargets(NamedTuple):
+    """Targets of the visual tokens of one picture, (T,), (T, 4) and (T,): overlap, box as parts of the picture, and validity."""
+
+    overlap: NDArray[np.float32]
+    box: NDArray[np.float32]
+
+
+def token_targets(scene: Scene, rows: int, columns: int) -> TokenTargets:
+    """Return what a (rows, columns) grid of visual tokens should say: overlap 0 / 1, and the box that each token lies in.
+
+    A token overlaps where at least one mask pixel falls in its cell; its box is the smallest true box around the cell's centre, else
+    the nearest one, as (x1, y1, x2, y2) parts of the picture, 0 to 1.
+    """
+    height, width = scene.mask.shape
+    ys, xs = np.nonzero(scene.mask)
+    overlap = np.zeros((rows, columns), np.float32)
+    overlap[ys * rows // height, xs * columns // width] = 1
+    boxes = np.zeros((rows, columns, 4), np.float32)
+    if scene.boxes:
+        truth = np.array(scene.boxes, np.float32) / np.array([width, height, width, height], np.float32)
+        boxes[:] = truth[_nearest(truth, rows, columns)]
+    return TokenTargets(overlap.reshape(-1), boxes.reshape(-1, 4))
+
+
+def _nearest(truth: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.intp]:
+    """Index (rows, columns) of the box nearest to each cell's centre (distance 0 inside a box)."""
+    y = ((np.arange(rows) + 0.5) / rows)[:, None, None]
+    x = ((np.arange(columns) + 0.5) / columns)[None, :, None]
+    outside_x = np.maximum(np.maximum(truth[:, 0] - x, x - truth[:, 2]), 0)
+    outside_y = np.maximum(np.maximum(truth[:, 1] - y, y - truth[:, 3]), 0)
+    area = (truth[:, 2] - truth[:, 0]) * (truth[:, 3] - truth[:, 1])
+    return np.asarray((np.hypot(outside_x, outside_y) + 1e-3 * area).argmin(axis=-1))
+
+
+def warmup_step(model: Any, heads: Any, processor: Any, scenes: Sequence[Scene]) -> Any:
+    """Return the loss of one batch: binary cross-entropy of the overlap plus L1 of the box on overlapping tokens."""
+    import torch
+    from torch.nn import functional
+
+    batch = processor.image_processor(images=[scene.image for scene in scenes], return_tensors="pt")
+    features = torch.cat(model.model.get_image_features(batch["pixel_values"], batch["image_grid_thw"]).pooler_output)
+    merge = processor.image_processor.merge_size
+    grids = [(int(h) // merge, int(w) // merge) for _, h, w in batch["image_grid_thw"]]
+    targets = [token_targets(scene, *grid) for scene, grid in zip(scenes, grids, strict=True)]
+    overlap = torch.from_numpy(np.concatenate([target.overlap for target in targets]))
+    boxes = torch.from_numpy(np.concatenate([target.box for target in targets]))
+    said = heads(features)
+    # Overlapping tokens are few (about 5 %), so they weigh more; without it the first 200 steps say "never".
+    classify = functional.binary_cross_entropy_with_logits(said[:, 0], overlap, pos_weight=torch.tensor(3.0))
+    found = overlap > 0
+    locate = (said[found, 1:].sigmoid() - boxes[found]).abs().mean() if found.any() else said.sum() * 0
+    return classify + 2 * locate
+
+
+def overlap_quality(model: Any, heads: Any, processor: Any, scenes: Sequence[Scene]) -> tuple[float, float]:
+    """Return (average precision of the tokens' overlap, AUROC of the pictures by their highest token), both 0 to 1."""
+    import torch
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    batch = processor.image_processor(images=[scene.image for scene in scenes], return_tensors="pt")
+    with torch.no_grad():
+        features = model.model.get_image_features(batch["pixel_values"], batch["image_grid_thw"]).pooler_output
+        scores = [heads(part)[:, 0].numpy() for part in features]
+    merge = processor.image_processor.merge_size
+    truth = [
+        token_targets(scene, int(h) // merge, int(w) // merge).overlap
+        for scene, (_, h, w) in zip(scenes, batch["image_grid_thw"], strict=True)
+    ]
+    tokens = average_precision_score(np.concatenate(truth), np.concatenate(scores))
+    pictures = roc_auc_score([bool(scene.boxes) for scene in scenes], [part.max() for part in scores])
+    return float(tokens), float(pictures)
+
+
+def build_heads(width: int) -> Any:
+    """Return the throw-away heads: features (T, width) -> (T, 5), an overlap logit and four box logits."""
+    from torch import nn
+
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 5))
+
+
+def cosine_rate(step: int, steps: int, *, warm: int = 50) -> float:
+    """Learning-rate factor: linear rise over `warm` steps, then a cosine down to 5 %."""
+    if step < warm:
+        return (step + 1) / warm
+    progress = (step - warm) / max(1, steps - warm)
+    return 0.05 + 0.95 * 0.5 * (1 + float(np.cos(np.pi * progress)))
+
+
+def save_state(path: Path, step: int, model: Any, heads: Any, optimizer: Any) -> None:
+    """Write weights, optimizer moments and the step to one safetensors file, atomically."""
+    from safetensors.torch import save
+
+    tensors = {f"model.{name}": value for name, value in model.model.visual.state_dict().items()}
+    tensors |= {f"heads.{name}": value for name, value in heads.state_dict().items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+    write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}, {"step": str(step)}))
+
+
+def load_state(path: Path, model: Any, heads: Any, optimizer: Any) -> int:
+    """Read back what `save_state` wrote and return the step to go on from."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    for prefix, module in (("model.", model.model.visual), ("heads.", heads)):
+        part = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        module.load_state_dict(part)
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, number, field = name.split(".")
+            state.setdefault(int(number), {})[field] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    with safe_open(path, "pt") as file:
+        return int(file.metadata()["step"])

@@ -1,0 +1,76 @@
+"""`predictions.jsonl` is read back as written, and every broken field is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adfm.errors import DataError
+from adfm.evaluation import Prediction, prediction_from_json, prediction_json, read_predictions
+from adfm.storage import write_jsonl
+
+Make = Callable[..., Prediction]
+
+
+def test_round_trip(many: Callable[..., list[Prediction]]) -> None:
+    for made in many(50):
+        assert prediction_from_json(json.loads(json.dumps(prediction_json(made)))) == made
+
+
+def test_null_boxes_mean_unknown_only_for_anomalous(one: Make) -> None:
+    row = prediction_json(one(label="normal", boxes=()))
+    assert prediction_from_json(row | {"boxes": None}).boxes == ()
+    assert prediction_from_json(row | {"boxes": None, "label": "anomalous"}).boxes is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("id", 3),
+        ("label", "good"),
+        ("width", 0),
+        ("width", True),
+        ("boxes", [[1, 2, 3]]),
+        ("boxes", [[5, 5, 5, 9]]),
+        ("boxes", [[float("nan"), 0, 1, 1]]),
+        ("boxes", "none"),
+        ("verdict", "maybe"),
+        ("score", 1.5),
+        ("score", True),
+        ("regions", None),
+        ("regions", [{"bbox_2d": [0, 0, 1, 1]}]),
+        ("regions", [3]),
+        ("located", {}),
+        ("strict", 1),
+        ("problems", "x"),
+        ("reward", None),
+        ("reward", {"format": 1, "verdict": 1, "total": float("inf")}),
+        ("reward", {"format": 1, "verdict": 1, "total": 2, "grounding": "x"}),
+    ],
+)
+def test_broken_fields_are_named(one: Make, field: str, value: Any) -> None:
+    with pytest.raises(DataError, match=f"'{field}"):
+        prediction_from_json(prediction_json(one()) | {field: value})
+
+
+def test_reading_names_the_line(one: Make, tmp_path: Path) -> None:
+    path = tmp_path / "predictions.jsonl"
+    write_jsonl(path, [prediction_json(one()), prediction_json(one(id="b")) | {"label": "x"}])
+    with pytest.raises(DataError, match=r"predictions\.jsonl:2: 'label' must be one of"):
+        read_predictions(tmp_path)
+
+
+def test_repeated_and_absent_predictions_are_refused(one: Make, tmp_path: Path) -> None:
+    path = tmp_path / "predictions.jsonl"
+    write_jsonl(path, [prediction_json(one()), prediction_json(one())])
+    with pytest.raises(DataError, match="used twice"):
+        read_predictions(path)
+    write_jsonl(path, [])
+    with pytest.raises(DataError, match="no prediction"):
+        read_predictions(path)
+    write_jsonl(path, [prediction_json(one()), prediction_json(one(id="b"))])
+    assert [p.id for p in read_predictions(path)] == ["a", "b"]
