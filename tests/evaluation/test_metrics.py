@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations, permutations
 
 import numpy as np
@@ -14,7 +15,7 @@ from adfm.evaluation import METRICS, Prediction
 from adfm.evaluation.bootstrap import weight_blocks
 from adfm.evaluation.definitions import THRESHOLDS
 from adfm.evaluation.detection import box_counts, matched_pairs, set_iou
-from adfm.evaluation.metrics import average_precision, build_table, grouped, measure, values_of
+from adfm.evaluation.metrics import auroc, average_precision, build_table, grouped, measure, values_of
 from adfm.geometry import Box, iou, pairwise, union_mask_iou
 from adfm.records import Region
 
@@ -28,12 +29,10 @@ def test_ranks_agree_with_sklearn(seed: int, digits: int) -> None:
     random = np.random.default_rng(seed)
     n = int(random.integers(2, 200))
     truth = np.concatenate([[True, False], random.random(n - 2) < 0.4])
-    scores = np.round(np.clip(random.normal(truth * 0.3, 0.5), 0, 1), digits)
+    scores = np.round(np.clip(random.normal(truth * 0.3, 0.5), 0, 1), digits).astype(np.float64)
     weights = np.vstack([np.ones(n), random.integers(0, 4, n)]).astype(float)
     weights[1, :2] += 1  # both classes stay drawn
     positive, negative = grouped(scores, truth, weights)
-    from adfm.evaluation.metrics import auroc
-
     for row in range(2):
         assert auroc(positive, negative)[row] == pytest.approx(
             sk.roc_auc_score(truth, scores, sample_weight=weights[row]), abs=1e-9
@@ -135,7 +134,7 @@ def test_an_unread_answer_is_wrong_everywhere(one: Make) -> None:
         one(verdict=None, score=None),
         one(id="n", label="normal", boxes=(), verdict=None, score=None, regions=()),
     ]
-    worst = values_of(build_table(unread + [one(id="b"), one(**{**vars(good), "id": "m"})]))
+    worst = values_of(build_table([*unread, one(id="b"), replace(good, id="m")]))
     assert worst["accuracy"] == worst["recall"] == worst["specificity"] == worst["balanced_accuracy"] == 0.5
     assert worst["auroc"] == 0.25  # each unread part ranks below, or above, both of the other class
     assert worst["false_positive_rate"] == 0

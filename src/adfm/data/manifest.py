@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 from adfm.errors import DataError
@@ -54,6 +55,11 @@ def sample_json(sample: Sample) -> dict[str, Any]:
     }
     extra = {"group": sample.group, "box_ratio": sample.box_ratio}
     return row | {name: value for name, value in extra.items() if value is not None}
+
+
+def mask_paths(sample: Sample) -> tuple[str, ...]:
+    """Return the paths of a sample's masks as they stand in the manifest: none, one or several."""
+    return (sample.mask,) if isinstance(sample.mask, str) else sample.mask or ()
 
 
 def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
@@ -129,7 +135,12 @@ def row_faults(row: dict[str, Any]) -> list[str]:
     if not (_text_or_none(mask) or (isinstance(mask, list) and mask and all(map(_text, mask)))):
         faults.append("'mask' must be a path, a list of paths or null")
     paths = [row.get("image"), *(mask if isinstance(mask, list) else [mask])]
-    faults += [f"path '{path}' must be relative and must not name a drive" for path in paths if _text(path) and Path(path).is_absolute()]
+    faults += [f"path {path!r} must be relative and must not name a drive" for path in paths if _text(path) and not _relative(path)]
+    ratio = row.get("box_ratio")
+    if ratio is not None and (isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio < math.inf):
+        faults.append("'box_ratio' must be a number of at least 0 or absent")
+    if row.get("label") == "normal" and row.get("defect") is not None:
+        faults.append("a normal sample must have no defect")
     return faults or _box_faults(row)
 
 
@@ -141,6 +152,8 @@ def _box_faults(row: dict[str, Any]) -> list[str]:
         return ["'boxes' must be a list or null"]
     if row["label"] == "normal" and boxes:
         return ["a normal sample must have no boxes"]
+    if row["label"] == "anomalous" and not boxes:
+        return ["an anomalous sample must have boxes, or null where they are unknown"]
     return [f"box {box!r:.60} must be [x1, y1, x2, y2] inside {width} x {height}" for box in boxes if not _inside(box, width, height)]
 
 
@@ -148,6 +161,11 @@ def _inside(box: Any, width: int, height: int) -> bool:
     if not (isinstance(box, list) and len(box) == 4 and all(isinstance(edge, int) and not isinstance(edge, bool) for edge in box)):
         return False
     return 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height
+
+
+def _relative(path: str) -> bool:
+    """Whether a path is relative on every system, and could be opened at all."""
+    return not PureWindowsPath(path).anchor and "\0" not in path
 
 
 def _text(value: Any) -> bool:

@@ -59,6 +59,8 @@ _TAGS: dict[Block, tuple[str, str]] = {
     "examine": ("<examine>", "</examine>"),
     "answer": ("<answer>", "</answer>"),
 }
+_ANSWER_KEYS = frozenset({"verdict", "regions"})
+_REGION_KEYS = frozenset({"bbox_2d", "label"})
 _STRUCTURE = re.compile(r'\\.|["\[\]{}]', re.DOTALL)  # one or two characters a match: linear
 _NOT_READ = object()
 _Span = tuple[int, int]
@@ -208,7 +210,7 @@ def _read_answer(
     if not isinstance(value, dict):
         found.add("answer_not_an_object")
         return None, ()
-    _check_keys(value, ("verdict", "regions"), found)
+    _check_keys(value, _ANSWER_KEYS, found)
     verdict = _verdict(value.get("verdict"), found)
     listed = value.get("regions")
     if not isinstance(listed, list):
@@ -223,13 +225,13 @@ def _read_answer(
     return verdict, regions
 
 
-def _check_keys(value: dict[str, Any], known: tuple[str, str], found: set[str]) -> None:
+def _check_keys(value: dict[str, Any], known: frozenset[str], found: set[str]) -> None:
     """Note repeated and unknown keys; missing ones are noted by whoever needs their value."""
-    keys = set(value)
+    repeated: frozenset[str] = frozenset()
     if isinstance(value, _Ambiguous):
         found.add("duplicate_key")
-        keys |= value.repeated
-    if not keys <= set(known):
+        repeated = value.repeated
+    if not (value.keys() <= known and repeated <= known):
         found.add("unknown_key")
 
 
@@ -255,16 +257,16 @@ def _region(entry: Any, frame: Frame, found: set[str]) -> Region | None:
     if not isinstance(entry, dict):
         found.add("bad_region")
         return None
-    _check_keys(entry, ("bbox_2d", "label"), found)
+    _check_keys(entry, _REGION_KEYS, found)
     label = entry.get("label")
     if not isinstance(label, str):
         found.add("bad_label")
         label = ""
-    edges = entry.get("bbox_2d")
+    edges: Any = entry.get("bbox_2d")
     if not _is_box(edges):
         found.add("bad_box")
         return None
-    return _placed(TextBox(*edges), label, frame, found)
+    return _placed(TextBox(edges[0], edges[1], edges[2], edges[3]), label, frame, found)
 
 
 def _is_box(edges: Any) -> bool:

@@ -1,6 +1,6 @@
 """The words that ask for an answer: one user text per protocol, always after the picture.
 
-The wording is fixed: only the part's category and the unit of the coordinates vary. Chat templates belong to the models.
+The wording is fixed: only the part's category and the unit of the coordinates vary. Models apply their chat template.
 """
 
 from __future__ import annotations

@@ -52,15 +52,16 @@ def _contrast(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
     side = max(pixels.shape[:2])
     fine = cv2.GaussianBlur(pixels, (0, 0), max(0.5, side / 64))
     coarse = cv2.GaussianBlur(pixels, (0, 0), max(1.0, side / 10))
-    return np.asarray(np.abs(fine - coarse), dtype=np.float64).sum(axis=2)
+    difference: NDArray[np.float64] = np.abs(fine - coarse, dtype=np.float64)
+    return np.asarray(difference.sum(axis=2))
 
 
 def _window_sums(values: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.float64]:
     """Return (H - rows + 1, W - columns + 1): the sum of every window, from the summed-area table."""
     table = np.pad(values, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
-    return np.asarray(
-        table[rows:, columns:] - table[:-rows, columns:] - table[rows:, :-columns] + table[:-rows, :-columns]
-    )
+    below, above = table[rows:], table[:-rows]
+    sums: NDArray[np.float64] = below[:, columns:] - above[:, columns:] - below[:, :-columns] + above[:, :-columns]
+    return sums
 
 
 def _best(sums: NDArray[np.float64]) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """(Response, Sample) to Reward: format + verdict + grounding (design 1.3); pure, total, always finite.
 
-Also the most that a sample's answer can earn, and the check that its canonical answer earns it ("gold scores full marks").
+Also the most that a sample's answer can earn, and the check that its canonical answer earns it: full marks for gold.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def gold_fault(
 ) -> str | None:
     """Return why a sample's canonical answer does not score full marks, or None where it does.
 
-    Format and verdict must be 1. Grounding must be the preset's maximum, less only what the frame's rounding of the true
-    boxes costs: with `Frame.original` exactly the maximum. A protocol without `<locate>` cannot earn focus.
+    Format and verdict must be 1. Grounding must be the preset's maximum, less only what rounding the true boxes to the
+    frame's units costs: with `Frame.original` exactly the maximum. A protocol without `<locate>` cannot earn focus.
     """
     response = read(canonical(sample, frame, stages=stages), frame, stages=stages)
     if response.problems:

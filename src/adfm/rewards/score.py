@@ -1,4 +1,4 @@
-"""Rows of `responses.jsonl` to rows of `scores.jsonl` (design section 2), and their summary; reads and writes no file."""
+"""Rows of `responses.jsonl` to rows of `scores.jsonl` (design section 2) and their summary; touches no file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def score_rows(
         frame_of: (width, height) in original pixels -> the frame of rows that name none.
 
     Raises:
-        DataError: unknown or repeated ids, a response that is not a text, an unknown frame; the first, and how many more.
+        DataError: unknown or repeated ids, a response that is not a text, an unknown frame; names the first.
     """
     known = {sample.id: sample for sample in samples}
     listed = list(rows)
@@ -99,7 +99,7 @@ def parsed_json(response: Response) -> dict[str, Any]:
 
 
 def summarise(scores: Sequence[Mapping[str, Any]], samples: int) -> dict[str, Any]:
-    """Return counts, the mean of each reward (None of nothing), the share without a verdict, and the counts of problems.
+    """Return counts, each reward's mean (None of nothing), the share without a verdict, and the counts of problems.
 
     Args:
         scores: rows of `score_rows`.

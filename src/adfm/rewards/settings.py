@@ -30,7 +30,7 @@ class Weights(Settings):
 
 
 class RewardSettings(Settings):
-    """Design 1.3: `preset` names the grounding of anomalous parts, `alpha` weighs its count term (preset `paper` only)."""
+    """Design 1.3: `preset` names the grounding of anomalous parts, `alpha` weighs the count term of `paper`."""
 
     preset: Preset = "paper"
     weights: Weights = Weights()

@@ -1,4 +1,4 @@
-"""The terms of the grounding reward (design 1.3): matched overlap, box count, focus; pure arithmetic on original pixels."""
+"""The terms of the grounding reward (design 1.3): matched overlap, box count, focus; plain arithmetic on boxes."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def count_term(predicted: int, true: int) -> float:
 
 
 def paper_grounding(predicted: Sequence[Box], true: Sequence[Box], alpha: float) -> float:
-    """Return the mean GIoU of the best pairs plus `alpha` times the count term; with nothing to match the mean is -1."""
+    """Return the mean GIoU of the best pairs plus `alpha` times the count term; the mean of no pair is -1."""
     pairs = min(len(predicted), len(true))
     mean = best_sum(giou, predicted, true) / pairs if pairs else NOTHING_TO_MATCH
     return mean + alpha * count_term(len(predicted), len(true))
 
 
 def set_iou_grounding(predicted: Sequence[Box], true: Sequence[Box]) -> float:
-    """Return the IoU sum of the best pairs over the larger number of boxes, 0 to 1; every spare or missing box costs."""
+    """Return the IoU sum of the best pairs over the larger number of boxes, 0 to 1: a spare or missing box costs."""
     larger = max(len(predicted), len(true))
     return best_sum(iou, predicted, true) / larger if larger else 0.0
 

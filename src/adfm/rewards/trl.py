@@ -1,4 +1,4 @@
-"""The rewards as TRL wants them: three functions named `format`, `verdict`, `grounding` that share one reading of each answer.
+"""The rewards as TRL wants them: functions `format`, `verdict`, `grounding` that share one reading of each answer.
 
 The weights are not applied here: they go to TRL's `reward_weights`, in the order of the functions. No torch.
 """
@@ -31,8 +31,8 @@ def trl_rewards(
 ) -> list[TrlReward]:
     """Return the three reward functions, in the order of `TERMS`; TRL logs them as `rewards/NAME/mean`.
 
-    The data set must have the columns `sample_id` and `frame` (a `Frame.name`). `grounding` gives None where it does not
-    apply, which TRL leaves out of the sum. An answer is read once for all three; at most `memo` readings are kept.
+    The data set must have the columns `sample_id` and `frame` (a `Frame.name`). `grounding` gives None where it does
+    not apply, which TRL leaves out of the sum. An answer is read once for all three; at most `memo` readings are kept.
 
     Raises (the functions):
         DataError: a `sample_id` that is not in `samples_by_id`.
@@ -56,7 +56,13 @@ def reward_weights(settings: RewardSettings) -> list[float]:
 
 def _term(term: Term, rate: _Rate) -> TrlReward:
     def function(
-        *, completions: Sequence[Any], sample_id: Sequence[str], frame: Sequence[str], **_: Any
+        prompts: Any,  # noqa: ARG001 - TRL's signature
+        completions: Sequence[Any],
+        completion_ids: Any = None,  # noqa: ARG001
+        *,
+        sample_id: Sequence[str],
+        frame: Sequence[str],
+        **_: Any,
     ) -> list[float | None]:
         rows = zip(sample_id, map(completion_text, completions), frame, strict=True)
         return [getattr(rate(*row), term) for row in rows]
@@ -66,7 +72,7 @@ def _term(term: Term, rate: _Rate) -> TrlReward:
 
 
 def completion_text(completion: Any) -> str:
-    """Return the text of a completion: a string, or a chat of one message whose content is a text or a list of parts."""
+    """Return a completion's text: a string, or a chat of one message whose content is a text or a list of parts."""
     if isinstance(completion, str):
         return completion
     content = completion[-1]["content"] if completion else ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from adfm.images import is_picture
 from adfm.records import Label, Split
 
+_PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 _MASK_STEM = re.compile(r"(.+)_mask(?:[_-]?\d+)?")
 
 
@@ -44,8 +45,8 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def categories(root: Path, fits: Callable[[Path], bool]) -> list[Path]:
-    """Return the root itself if it is one category, else its sub-folders that are."""
-    return [root] if fits(root) else [path for path in folders(root) if fits(path)]
+    """Return the root itself if it is one category, else its sub-folders that are; `train` or `test` is never one."""
+    return [root] if fits(root) else [path for path in folders(root) if path.name.lower() not in _PARTS and fits(path)]
 
 
 class MaskIndex:

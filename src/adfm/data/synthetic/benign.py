@@ -1,4 +1,4 @@
-"""Benign features: normal marks of a product that look like defects to whoever has not learnt it; no placement on parts."""
+"""Benign features: normal marks that look like defects to whoever has not learnt the product; not where they lie."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from adfm.data.synthetic.fields import RGB, SUPER, Float, as_float, axes, over, 
 
 @dataclass(frozen=True)
 class Feature:
-    """One benign feature of a product: where its centre lies and how long it is, in short sides from the part's centre."""
+    """One benign feature of a product; its place (from the part's centre) and length are in short sides."""
 
     kind: str
     x: float
@@ -32,9 +32,33 @@ class Inks:
     base: RGB
     accent: RGB
     ink: RGB
+    sewn: bool  # whether its seams are stitched
 
 
-Patch = Float  # (h, w, 4): RGB premultiplied by opacity, opacity
+@dataclass(frozen=True)
+class Blank:
+    """What a feature is drawn on and from: a patch of (height, width) px, colours, chance, 1/128 short side in px."""
+
+    height: int
+    width: int
+    inks: Inks
+    rng: np.random.Generator
+    unit: float
+
+    def axes(self) -> tuple[Float, Float]:
+        """Pixel coordinates y (height, 1) and x (1, width) from the patch's centre."""
+        return axes(self.height, self.width)
+
+    def flat(self, colour: Float | RGB) -> Float:
+        """The patch in one colour, (height, width, 3)."""
+        return as_float(np.broadcast_to(as_float(colour), (self.height, self.width, 3)))
+
+    def mean(self) -> Float:
+        """The material's mean colour (3,)."""
+        return as_float(self.inks.base) * np.float32(0.6) + as_float(self.inks.accent) * np.float32(0.4)
+
+
+Patch = Float  # (height, width, 4): RGB premultiplied by opacity, opacity
 
 
 def _patch(colour: Float, alpha: Float) -> Patch:
@@ -42,101 +66,101 @@ def _patch(colour: Float, alpha: Float) -> Patch:
     return as_float(cv2.merge([*cv2.split(rgb(alpha) * colour), alpha]))
 
 
-def _flat(height: int, width: int, colour: RGB) -> Float:
-    return as_float(np.broadcast_to(as_float(colour), (height, width, 3)))
+_METALS: tuple[RGB, ...] = ((1.0, 0.99, 0.97), (1.0, 0.95, 0.82), (0.95, 0.98, 1.0))
+_CARDS: tuple[RGB, ...] = ((0.94, 0.94, 0.92), (0.96, 0.86, 0.40), (0.80, 0.86, 0.92), (0.93, 0.91, 0.84))
 
 
-def _mean(inks: Inks) -> Float:
-    return as_float(inks.base) * np.float32(0.6) + as_float(inks.accent) * np.float32(0.4)
-
-
-def _drilled_hole(inks: Inks, rng: np.random.Generator, height: int, width: int, unit: float) -> Patch:
-    """A countersunk hole with a rivet: soft shade, dark ring, bright core with a highlight."""
-    y, x = axes(height, width)
-    radius = 0.42 * width
+def _drilled_hole(on: Blank) -> Patch:
+    """A hole with a rivet in it: soft shade, dark ring, bright core with a highlight."""
+    y, x = on.axes()
+    radius = 0.42 * on.width
     far = as_float(np.hypot(x, y))
     ring = step(radius + 0.6, radius - 0.6, far)
-    core_radius = radius * uniform(rng, 0.50, 0.64)
+    core_radius = radius * uniform(on.rng, 0.50, 0.64)
     core = step(core_radius + 0.6, core_radius - 0.6, far)
-    lit = 0.90 - 0.10 * (x + y) / radius + 0.25 * np.exp(-((x + 0.3 * radius) ** 2 + (y + 0.3 * radius) ** 2) / (0.1 * radius**2))
-    colour = _flat(height, width, (0.07, 0.07, 0.08))
-    colour = over(colour, core, rgb(as_float(np.clip(lit, 0.0, 1.0))) * as_float((1.0, 0.99, 0.96)))
+    highlight = np.exp(-((x + 0.3 * radius) ** 2 + (y + 0.3 * radius) ** 2) / (0.1 * radius**2))
+    lit = uniform(on.rng, 0.76, 0.92) - 0.12 * (x + y) / radius + 0.25 * highlight
+    metal = _METALS[int(on.rng.integers(len(_METALS)))]
+    colour = over(on.flat((0.07, 0.07, 0.08)), core, rgb(as_float(np.clip(lit, 0.0, 1.0))) * as_float(metal))
     shade = 0.35 * np.exp(-np.square(np.maximum(far - radius, 0.0) / (0.12 * radius + 0.3)))
     return _patch(colour, np.maximum(ring, as_float(shade)))
 
 
-def _printed_mark(inks: Inks, rng: np.random.Generator, height: int, width: int, unit: float) -> Patch:
-    kind = "text" if height < 0.7 * width else ("logo", "dot_code")[int(rng.integers(2))]
-    return _patch(_flat(height, width, inks.ink), 0.92 * graphics.mark(rng, width, height, kind))
+def _printed_mark(on: Blank) -> Patch:
+    kind = "text" if on.height < 0.7 * on.width else ("logo", "dot_code")[int(on.rng.integers(2))]
+    return _patch(on.flat(on.inks.ink), 0.92 * graphics.mark(on.rng, on.width, on.height, kind))
 
 
-def _seam(inks: Inks, rng: np.random.Generator, height: int, width: int, unit: float) -> Patch:
-    """A joint across the part: a groove with a lit edge, or a row of stitches along it."""
-    y, x = axes(height, width)
-    bend = 0.5 * unit * smooth(rng, 1, width, 20 * unit)
-    half = max(0.7, uniform(rng, 0.6, 1.2) * unit)
+def _seam(on: Blank) -> Patch:
+    """A joint across the part: a groove with a lit edge and, on cloth, a row of stitches along it."""
+    y, x = on.axes()
+    bend = 0.5 * on.unit * smooth(on.rng, 1, on.width, 20 * on.unit)
+    half = max(0.7, uniform(on.rng, 0.6, 1.2) * on.unit)
     groove = step(half + 0.7, half - 0.5, as_float(np.abs(y - bend)))
     lip = step(half + 0.7, half - 0.5, as_float(np.abs(y - bend - 1.6 * half)))
-    mean = _mean(inks)
-    colour = over(_flat(height, width, (1.0, 1.0, 1.0)) * np.clip(mean * 1.5 + 0.06, 0.0, 1.0), groove, 0.3 * mean)
+    mean = on.mean()
+    colour = over(on.flat((1.0, 1.0, 1.0)) * np.clip(mean * 1.5 + 0.06, 0.0, 1.0), groove, 0.3 * mean)
     alpha = np.maximum(0.75 * groove, 0.4 * lip)
-    if rng.random() < 0.5:
-        pitch = 6.0 * unit
-        phase = np.abs((x + pitch * 100) % pitch - pitch / 2)
-        stitch = step(0.32 * pitch, 0.24 * pitch, as_float(phase + 0.0 * y)) * step(
-            half + 0.7, half - 0.5, as_float(np.abs(y - bend + 3.4 * half))
-        )
-        colour, alpha = over(colour, stitch, as_float(inks.ink)), np.maximum(alpha, 0.9 * stitch)
+    if on.inks.sewn and on.rng.random() < 0.8:
+        pitch = 6.0 * on.unit
+        along = step(0.32 * pitch, 0.24 * pitch, as_float(np.abs(x % pitch - pitch / 2)))
+        stitch = along * step(half + 0.7, half - 0.5, as_float(np.abs(y - bend + 3.4 * half)))
+        colour, alpha = over(colour, stitch, as_float(on.inks.ink)), np.maximum(alpha, 0.9 * stitch)
     return _patch(colour, as_float(alpha))
 
 
-def _label(inks: Inks, rng: np.random.Generator, height: int, width: int, unit: float) -> Patch:
+def _wording(on: Blank, pad: int) -> Float:
+    """Return the coverage of a label's print: a word or bar code over a few lines, `pad` px from its edge."""
+    ink = np.zeros((on.height, on.width), np.float32)
+    wide, tall = on.width - 2 * pad, on.height - 2 * pad
+    if wide < 6 or tall < 6:  # too small to be read
+        return ink
+    half, middle = round(0.55 * tall), pad + round(0.55 * tall) + 1
+    inside = slice(pad, pad + wide)
+    ink[pad : pad + half, inside] = graphics.mark(on.rng, wide, half, ("text", "barcode")[int(on.rng.integers(2))])
+    if pad + tall - middle >= 3:
+        ink[middle : pad + tall, inside] = graphics.mark(on.rng, wide, pad + tall - middle, "rules")
+    return ink
+
+
+def _label(on: Blank) -> Patch:
     """A sticker: a light card with a few lines and a code, lifted off the part by a thin shadow."""
-    grounds: tuple[RGB, ...] = ((0.94, 0.94, 0.92), (0.96, 0.86, 0.40), (0.80, 0.86, 0.92), (0.93, 0.91, 0.84))
-    y, x = axes(height, width)
-    margin = max(2.0, 2.0 * unit)
-    edge = np.maximum(np.abs(x) - width / 2, np.abs(y) - height / 2) + margin
-    colour = _flat(height, width, grounds[int(rng.integers(len(grounds)))])
-    inner = round(2.2 * margin)
-    tall, wide = height - 2 * inner, width - 2 * inner
-    ink = np.zeros((height, width), np.float32)
-    half = max(4, int(0.55 * tall))
-    ink[inner : inner + half, inner : inner + wide] = graphics.mark(rng, wide, half, ("text", "barcode")[int(rng.integers(2))])
-    rest = height - inner - (inner + half + 1)
-    if rest >= 3:
-        ink[inner + half + 1 : height - inner, inner : inner + wide] = graphics.mark(rng, wide, rest, "rules")
-    colour = over(colour, 0.85 * ink, (0.10, 0.10, 0.12))
-    card = step(0.5, -0.5, as_float(edge))
-    shadow = 0.40 * step(margin, 0.0, as_float(edge))
+    y, x = on.axes()
+    margin = max(2.0, 2.0 * on.unit)
+    edge = as_float(np.maximum(np.abs(x) - on.width / 2, np.abs(y) - on.height / 2) + margin)
+    ground = on.flat(_CARDS[int(on.rng.integers(len(_CARDS)))])
+    colour = over(ground, 0.85 * _wording(on, round(2.2 * margin)), (0.10, 0.10, 0.12))
+    card, shadow = step(0.5, -0.5, edge), 0.40 * step(margin, 0.0, edge)
     return _patch(colour * rgb(card), np.maximum(card, shadow))
 
 
-def _texture_change(inks: Inks, rng: np.random.Generator, height: int, width: int, unit: float) -> Patch:
+def _texture_change(on: Blank) -> Patch:
     """A band or patch of another finish: smoother, lighter or darker, with a machined border."""
-    y, x = axes(height, width)
-    corner = min(height, width) / 2 - 1.5 if height == width else 3.0 * unit
-    dx, dy = np.abs(x) - (width / 2 - corner) + 1.5, np.abs(y) - (height / 2 - corner) + 1.5
+    y, x = on.axes()
+    corner = min(on.height, on.width) / 2 - 1.5 if on.height == on.width else 3.0 * on.unit
+    dx, dy = np.abs(x) - (on.width / 2 - corner) + 1.5, np.abs(y) - (on.height / 2 - corner) + 1.5
     edge = np.hypot(np.maximum(dx, 0.0), np.maximum(dy, 0.0)) + np.minimum(np.maximum(dx, dy), 0.0) - corner
     alpha = step(0.6, -0.6, as_float(edge))
-    tone = _mean(inks) * np.float32(uniform(rng, 0.72, 0.86) if rng.random() < 0.6 else uniform(rng, 1.2, 1.35))
-    border = 0.18 * step(1.0 * unit + 0.6, 0.0, as_float(np.abs(edge)))
-    grain = 1.0 + 0.035 * smooth(rng, height, width, 2.0 * unit)
-    return _patch(rgb(as_float(grain * (1.0 - border))) * np.clip(tone, 0.0, 1.0), uniform(rng, 0.5, 0.75) * alpha)
+    tone = on.mean() * np.float32(uniform(on.rng, 0.72, 0.86) if on.rng.random() < 0.6 else uniform(on.rng, 1.2, 1.35))
+    border = 0.18 * step(1.0 * on.unit + 0.6, 0.0, as_float(np.abs(edge)))
+    grain = 1.0 + 0.035 * smooth(on.rng, on.height, on.width, 2.0 * on.unit)
+    return _patch(rgb(as_float(grain * (1.0 - border))) * np.clip(tone, 0.0, 1.0), uniform(on.rng, 0.5, 0.75) * alpha)
 
 
-def _inclusion_dots(inks: Inks, rng: np.random.Generator, height: int, width: int, unit: float) -> Patch:
+def _inclusion_dots(on: Blank) -> Patch:
     """Natural speckle: many fine specks, dense in the middle and thinning out."""
-    canvas = np.zeros((height * SUPER, width * SUPER), np.uint8)
-    for _ in range(int(rng.integers(22, 55))):
-        x, y = (np.clip(rng.normal(0.5, 0.19, 2), 0.03, 0.97) * (canvas.shape[1], canvas.shape[0])).astype(int).tolist()
-        radius = max(2, round(uniform(rng, 0.45, 1.1) * unit * SUPER))
-        cv2.circle(canvas, (x, y), radius, (255 * uniform(rng, 0.4, 0.9),), -1)
-    mean = _mean(inks)
-    tone = 0.35 * mean if float(mean.mean()) > 0.35 else 0.5 + 0.5 * mean
-    return _patch(_flat(height, width, (1.0, 1.0, 1.0)) * tone, 0.8 * reduced(canvas))
+    canvas = np.zeros((on.height * SUPER, on.width * SUPER), np.uint8)
+    for _ in range(int(on.rng.integers(22, 55))):
+        place = np.clip(on.rng.normal(0.5, 0.19, 2), 0.03, 0.97) * canvas.shape[::-1]
+        x, y = place.astype(int).tolist()
+        radius = max(2, round(uniform(on.rng, 0.55, 1.25) * on.unit * SUPER))
+        cv2.circle(canvas, (x, y), radius, (255 * uniform(on.rng, 0.4, 0.9),), -1)
+    mean = on.mean()
+    tone = 0.22 * mean if float(mean.mean()) > 0.35 else 0.5 + 0.5 * mean
+    return _patch(on.flat((1.0, 1.0, 1.0)) * tone, 0.9 * reduced(canvas))
 
 
-DRAW: dict[str, Callable[[Inks, np.random.Generator, int, int, float], Patch]] = {
+DRAW: dict[str, Callable[[Blank], Patch]] = {
     "drilled_hole": _drilled_hole,
     "printed_mark": _printed_mark,
     "seam": _seam,
@@ -145,7 +169,7 @@ DRAW: dict[str, Callable[[Inks, np.random.Generator, int, int, float], Patch]] =
     "inclusion_dots": _inclusion_dots,
 }
 BENIGN_KINDS: tuple[str, ...] = tuple(DRAW)
-LONG = frozenset({"seam"})  # these run across the whole part
+LONG = frozenset({"seam"})  # these run across the whole frame, whatever its aspect
 _SIZES: dict[str, tuple[float, float]] = {
     "drilled_hole": (0.085, 0.15),
     "printed_mark": (0.20, 0.36),
@@ -174,8 +198,14 @@ def random_feature(rng: np.random.Generator, kind: str, x: float, y: float) -> F
     return Feature(kind, x, y, size, _aspect(rng, kind, size), angle, int(rng.integers(2**31)))
 
 
-def patch(feature: Feature, inks: Inks, short: int) -> Patch:
-    """Return the feature's patch (h, w, 4), premultiplied RGBA in 0..1, for a frame whose short side is `short` px."""
-    width = max(6, round(feature.size * short))
+def length(feature: Feature, size: tuple[int, int]) -> float:
+    """Return how long a feature is in px in a frame of `size` (W, H); long ones reach its edges from any place."""
+    return 1.5 * float(np.hypot(*size)) if feature.kind in LONG else feature.size * min(size)
+
+
+def patch(feature: Feature, inks: Inks, size: tuple[int, int]) -> Patch:
+    """Return the feature's patch (h, w, 4), premultiplied RGBA in 0..1, for a frame of `size` (W, H) px."""
+    short = min(size)
+    width = max(6, round(length(feature, size)))
     height = max(6, round(feature.size * feature.aspect * short))
-    return DRAW[feature.kind](inks, np.random.default_rng(feature.seed), height, width, short / 128)
+    return DRAW[feature.kind](Blank(height, width, inks, np.random.default_rng(feature.seed), short / 128))

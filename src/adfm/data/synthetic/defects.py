@@ -1,4 +1,4 @@
-"""Defects: each kind paints one flaw into a window of a part; where it shows, and so the mask, is measured elsewhere."""
+"""Defects: each kind paints one flaw into a window of a part; the mask is measured from what it changed, elsewhere."""
 
 from __future__ import annotations
 
@@ -91,7 +91,8 @@ def _hole(spot: Spot, rng: np.random.Generator) -> Float:
     rough = 0.16 if spot.material in ("woven", "cast", "wood") else 0.07
     outline = blob(rng, (spot.x, spot.y), (radius, radius * uniform(rng, 0.65, 1.0)), rough)
     inside = polygon(height, width, outline)
-    grown = polygon(height, width, as_float((outline - (spot.x, spot.y)) * (1.0 + 1.4 * spot.unit / radius) + (spot.x, spot.y)))
+    centre = as_float((spot.x, spot.y))
+    grown = polygon(height, width, as_float((outline - centre) * (1.0 + 1.4 * spot.unit / radius) + centre))
     mean = spot.mean
     rim = np.clip(1.35 * mean + 0.08, 0.0, 1.0) if float(mean.mean()) < 0.6 else 0.7 * mean
     y, x = axes(height, width)
@@ -137,27 +138,28 @@ def _crack(spot: Spot, rng: np.random.Generator) -> Float:
 
 
 def _missing_print(spot: Spot, rng: np.random.Generator) -> Float:
-    """Print that did not take: inside an irregular patch the bare material shows where ink should be."""
+    """Print that did not take: inside an irregular patch only a ghost of the ink is left on the bare material."""
     if spot.bare is None:
         return spot.before
     height, width = spot.before.shape[:2]
     radius = 0.5 * spot.size
     outline = blob(rng, (spot.x, spot.y), (radius, radius * uniform(rng, 0.45, 1.0)), 0.12)
     patchy = step(-2.2, -1.0, smooth(rng, height, width, 4 * spot.unit))
-    gone = polygon(height, width, outline) * patchy * np.float32(min(1.0, 0.35 + 0.7 * spot.strength))
+    gone = polygon(height, width, outline) * patchy * np.float32(min(0.88, 0.35 + 0.7 * spot.strength))
     return over(spot.before, as_float(gone), spot.bare)
 
 
 def _fibre(spot: Spot, rng: np.random.Generator) -> Float:
     """A curly thread lying on the surface, with its shadow."""
-    points = _curve(spot, rng, 1.4 * spot.size, 0.22, 24)
+    points = _curve(spot, rng, 2.0 * spot.size, 0.27, 24)
     width = max(0.9, uniform(rng, 0.8, 1.4) * spot.unit)
     widths, levels = np.full(23, width, np.float32), np.ones(23, np.float32)
     threads: tuple[RGB, ...] = ((0.08, 0.08, 0.10), (0.93, 0.92, 0.88), (0.16, 0.22, 0.55), (0.62, 0.12, 0.12))
     order = sorted(threads, key=lambda thread: -float(np.abs(as_float(thread) - spot.mean).max()))
     shadow = _line(spot, points + np.float32(0.9 * width), widths, 0.35 * levels)
     after = over(spot.before, spot.strength * shadow, 0.3 * spot.mean)
-    return over(after, min(1.0, 0.25 + 0.8 * spot.strength) * _line(spot, points, widths, levels), order[int(rng.integers(2))])
+    thread = _line(spot, points, widths, min(1.0, 0.25 + 0.8 * spot.strength) * levels)
+    return over(after, thread, order[int(rng.integers(2))])
 
 
 def _particles(spot: Spot, rng: np.random.Generator) -> Float:
@@ -165,7 +167,7 @@ def _particles(spot: Spot, rng: np.random.Generator) -> Float:
     height, width = spot.before.shape[:2]
     cover = np.zeros((height, width), np.float32)
     for _ in range(int(rng.integers(3, 8))):
-        x, y = rng.normal(0.0, 0.16 * spot.size, 2) + (spot.x, spot.y)
+        x, y = spot.x + rng.normal(0.0, 0.16 * spot.size), spot.y + rng.normal(0.0, 0.16 * spot.size)
         radius = max(1.0, uniform(rng, 1.0, 2.4) * spot.unit)
         grain = blob(rng, (float(x), float(y)), (radius, radius * uniform(rng, 0.6, 1.0)), 0.12)
         cover = np.maximum(cover, polygon(height, width, grain))
@@ -189,7 +191,8 @@ def _deformation(spot: Spot, rng: np.random.Generator) -> Float:
     drag = 0.18 * radius * spot.strength
     map_x = x + spot.x - dome * (pull * x - twist * y + drag * np.cos(turn))
     map_y = y + spot.y - dome * (pull * y + twist * x + drag * np.sin(turn))
-    warped = cv2.remap(spot.before, as_float(map_x), as_float(map_y), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    border = cv2.BORDER_REFLECT_101
+    warped = cv2.remap(spot.before, as_float(map_x), as_float(map_y), cv2.INTER_LINEAR, borderMode=border)
     slope = 2.6 * np.sqrt(dome) * (x * np.cos(turn) + y * np.sin(turn)) / radius
     return as_float(warped * (1.0 + rgb(as_float(np.clip(0.40 * spot.strength * slope, -0.6, 0.6)))))
 
@@ -211,7 +214,7 @@ LENGTH: dict[str, float] = {
     "hole": 0.55,
     "stain": 0.95,
     "crack": 1.5,
-    "missing_print": 0.8,
+    "missing_print": 1.0,
     "contamination": 0.9,
     "deformation": 1.1,
 }
@@ -229,5 +232,5 @@ def last_resort(spot: Spot) -> Float:
     turn = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     radius = max(2.5, 2.5 * spot.unit)
     disc = as_float(np.stack([spot.x + radius * np.cos(turn), spot.y + radius * np.sin(turn)], 1))
-    level = 0.97 if float(spot.mean.mean()) < 0.5 else 0.03
+    level = 0.97 if float(spot.before[round(spot.y), round(spot.x)].mean()) < 0.5 else 0.03
     return over(spot.before, polygon(height, width, disc), (level, level, level))

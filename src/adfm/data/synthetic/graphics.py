@@ -69,7 +69,8 @@ def _rules(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
     lines = max(2, round(height / (7 * SUPER)))
     for line in range(lines):
         top = y + line * height // lines
-        cv2.rectangle(canvas, (x, top), (x + int(width * uniform(rng, 0.55, 1.0)), top + height // lines // 2), (255,), -1)
+        right = x + int(width * uniform(rng, 0.55, 1.0))
+        cv2.rectangle(canvas, (x, top), (right, top + height // lines // 2), (255,), -1)
 
 
 def _field(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
@@ -115,11 +116,13 @@ def sheet(rng: np.random.Generator, width: int, height: int, unit: float, keep_o
     top, bottom, right = margin, canvas.shape[0] - margin, canvas.shape[1] - margin
     if rng.random() < 0.5 and not taken:
         edge = margin // 2
-        cv2.rectangle(canvas, (edge, edge), (canvas.shape[1] - edge, canvas.shape[0] - edge), (255,), max(SUPER, edge // 4))
+        corner = (canvas.shape[1] - edge, canvas.shape[0] - edge)
+        cv2.rectangle(canvas, (edge, edge), corner, (255,), max(SUPER, edge // 4))
     kinds = list(MARKS)
     while bottom - top > 10 * unit * SUPER:
-        tall = int(min(uniform(rng, 12, 34) * unit * SUPER, bottom - top))
-        columns = int(rng.integers(1, 4))
+        # Between features only small marks find room.
+        tall = int(min(uniform(rng, 12, 20 if taken else 34) * unit * SUPER, bottom - top))
+        columns = int(rng.integers(1, 4)) + 2 * bool(taken)
         wide = (right - margin) // columns
         for column in range(columns):
             gap = round(4 * unit * SUPER)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +26,7 @@ def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.partial")
     aside.write_bytes(data)
-    os.replace(aside, path)
+    aside.replace(path)
 
 
 def _png(image: Bytes) -> bytes:
@@ -88,6 +87,18 @@ def _products(
     return drawn
 
 
+def _record(settings: dict[str, object], counts: dict[str, dict[str, int]], drawn: dict[str, Product]) -> bytes:
+    """Return the text of generator.json."""
+    record = {
+        "generator": "adfm.data.synthetic",
+        "version": VERSION,
+        "settings": settings,
+        "counts": counts,
+        "products": {name: asdict(product) for name, product in drawn.items()},
+    }
+    return (json.dumps(record, indent=2) + "\n").encode()
+
+
 def make(
     out: Path,
     *,
@@ -105,11 +116,12 @@ def make(
     """Write `images` pictures of `products` products under `out`, which must be empty or not exist.
 
     The images are shared out evenly over the products. Of each product's, `train_good_fraction` are normal parts in
-    `train/good`; of the rest, `anomalous_fraction` carry defects and lie in `test/<defect>` (several kinds on one part:
-    `combined`) with masks in `ground_truth/<defect>`, and what is left are normal parts in `test/good`. `size` is (W, H)
-    px. `progress` is called with (images done, images in all). Returns the number of images per category and folder,
-    which `generator.json` also says, along with every setting and product.
+    `train/good`; of the rest, `anomalous_fraction` carry defects and lie in `test/<defect>` (several kinds on one
+    part: `combined`) with masks in `ground_truth/<defect>`, and what is left are normal parts in `test/good`. `size`
+    is (W, H) px. `progress` is called with (images done, images in all). Returns the number of images per category
+    and folder, which `generator.json` also says, along with every setting and product.
     """
+    out = Path(out)
     _check(out, images, products, (anomalous_fraction, train_good_fraction))
     families = chosen(materials, MATERIALS, "material")
     kinds = None if benign is None else chosen(benign, BENIGN_KINDS, "benign feature")
@@ -139,13 +151,6 @@ def make(
         "anomalous_fraction": anomalous_fraction,
         "train_good_fraction": train_good_fraction,
     }
-    record = {
-        "generator": "adfm.data.synthetic",
-        "version": VERSION,
-        "settings": settings,
-        "counts": counts,
-        "products": {name: asdict(product) for name, product in drawn.items()},
-    }
     _write(out / "LICENSE.txt", LICENCE.encode())
-    _write(out / "generator.json", (json.dumps(record, indent=2) + "\n").encode())
+    _write(out / "generator.json", _record(settings, counts, drawn))
     return counts

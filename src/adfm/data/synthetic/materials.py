@@ -8,7 +8,20 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from adfm.data.synthetic.fields import RGB, Float, as_float, axes, fractal, rgb, smooth, step, streaks, tint, uniform
+from adfm.data.synthetic.fields import (
+    RGB,
+    Float,
+    as_float,
+    axes,
+    fractal,
+    rgb,
+    smooth,
+    step,
+    streaks,
+    tint,
+    uniform,
+    white,
+)
 
 
 @dataclass(frozen=True)
@@ -87,6 +100,7 @@ def _cast(look: Look, rng: np.random.Generator, height: int, width: int, unit: f
     # Grazing light from the upper left turns relief into tone.
     slope = as_float(cv2.filter2D(relief, -1, np.array([[1, 1, 0], [1, 0, -1], [0, -1, -1]], np.float32) / 3))
     tone = 0.5 + look.contrast * (0.26 * slope + 0.10 * relief + 0.10 * smooth(rng, height, width, 40 * unit))
+    tone += 0.06 * look.contrast * white(rng, height, width)
     pores = step(2.1, 2.6, smooth(rng, height, width, 3.0 * unit))
     return tint(as_float(tone - 0.35 * look.contrast * pores), look.accent, look.base)
 
@@ -219,6 +233,6 @@ def random_look(rng: np.random.Generator, material: str, *, turned: bool = False
 
 
 def texture(material: str, look: Look, rng: np.random.Generator, size: tuple[int, int], unit: float) -> Float:
-    """Return the texture (H, W, 3), RGB in 0..1, of `size` (W, H) px; `unit` is 1/128 of the frame's short side in px."""
+    """Return the texture (H, W, 3), RGB in 0..1, of `size` (W, H) px; `unit` is 1/128 of the short side in px."""
     width, height = size
     return np.clip(TEXTURES[material](look, rng, height, width, unit), 0.0, 1.0)

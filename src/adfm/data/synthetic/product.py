@@ -47,7 +47,7 @@ class Product:
     @property
     def inks(self) -> Inks:
         """The colours its benign features are made of."""
-        return Inks(self.look.base, self.look.accent, self.ink)
+        return Inks(self.look.base, self.look.accent, self.ink, sewn=self.material == "woven")
 
     @property
     def has_print(self) -> bool:
@@ -119,11 +119,8 @@ def _fits(feature: Feature, placed: list[Feature], outline: Outline) -> bool:
     rim_x, rim_y = as_float(feature.x + 0.8 * reach * np.cos(turn)), as_float(feature.y + 0.8 * reach * np.sin(turn))
     if feature.kind not in LONG and float(distance(outline, rim_x, rim_y).max()) > -0.02:
         return False
-    return all(
-        other.kind in LONG or feature.kind in LONG
-        or np.hypot(feature.x - other.x, feature.y - other.y) > 0.85 * (reach + _reach(other))
-        for other in placed
-    )
+    near = (other for other in placed if not {other.kind, feature.kind} & LONG)
+    return all(np.hypot(feature.x - other.x, feature.y - other.y) > 0.85 * (reach + _reach(other)) for other in near)
 
 
 def _group(rng: np.random.Generator, kind: str, outline: Outline, placed: list[Feature]) -> list[Feature]:

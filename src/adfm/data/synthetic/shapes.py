@@ -22,7 +22,7 @@ class Outline:
 
 
 def _full(x: Float, y: Float, size: float) -> Float:
-    return as_float(np.full(np.broadcast_shapes(x.shape, y.shape), -1.0))
+    return as_float(np.full(np.broadcast_shapes(x.shape, y.shape), -size))
 
 
 def _disc(x: Float, y: Float, size: float) -> Float:

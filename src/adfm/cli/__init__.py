@@ -1,0 +1,1 @@
+"""The command line: one module per command, each with `add` (its options) and `run` (its work)."""

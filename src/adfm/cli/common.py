@@ -1,0 +1,99 @@
+"""What commands share: the parser with an example at its end, JSON on stdout, a progress bar on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from adfm.errors import nearest
+
+Progress = Callable[[str, int, int], None]
+Run = Callable[[argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse without abbreviations, whose errors are one line and name the nearest known option or command."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)
+        self._given: list[str] = []
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line on stderr and exit with 2."""
+        raise SystemExit(fail(f"{self._hinted(message)} (see `{self.prog} --help`)"))
+
+    def _hinted(self, message: str) -> str:
+        """Put the nearest known name into argparse's message; a mistyped option explains a missing one better."""
+        mistyped = [word for word in self._given if word.startswith("--") and word.partition("=")[0] not in self._options()]
+        if mistyped and "required: -" in message:
+            return self._unknown(mistyped[0])
+        head, marker, rest = message.partition("invalid choice: '")
+        if not marker:
+            return message
+        given, _, choices = rest.partition("'")
+        known = [word.strip(" ')") for word in choices.partition("choose from")[2].split(",")]
+        return f"{head}'{given}' is not known{nearest(given, known)}"
+
+    def _unknown(self, argument: str) -> str:
+        return f"unknown argument '{argument}'{nearest(argument.partition('=')[0], self._options())}"
+
+    def _options(self) -> list[str]:
+        return [option for action in self._actions for option in action.option_strings]
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Parse; what is unknown is an error of the very command it was given to, with the nearest option it has."""
+        self._given = [str(word) for word in args or []]
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._unknown(unknown[0]))
+        return parsed, []
+
+
+def add_command(subparsers: Any, name: str, run: Run, summary: str, example: str) -> Parser:
+    """Add a command with its one-line summary and an example at the end of its help."""
+    text = "\n".join(f"  {line}" for line in example.strip().splitlines())
+    parser: Parser = subparsers.add_parser(name, help=summary, description=summary, epilog=f"example:\n{text}")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def folded(message: str) -> str:
+    """Return a message on one line, without control characters that could move the cursor or recolour the terminal."""
+    return "".join(c if c.isprintable() else " " for c in " ".join(message.split()))
+
+
+def fail(message: str, code: int = 2) -> int:
+    """Print one line `adfm: message` on stderr and return the exit code."""
+    print(f"adfm: {folded(message)}", file=sys.stderr)
+    return code
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress | None]:
+    """Yield a function (stage, done, total) that draws a bar on stderr, or None where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    with Bars(console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield update

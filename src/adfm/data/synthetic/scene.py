@@ -1,0 +1,205 @@
+"""A normal part in its frame: material, benign features, print, outline and background, before light and defects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from adfm.data.synthetic import benign, graphics, materials, shapes
+from adfm.data.synthetic.fields import Bytes, Float, as_float, over, rgb, uniform
+from adfm.data.synthetic.product import Product
+
+View = tuple[slice, slice]
+Box = tuple[int, int, int, int]  # half-open x1, y1, x2, y2 px
+
+
+@dataclass(frozen=True, eq=False)
+class _Stock:
+    """What all parts of a product share at one size."""
+
+    texture: Bytes  # (H, W, 3), larger than the frame, so that parts show different cuts of it
+    outline: Float | None  # coverage, edge gain, shadow; None where the part fills the frame
+    sheet: Float | None  # coverage of the printed face
+    patches: tuple[Float, ...]  # one per feature
+
+
+@dataclass(frozen=True)
+class _Pose:
+    """Where a part lies in the frame: its turn (radians) and the place of its centre (px)."""
+
+    turn: float
+    x: float
+    y: float
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Map a point of the part (px from its centre) to the frame."""
+        cos, sin = np.cos(self.turn), np.sin(self.turn)
+        return float(self.x + cos * x - sin * y), float(self.y + sin * x + cos * y)
+
+
+@dataclass(eq=False)
+class Scene:
+    """A part while it is being drawn, in frame pixels, before light."""
+
+    image: Float  # (H, W, 3)
+    cover: Float | None  # (H, W), where the part is; None: everywhere
+    bare: Float | None  # the image without print
+    print: Float | None  # (H, W), coverage of print
+    unit: float
+
+
+@lru_cache(maxsize=32)
+def _stock(product: Product, size: tuple[int, int]) -> _Stock:
+    width, height = size
+    short = min(size)
+    rng = np.random.default_rng(product.seed)
+    wide = (round(1.3 * width), round(1.3 * height))
+    full = product.outline.kind == "full"
+    return _Stock(
+        texture=np.rint(255 * materials.texture(product.material, product.look, rng, wide, short / 128)).astype(
+            np.uint8
+        ),
+        outline=None if full else shapes.layers(product.outline, size, short),
+        sheet=_sheet(product, size, rng) if product.material == "printed" else None,
+        patches=tuple(benign.patch(feature, product.inks, size) for feature in product.features),
+    )
+
+
+def _sheet(product: Product, size: tuple[int, int], rng: np.random.Generator) -> Float:
+    """Return the printed face (H, W) of a product, which leaves room for its benign features."""
+    width, height = size
+    short = min(size)
+    if product.outline.kind == "full":
+        wide, tall = size
+    else:
+        share = (0.68, 0.68) if product.outline.kind == "disc" else (0.94, 0.72)
+        wide, tall = (round(part * product.outline.size * short) for part in share)
+    left, top = (width - wide) // 2, (height - tall) // 2
+    keep_out = []
+    for feature in product.features:
+        long, thin = benign.length(feature, size), feature.size * feature.aspect * short
+        across, down = (thin, long) if feature.angle == 90.0 else (long, thin)
+        x, y = width / 2 + feature.x * short - across / 2 - left, height / 2 + feature.y * short - down / 2 - top
+        gap = 0.02 * short
+        keep_out.append((round(x - gap), round(y - gap), round(across + 2 * gap), round(down + 2 * gap)))
+    cover = np.zeros((height, width), np.float32)
+    cover[top : top + tall, left : left + wide] = graphics.sheet(rng, wide, tall, short / 128, keep_out)
+    return cover
+
+
+def _cut(source: Float, turn: float, centre: tuple[float, float], origin: tuple[float, float], view: View) -> Float:
+    """Return the window `view` of the frame onto `source`, turned by `turn`, its point `origin` lying at `centre`."""
+    cos, sin = np.cos(turn), np.sin(turn)
+    x, y = view[1].start - centre[0], view[0].start - centre[1]
+    matrix = np.array([[cos, sin, cos * x + sin * y + origin[0]], [-sin, cos, cos * y - sin * x + origin[1]]])
+    size = (view[1].stop - view[1].start, view[0].stop - view[0].start)
+    return as_float(cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP))
+
+
+def _middle(plane: Float | Bytes) -> tuple[float, float]:
+    return (plane.shape[1] - 1) / 2, (plane.shape[0] - 1) / 2
+
+
+def _pose(product: Product, rng: np.random.Generator, size: tuple[int, int]) -> _Pose:
+    limits, short = product.conditions, min(size)
+    turn = np.deg2rad(uniform(rng, -limits.rotation, limits.rotation))
+    x, y = ((side - 1) / 2 + short * uniform(rng, -limits.shift, limits.shift) for side in size)
+    return _Pose(float(turn), x, y)
+
+
+def _surface(product: Product, stock: _Stock, pose: _Pose, rng: np.random.Generator, size: tuple[int, int]) -> Float:
+    """Return the bare material in the frame: another cut of the texture for each part, mirrored at random."""
+    width, height = size
+    source, turn = stock.texture, pose.turn
+    if product.look.variant == 2 and product.material == "brushed_metal":  # turned: rings belong to the part's centre
+        origin = _middle(source)
+    else:
+        source = source[:: 1 - 2 * int(rng.random() < 0.5), :: 1 - 2 * int(rng.random() < 0.5)]
+        origin = (
+            _middle(source)[0] + 0.10 * width * uniform(rng, -1, 1),
+            _middle(source)[1] + 0.10 * height * uniform(rng, -1, 1),
+        )
+    cos, sin = np.cos(turn), np.sin(turn)
+    matrix = np.array(
+        [[cos, sin, origin[0] - cos * pose.x - sin * pose.y], [-sin, cos, origin[1] + sin * pose.x - cos * pose.y]]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    cut = cv2.warpAffine(source, matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    return as_float(cut) * np.float32(1 / 255)
+
+
+def window(x: float, y: float, half_x: float, half_y: float, size: tuple[int, int]) -> View | None:
+    """Return the window of the frame around (x, y), or None where nothing of it is in the frame."""
+    width, height = size
+    left, right = max(0, int(np.floor(x - half_x))), min(width, int(np.ceil(x + half_x)) + 1)
+    top, bottom = max(0, int(np.floor(y - half_y))), min(height, int(np.ceil(y + half_y)) + 1)
+    return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
+
+
+def _lay_feature(
+    scene: Scene, patch: Float, feature: benign.Feature, pose: _Pose, rng: np.random.Generator, jitter: float
+) -> Box | None:
+    """Lay one benign feature onto the scene and return the box of what is in sight of it, or None."""
+    height, width = scene.image.shape[:2]
+    short = min(height, width)
+    dx, dy = np.clip(rng.normal(0.0, jitter, 2), -2 * jitter, 2 * jitter) * short
+    x, y = pose.place(feature.x * short + dx, feature.y * short + dy)
+    free = uniform(rng, 0, 360) if feature.kind == "inclusion_dots" else uniform(rng, -1.5, 1.5)
+    turn = pose.turn + float(np.deg2rad(feature.angle + free))
+    cos, sin = abs(np.cos(turn)), abs(np.sin(turn))
+    tall, wide = patch.shape[0] / 2, patch.shape[1] / 2
+    view = window(x, y, cos * wide + sin * tall + 1, sin * wide + cos * tall + 1, (width, height))
+    if view is None:
+        return None
+    laid = _cut(patch, turn, (x, y), _middle(patch), view)
+    alpha = np.ascontiguousarray(laid[..., 3])
+    scene.image[view] = scene.image[view] * (1.0 - rgb(alpha)) + laid[..., :3]
+    if scene.print is not None and feature.kind == "printed_mark":
+        scene.print[view] = np.maximum(scene.print[view], alpha)
+    seen = alpha if scene.cover is None else alpha * scene.cover[view]
+    left, top, across, down = cv2.boundingRect((seen > 0.15).astype(np.uint8))
+    box = (left + view[1].start, top + view[0].start)
+    return (*box, box[0] + across, box[1] + down) if across and down else None
+
+
+def _on_background(scene: Scene, outline: Float, product: Product) -> None:
+    """Cut the part out by its outline, shade its edge and put it on its background with a shadow."""
+    cover, edge, shadow = (np.ascontiguousarray(plane) for plane in cv2.split(outline))
+    ground = as_float(product.background) * rgb(as_float(1.0 - shadow))
+
+    def cut_out(image: Float) -> Float:
+        return as_float(ground + rgb(as_float(cover)) * (image * rgb(as_float(1.0 + edge)) - ground))
+
+    scene.image = cut_out(scene.image)
+    if scene.bare is not None and scene.print is not None:
+        scene.bare = cut_out(scene.bare)
+        scene.print = as_float(scene.print * cover)
+
+
+def assemble(product: Product, rng: np.random.Generator, size: tuple[int, int]) -> tuple[Scene, list[Box]]:
+    """Draw a part without defects at `size` (W, H) px; returns it and the boxes of its benign features in sight."""
+    stock = _stock(product, size)
+    pose = _pose(product, rng, size)
+    frame = (slice(0, size[1]), slice(0, size[0]))
+    image = _surface(product, stock, pose, rng, size)
+    outline, at = stock.outline, (pose.x, pose.y)
+    posed = None if outline is None else _cut(outline, pose.turn, at, _middle(outline), frame)
+    cover = None if posed is None else np.ascontiguousarray(posed[..., 0])
+    scene = Scene(image, cover, None, None, min(size) / 128)
+    boxes = []
+    # Print goes on last, and the scene as it is before is what shows where print is missing.
+    for printed in (False, True):
+        if printed and product.has_print:
+            scene.bare, scene.print = scene.image.copy(), np.zeros(size[::-1], np.float32)
+            if stock.sheet is not None:
+                scene.print = _cut(stock.sheet, pose.turn, at, _middle(stock.sheet), frame)
+                scene.image = over(scene.image, 0.94 * scene.print, product.ink)
+        for feature, patch in zip(product.features, stock.patches, strict=True):
+            if (feature.kind == "printed_mark") == printed:
+                boxes.append(_lay_feature(scene, patch, feature, pose, rng, product.conditions.jitter))
+    if posed is not None:
+        _on_background(scene, posed, product)
+    return scene, [box for box in boxes if box is not None]

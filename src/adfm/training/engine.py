@@ -1,0 +1,125 @@
+"""The repairs that both trainers need: checkpoints published whole, weights restored exactly, epochs in their own order.
+
+Each repairs a reproduced fault of the engine (design section 5) at one small method. Nothing of the engine is copied.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+from trl.trainer.utils import RepeatSampler
+
+from adfm.errors import ModelError, UserError
+from adfm.storage import sync_folder, sync_tree
+
+STAGING = ".staging"
+
+
+class EpochSampler(RepeatSampler):  # type: ignore[misc]
+    """TRL's sampler, reseeded by seed + epoch: a resumed run sees the order that an uninterrupted one would.
+
+    The engine's own keeps one generator, so a run resumed after epoch 0 replays epoch 0's order.
+    """
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the data loader at the start of each epoch, also when it resumes inside one."""
+        self.generator.manual_seed((self.seed or 0) + epoch)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(super().__iter__())
+
+
+class DurableRun:
+    """A mix-in before a `Trainer`: checkpoints appear under `checkpoints/step-N` only when they are whole, and load exactly."""
+
+    args: Any
+    state: Any
+    model: Any
+    is_fsdp_enabled: bool
+    is_deepspeed_enabled: bool
+    keep_checkpoints: int = 2
+
+    def _get_output_dir(self, trial: Any) -> str:
+        """Where the engine writes in place: a staging folder that no reader looks into."""
+        return str(Path(self.args.output_dir) / "checkpoints" / STAGING)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        if self.args.should_save:
+            staged = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+            publish_checkpoint(staged, Path(self.args.output_dir) / "checkpoints", self.state.global_step, self.keep_checkpoints)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Restore a full model through `from_pretrained`, which knows the renamed keys; anything missing is an error.
+
+        The engine's raw, non-strict load leaves a Qwen2.5-VL at its *initial* weights without failing.
+        """
+        from peft import PeftModel
+
+        target = self.model if model is None else model
+        if isinstance(target, PeftModel) or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
+            return
+        load_exactly(target, resume_from_checkpoint)
+
+
+def load_exactly(target: Any, folder: str) -> None:
+    """Copy the weights of a checkpoint folder into `target`, name by name.
+
+    Raises:
+        ModelError: the folder lacks a weight that the model has.
+    """
+    dtype = next(target.parameters()).dtype
+    saved, report = type(target).from_pretrained(folder, dtype=dtype, use_safetensors=True, output_loading_info=True)
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ModelError(f"{folder}: {len(missing)} weights are missing (first: {missing[0]}); resume from another checkpoint")
+    with torch.no_grad():
+        target.load_state_dict(saved.state_dict(), strict=True)
+
+
+def publish_checkpoint(staged: Path, checkpoints: Path, step: int, keep: int) -> None:
+    """Flush a staged checkpoint, rename it to `step-N` and remove the oldest beyond `keep`."""
+    sync_tree(staged)
+    final = checkpoints / f"step-{step}"
+    shutil.rmtree(final, ignore_errors=True)
+    staged.rename(final)
+    sync_folder(checkpoints)
+    for old in list_checkpoints(checkpoints)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def list_checkpoints(checkpoints: Path) -> list[Path]:
+    """Return the published checkpoints, oldest first."""
+    found = [path for path in checkpoints.glob("step-*") if path.name.removeprefix("step-").isdigit()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def newest_checkpoint(run: Path) -> Path:
+    """Return the checkpoint that `--resume` goes on from; what a killed save left behind is removed.
+
+    Raises:
+        UserError: the run has none.
+    """
+    shutil.rmtree(run / "checkpoints" / STAGING, ignore_errors=True)
+    found = list_checkpoints(run / "checkpoints")
+    if not found:
+        raise UserError(f"{run}: has no checkpoint to resume from; set save_every, or start without --resume")
+    return found[-1]
+
+
+class LogCallback(TrainerCallback):  # type: ignore[misc]
+    """Hands every logged row of the engine to a function, as (step, quantities)."""
+
+    def __init__(self, receive: Any) -> None:
+        self._receive = receive
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        """Forward what was logged at this step; the closing summary of a run has no loss and is left out."""
+        if logs and "loss" in logs:
+            self._receive(state.global_step, logs)

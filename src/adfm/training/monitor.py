@@ -1,0 +1,91 @@
+"""What a GRPO run must tell about its rollouts (design 1.4): a dead focus reward, rising false alarms, unread answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from adfm.geometry import Frame
+from adfm.reasoning import Stages, read
+from adfm.records import Response, Sample
+from adfm.rewards.trl import completion_text
+
+ENGINE_NAMES = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "reward": "reward/total",
+    "reward_std": "reward_std/total",
+    "entropy": "entropy",
+    "kl": "kl",
+    "completions/mean_length": "completion_length",
+    "completions/clipped_ratio": "truncated_rate",
+}
+
+
+def journal_row(logs: Mapping[str, float]) -> dict[str, float]:
+    """Return a row of `metrics.jsonl` from what the engine logged: our names, no timings."""
+    row = {ours: logs[theirs] for theirs, ours in ENGINE_NAMES.items() if theirs in logs}
+    for term in ("format", "verdict", "grounding"):
+        for ours, theirs in ((f"reward/{term}", f"rewards/{term}/mean"), (f"reward_std/{term}", f"rewards/{term}/std")):
+            if theirs in logs:
+                row[ours] = logs[theirs]
+    row |= {name: logs[name] for name in (*QUANTITIES, "zero_advantage_share") if name in logs}
+    return {name: value for name, value in row.items() if value == value}  # a mean over nothing is NaN: left out
+
+
+QUANTITIES = (
+    "located/normal_0",
+    "located/normal_1",
+    "located/normal_2plus",
+    "false_positive_rate",
+    "miss_rate",
+    "unread_rate",
+    "box_count_error",
+)
+
+
+class RolloutMonitor:
+    """Reads every rollout once more and counts."""
+
+    def __init__(self, samples: Mapping[str, Sample], stages: Stages) -> None:
+        self._samples = samples
+
+        @lru_cache(maxsize=4096)
+        def parsed(sample_id: str, text: str, frame: str) -> Response:
+            sample = samples[sample_id]
+            return read(text, Frame.parse(frame, sample.width, sample.height), stages=stages)
+
+        self._parsed = parsed
+
+    def observe(self, inputs: Sequence[Mapping[str, Any]], completions: Sequence[Any]) -> dict[str, float]:
+        """Return the quantities of one batch of rollouts; a share over nothing is left out."""
+        pairs = [
+            (self._samples[row["sample_id"]], self._parsed(row["sample_id"], completion_text(text), row["frame"]))
+            for row, text in zip(inputs, completions, strict=True)
+        ]
+        normal = [response for sample, response in pairs if not sample.anomalous]
+        anomalous = [response for sample, response in pairs if sample.anomalous]
+        located = [len(response.located or ()) for response in normal]
+        errors = [
+            abs(len(response.regions) - len(sample.boxes))
+            for sample, response in pairs
+            if sample.anomalous and sample.boxes is not None
+        ]
+        quantities = {
+            "located/normal_0": share(count == 0 for count in located),
+            "located/normal_1": share(count == 1 for count in located),
+            "located/normal_2plus": share(count > 1 for count in located),
+            "false_positive_rate": share(response.verdict == "anomalous" for response in normal),
+            "miss_rate": share(response.verdict == "normal" for response in anomalous),
+            "unread_rate": share(response.verdict is None for _, response in pairs),
+            "box_count_error": sum(errors) / len(errors) if errors else None,
+        }
+        return {name: value for name, value in quantities.items() if value is not None}
+
+
+def share(flags: Any) -> float | None:
+    """Return the share of true flags, or None of no flags."""
+    values = list(flags)
+    return sum(values) / len(values) if values else None

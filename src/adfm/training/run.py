@@ -1,0 +1,234 @@
+"""What SFT and GRPO do alike: the run folder, the model to train, the engine's arguments, the journal, the final model."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from adfm.config import dump_settings
+from adfm.data.manifest import Manifest, read_manifest
+from adfm.errors import ConfigError, UserError
+from adfm.models.files import best_device, load_config, load_processor, load_weights, quiet_environment, resolve
+from adfm.models.frames import FrameOf, frame_rule
+from adfm.storage import Journal, read_jsonl, write_json, write_text
+from adfm.training.settings import TrainSettings
+
+Progress = Callable[[int, int, dict[str, float]], None]
+"""(step, steps, quantities) after every optimizer step."""
+
+
+class Subject(NamedTuple):
+    """The model that a run trains, its processor and the frame it writes boxes in."""
+
+    weights: Any
+    processor: Any
+    frame_of: FrameOf
+
+
+def load_subject(settings: TrainSettings) -> Subject:
+    """Load the model and processor to train.
+
+    Raises:
+        ModelError: not found, incomplete, or of a family whose box units are not known.
+    """
+    quiet_environment()
+    folder = resolve(settings.model)
+    processor = load_processor(folder)
+    frame_of = frame_rule(load_config(folder).model_type, processor)
+    weights = load_weights(folder, dtype="float32", device="cpu")
+    if settings.freeze_vision or settings.lora:
+        freeze_vision(weights)
+    return Subject(weights, processor, frame_of)
+
+
+def freeze_vision(weights: Any) -> None:
+    """Stop training the vision tower."""
+    for name, parameter in weights.named_parameters():
+        if ".visual." in name:
+            parameter.requires_grad_(False)
+
+
+def lora_config(settings: TrainSettings) -> Any:
+    """Return the adapter's configuration, on the language model only, or None."""
+    if settings.lora is None:
+        return None
+    from peft import LoraConfig
+
+    lora = settings.lora
+    targets = r".*language_model.*\.(" + "|".join(lora.targets) + ")"
+    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type="CAUSAL_LM")
+
+
+def training_manifest(settings: TrainSettings) -> Manifest:
+    """Read the manifest and keep its train split.
+
+    Raises:
+        ConfigError: no manifest is named.
+        DataError: it cannot be read, or has no train split.
+    """
+    if not settings.data.manifest:
+        raise ConfigError("setting 'data.manifest' is empty; give data.manifest=FOLDER made by `adfm data build`")
+    return read_manifest(Path(settings.data.manifest)).only("train")
+
+
+def open_run(settings: TrainSettings, *, resume: bool) -> Path:
+    """Make the run folder and write the resolved settings, or check that a resumed run has the same ones.
+
+    Raises:
+        UserError: the folder holds another run, or the settings differ on resume.
+    """
+    run = Path(settings.out)
+    resolved = dump_settings(settings)
+    file = run / "config.yaml"
+    if resume:
+        if not file.is_file():
+            raise UserError(f"{run}: holds no run to resume (config.yaml is missing)")
+        changed = differing_lines(file.read_text(encoding="utf-8"), resolved)
+        if changed:
+            raise UserError(f"{file}: differs from the settings given ({changed}); resume with the same settings")
+    elif file.is_file():
+        raise UserError(f"{run}: already holds a run; add --resume, or choose another out=FOLDER")
+    write_text(file, resolved)
+    return run
+
+
+def differing_lines(old: str, new: str) -> str:
+    """Return the first line that two settings files do not share, or an empty text."""
+    pairs = zip(old.splitlines(), new.splitlines(), strict=False)
+    return next((f"'{a.strip()}' was, '{b.strip()}' is" for a, b in pairs if a != b), "")
+
+
+def engine_arguments(settings: TrainSettings, run: Path) -> dict[str, Any]:
+    """Return the arguments that TRL's SFT and GRPO configurations share."""
+    gpu = best_device() == "cuda"
+    return {
+        "output_dir": str(run),
+        "seed": settings.seed,
+        "max_steps": settings.steps,
+        "per_device_train_batch_size": settings.micro_batch,
+        "gradient_accumulation_steps": settings.accumulation,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": settings.scheduler,
+        "warmup_steps": settings.warmup_steps,
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.clip,
+        "gradient_checkpointing": settings.gradient_checkpointing,
+        "bf16": gpu,
+        "use_cpu": not gpu,
+        "logging_steps": 1,
+        "logging_strategy": "steps",
+        "save_strategy": "steps" if settings.save_every else "no",
+        "save_steps": settings.save_every or 500,
+        "report_to": settings.tracker,
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+        "dataloader_pin_memory": gpu,
+    }
+
+
+def seed_everything(seed: int) -> None:
+    """Seed python, numpy and torch; the engine's own seeding comes later than the first draws."""
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries below draw from the global generator
+    torch.manual_seed(seed)
+
+
+def use_threads(count: int) -> None:
+    """Set torch's threads; 0 keeps its default. Two collapse whenever anything else runs on a small machine."""
+    import torch
+
+    if count:
+        torch.set_num_threads(count)
+
+
+def single_process_note() -> int:
+    """Return this process's rank; only rank 0 writes the journal and the final model."""
+    return int(os.environ.get("RANK", "0"))
+
+
+class RunJournal:
+    """`metrics.jsonl`, the same for the same seed, and beside it `timings.jsonl` with the seconds, which never are."""
+
+    def __init__(self, run: Path, *, resumed_at: int, steps: int, progress: Progress | None) -> None:
+        self._steps, self._progress = steps, progress
+        self._started = time.monotonic()
+        self.rows = _kept(run / "metrics.jsonl", resumed_at)
+        _kept(run / "timings.jsonl", resumed_at)
+        self._metrics = Journal(run / "metrics.jsonl", fresh=resumed_at == 0)
+        self._timings = Journal(run / "timings.jsonl", fresh=resumed_at == 0)
+
+    def receive(self, step: int, quantities: dict[str, float]) -> None:
+        """Append one row and report progress."""
+        row = {"step": step, **quantities}
+        self.rows.append(row)
+        self._metrics.append(row)
+        self._timings.append({"step": step, "seconds": round(time.monotonic() - self._started, 3)})
+        if self._progress:
+            self._progress(step, self._steps, quantities)
+
+    def close(self) -> None:
+        """Flush both files."""
+        self._metrics.close()
+        self._timings.close()
+
+
+def _kept(path: Path, last: int) -> list[dict[str, Any]]:
+    """Cut a journal back to the checkpoint's step: later rows will be written again."""
+    from adfm.storage import write_jsonl
+
+    if not last or not path.exists():
+        return []
+    rows = [row for row in read_jsonl(path, torn_tail=True) if row["step"] <= last]
+    write_jsonl(path, rows)
+    return rows
+
+
+def save_final(run: Path, weights: Any, processor: Any) -> Path:
+    """Write `final/`: the model (an adapter merged) and its processor, loadable with two lines of transformers."""
+    from peft import PeftModel
+
+    final = run / "final"
+    merged = weights.merge_and_unload() if isinstance(weights, PeftModel) else weights
+    save_model(final, merged, processor)
+    return final
+
+
+def save_model(folder: Path, weights: Any, processor: Any) -> None:
+    """Write model and processor to a folder as safetensors and JSON, replacing what was there only when it is whole."""
+    import shutil
+
+    from adfm.storage import sync_folder, sync_tree
+
+    staging = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(staging, ignore_errors=True)
+    weights.save_pretrained(staging)
+    processor.save_pretrained(staging)
+    sync_tree(staging)
+    shutil.rmtree(folder, ignore_errors=True)
+    staging.rename(folder)
+    sync_folder(folder.parent)
+
+
+def write_summary(run: Path, settings: TrainSettings, rows: list[dict[str, Any]], seconds: float) -> None:
+    """Write `summary.json`: what was trained, how far, how long, and the last row of the journal."""
+    from importlib.metadata import version
+
+    write_json(
+        run / "summary.json",
+        {
+            "model": settings.model,
+            "data": settings.data.manifest,
+            "steps": settings.steps,
+            "seed": settings.seed,
+            "seconds": round(seconds, 1),
+            "last": rows[-1] if rows else {},
+            "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate")},
+        },
+    )

@@ -1,0 +1,96 @@
+"""Supervised fine-tuning on canonical answers: the cold start that teaches the format, on TRL's `SFTTrainer`.
+
+Left out: packing and padding-free batches, which the engine does not offer for pictures.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from adfm.reasoning import STAGES
+from adfm.training.examples import Source, manifest_examples, rows
+from adfm.training.run import (
+    Progress,
+    RunJournal,
+    Subject,
+    engine_arguments,
+    load_subject,
+    lora_config,
+    open_run,
+    save_final,
+    seed_everything,
+    training_manifest,
+    use_threads,
+    write_summary,
+)
+from adfm.training.settings import SftSettings
+
+LOGGED = {"loss": "loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate", "mean_token_accuracy": "token_accuracy"}
+
+
+def train_sft(settings: SftSettings, *, resume: bool = False, progress: Progress | None = None) -> Path:
+    """Fine-tune on the manifest's train split and return the folder of the final model.
+
+    Raises:
+        UserError: a fault of the settings, the data, the model or the run folder.
+    """
+    examples = manifest_examples(
+        training_manifest(settings), turns=settings.data.turns, balance=settings.data.balance, longest=settings.data.longest
+    )
+    return fine_tune(settings, load_subject(settings), examples, resume=resume, progress=progress)
+
+
+def fine_tune(
+    settings: SftSettings, subject: Subject, examples: Source, *, resume: bool = False, progress: Progress | None = None
+) -> Path:
+    """Fine-tune a loaded model on any source of examples; nano's build calls this with a stream of synthetic parts."""
+    from adfm.training.engine import LogCallback, newest_checkpoint
+
+    use_threads(settings.threads)
+    run = open_run(settings, resume=resume)
+    checkpoint = newest_checkpoint(run) if resume else None
+    done = int(checkpoint.name.removeprefix("step-")) if checkpoint else 0
+    seed_everything(settings.seed)
+    journal = RunJournal(run, resumed_at=done, steps=settings.steps, progress=progress)
+    trainer = _trainer(settings, subject, examples, run)
+    trainer.keep_checkpoints = settings.keep
+    trainer.add_callback(LogCallback(lambda step, logs: journal.receive(step, _row(logs))))
+    started = time.monotonic()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    journal.close()
+    final = save_final(run, trainer.model, subject.processor)
+    write_summary(run, settings, journal.rows, time.monotonic() - started)
+    return final
+
+
+def _row(logs: dict[str, float]) -> dict[str, float]:
+    return {ours: logs[theirs] for theirs, ours in LOGGED.items() if theirs in logs}
+
+
+def _trainer(settings: SftSettings, subject: Subject, examples: Source, run: Path) -> Any:
+    from transformers import PrinterCallback
+    from trl import SFTConfig, SFTTrainer
+
+    from adfm.training.engine import DurableRun
+
+    class Trainer(DurableRun, SFTTrainer):  # type: ignore[misc]
+        """TRL's trainer with published checkpoints and exact resume."""
+
+    data = rows(examples, subject.frame_of, STAGES[settings.stages], category=settings.data.category, answers=True)
+    config = SFTConfig(
+        **engine_arguments(settings, run),
+        max_length=None,  # a truncated row would lose image tokens
+        completion_only_loss=True,
+        dataset_num_proc=None,
+    )
+    trainer = Trainer(
+        model=subject.weights.train(),
+        args=config,
+        train_dataset=data,
+        processing_class=subject.processor,
+        peft_config=lora_config(settings),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
