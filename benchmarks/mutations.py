@@ -1,14 +1,16 @@
 """Broken answers for fuzzing and timing: canonical ones, changed at random in the ways that models and attackers do."""
+# ruff: noqa: S311
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 
 from hacking import random_sample
 
 from adfm.geometry import Frame
-from adfm.reasoning import LOCATE_ANSWER, VERDICT, canonical
+from adfm.reasoning import FULL, LOCATE_ANSWER, VERDICT, canonical
 from adfm.records import LABELS, Sample
 
 TOKENS = (
@@ -98,7 +100,7 @@ def _truncate(text: str, rng: random.Random) -> str:
 
 
 def _number(text: str, rng: random.Random) -> str:
-    digits = [at for at, mark in enumerate(text) if mark.isdigit()]
+    digits = [match.start() for match in re.finditer("[0-9]", text)]
     if not digits:
         return text
     at = rng.choice(digits)
@@ -143,10 +145,18 @@ MUTATIONS: tuple[Mutation, ...] = (
 )
 
 
-def mutated(sample: Sample, frame: Frame, rng: random.Random) -> str:
-    """The canonical answer of a sample after none to four mutations; now and then of another protocol."""
-    protocol = {0: LOCATE_ANSWER, 1: VERDICT}.get(rng.randrange(20))
-    text = canonical(sample, frame, stages=protocol) if protocol else canonical(sample, frame)
+def mutated(text: str, rng: random.Random) -> str:
+    """An answer after none to four mutations."""
     for _ in range(rng.choice((0, 1, 1, 1, 2, 2, 3, 4))):
         text = rng.choice(MUTATIONS)(text, rng)
     return text
+
+
+def corpus(count: int, seed: int) -> Iterator[tuple[Sample, Frame, str]]:
+    """`count` mutated answers, 20 to a sample: 18 from its canonical answer, 2 from those of the shorter protocols."""
+    rng = random.Random(seed)
+    for first in range(0, count, 20):
+        sample, frame = sample_and_frame(rng)
+        full, *short = (canonical(sample, frame, stages=stages) for stages in (FULL, LOCATE_ANSWER, VERDICT))
+        for text in (short + [full] * 18)[: count - first]:
+            yield sample, frame, mutated(text, rng)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 
-from mutations import mutated, sample_and_frame
+from mutations import corpus, sample_and_frame
 
 from adfm.geometry import Frame
 from adfm.reasoning import canonical, parse, read
@@ -72,11 +72,8 @@ def timed(function: Callable[[], object], repeats: int) -> float:
 
 def quantiles(count: int) -> None:
     """Time each of `count` mutated answers on its own."""
-    rng = random.Random(0)
     times = []
-    for _ in range(count):
-        sample, frame = sample_and_frame(rng)
-        text = mutated(sample, frame, rng)
+    for _, frame, text in corpus(count, seed=0):
         start = time.thread_time()
         read(text, frame)
         times.append(time.thread_time() - start)
@@ -125,10 +122,8 @@ def linearity() -> None:
 
 def fuzz(count: int, seed: int) -> int:
     """Read and reward `count` mutated answers; returns how many raised."""
-    rng, settings, raised = random.Random(seed), RewardSettings(), 0
-    for _ in range(count):
-        sample, frame = sample_and_frame(rng)
-        text = mutated(sample, frame, rng)
+    settings, raised = RewardSettings(), 0
+    for sample, frame, text in corpus(count, seed):
         try:
             reward(read(text, frame), sample, settings)
         except Exception as error:  # noqa: BLE001 - any exception is the finding

@@ -18,14 +18,16 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 100_000_000
 
+# Once and for Pillow alone: `catch_warnings` around a decode is not safe in threads (it can leave all warnings off).
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open a picture, check its header against the limits and turn every decoder failure into an `ImageError`."""
     try:
         # Pillow's own limit is left alone; ours is lower and looks at the header, before any memory is taken.
-        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
-            warnings.simplefilter("ignore")
+        with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(f"{path}: {image.width} x {image.height} is over {MAX_PIXELS} pixels; tile or shrink it")
             yield image
@@ -48,7 +50,8 @@ def size(path: Path) -> tuple[int, int]:
         ImageError: not a picture, or over the limits.
     """
     with _opened(path) as image:
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        # Pillow has turned a TIFF's size already.
+        turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         return (image.height, image.width) if turned else (image.width, image.height)
 
 

@@ -97,9 +97,8 @@ def _lines(path: Path, torn_tail: bool) -> Iterator[dict[str, Any]]:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 text (byte {error.start})") from error
-    whole, _, tail = text.rpartition("\n")
-    lines = whole.split("\n") if torn_tail else [*whole.split("\n"), tail]
-    for number, line in enumerate(lines, 1):
+    lines = text.split("\n")
+    for number, line in enumerate(lines[:-1] if torn_tail else lines, 1):
         if line.strip():
             yield _row(path, number, line)
 

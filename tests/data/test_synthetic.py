@@ -80,7 +80,7 @@ def test_a_restored_generator_draws_the_same_part() -> None:
 
 @pytest.mark.parametrize("difficulty", [0.0, 0.5, 1.0])
 def test_the_mask_is_empty_exactly_for_normal_parts(difficulty: float) -> None:
-    for seed in range(40):
+    for seed in range(24):
         drawn = product(seed, difficulty=difficulty)
         size = SIZES[seed % len(SIZES)]
         normal, bad = part(drawn, seed, size=size), part(drawn, seed, size=size, defects=None)
@@ -154,7 +154,7 @@ def test_a_kind_can_be_left_out() -> None:
 def test_difficulty_lowers_the_contrast_of_defects() -> None:
     def contrast(difficulty: float) -> float:
         seen = []
-        for seed in range(30):
+        for seed in range(20):
             drawn = product(seed, difficulty=difficulty)
             bad, good = part(drawn, seed, defects=1, kinds=["scratch", "stain"]), part(drawn, seed)
             seen.append(float(difference(bad, good)[bad.mask > 0].mean()))

@@ -30,7 +30,9 @@ class Parser(argparse.ArgumentParser):
 
     def _hinted(self, message: str) -> str:
         """Put the nearest known name into argparse's message; a mistyped option explains a missing one better."""
-        mistyped = [word for word in self._given if word.startswith("--") and word.partition("=")[0] not in self._options()]
+        mistyped = [
+            word for word in self._given if word.startswith("--") and word.partition("=")[0] not in self._options()
+        ]
         if mistyped and "required: -" in message:
             return self._unknown(mistyped[0])
         head, marker, rest = message.partition("invalid choice: '")

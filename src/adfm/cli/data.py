@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from adfm.cli.common import Parser, add_command, folded, print_json, progress_bar
 
 if TYPE_CHECKING:
-    from adfm.data.check import Fault
     from adfm.data.build import BuildReport
+    from adfm.data.check import Fault
     from adfm.records import Sample
 
 SUMMARY = "build, make or check a data set"
@@ -50,12 +50,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add_build(commands: Any) -> None:
-    parser = add_command(commands, "build", run_build, "turn a folder of pictures and masks into a manifest", BUILD_EXAMPLE)
+    parser = add_command(
+        commands, "build", run_build, "turn a folder of pictures and masks into a manifest", BUILD_EXAMPLE
+    )
     parser.add_argument("source", type=Path, metavar="SRC", help="folder with the pictures")
     parser.add_argument("--out", type=Path, required=True, help="new folder for manifest.jsonl and manifest.meta.json")
     parser.add_argument("--layout", help="auto (default), mvtec, folder")
     boxes = parser.add_argument_group("masks to boxes")
-    boxes.add_argument("--dilate", type=float, metavar="R", help="merge fragments closer than this share of the short side (0.01)")
+    boxes.add_argument(
+        "--dilate", type=float, metavar="R", help="merge fragments closer than this share of the short side (0.01)"
+    )
     boxes.add_argument("--min-area", type=int, metavar="N", help="drop specks of fewer pixels (5)")
     boxes.add_argument("--max-boxes", type=int, metavar="N", help="more boxes: dilation is raised until they fit (16)")
     tiles = parser.add_argument_group("tiles")
@@ -69,21 +73,33 @@ def _add_build(commands: Any) -> None:
 
 def _add_split(parser: argparse.ArgumentParser) -> None:
     split = parser.add_argument_group("split")
-    split.add_argument("--split", metavar="RULE", help="official (the layout's own), fractions, or labelled (part of test trains)")
-    split.add_argument("--shares", type=float, nargs=3, metavar=("TRAIN", "VALIDATION", "TEST"), help="for fractions (0.7 0.1 0.2)")
-    split.add_argument("--labelled-fraction", type=float, metavar="F", help="share of the official test split that trains (0.2)")
+    split.add_argument(
+        "--split", metavar="RULE", help="official (the layout's own), fractions, or labelled (part of test trains)"
+    )
+    split.add_argument(
+        "--shares", type=float, nargs=3, metavar=("TRAIN", "VALIDATION", "TEST"), help="for fractions (0.7 0.1 0.2)"
+    )
+    split.add_argument(
+        "--labelled-fraction", type=float, metavar="F", help="share of the official test split that trains (0.2)"
+    )
     split.add_argument("--validation", type=float, metavar="F", help="share of train that becomes validation (0)")
-    split.add_argument("--group-by", metavar="REGEX", help="first capture group in a file's stem: never split (a board, a video)")
+    split.add_argument(
+        "--group-by", metavar="REGEX", help="first capture group in a file's stem: never split (a board, a video)"
+    )
     split.add_argument("--seed", type=int, metavar="N", help="which pictures go where (0)")
 
 
 def _add_make(commands: Any) -> None:
-    parser = add_command(commands, "make", run_make, "make synthetic parts with masks, in the MVTec layout", MAKE_EXAMPLE)
+    parser = add_command(
+        commands, "make", run_make, "make synthetic parts with masks, in the MVTec layout", MAKE_EXAMPLE
+    )
     parser.add_argument("--out", type=Path, required=True, help="new folder for the pictures")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which parts are drawn (%(default)s)")
     parser.add_argument("--images", type=int, default=200, metavar="N", help="how many pictures in all (%(default)s)")
     parser.add_argument("--size", type=int, default=256, metavar="PX", help="side of a picture (%(default)s)")
-    parser.add_argument("--products", type=int, default=4, metavar="N", help="how many products share them (%(default)s)")
+    parser.add_argument(
+        "--products", type=int, default=4, metavar="N", help="how many products share them (%(default)s)"
+    )
     parser.add_argument("--difficulty", type=float, default=0.5, metavar="D", help="0 easy to 1 hard (%(default)s)")
     parser.add_argument("--materials", nargs="+", metavar="KIND", help="families of products (all)")
     parser.add_argument("--benign", nargs="*", metavar="KIND", help="marks that are no defects (drawn per product)")
@@ -150,7 +166,7 @@ def run_build(args: argparse.Namespace) -> int:
     """Build, then print what was built, its warnings and what to run next."""
     from adfm.config import make_settings
     from adfm.data.build import build
-    from adfm.data.faults import DataFaults
+    from adfm.data.faults import DataFaultsError
     from adfm.data.settings import BuildSettings
 
     given = {name: getattr(args, name, None) for name in BuildSettings.model_fields}
@@ -159,7 +175,7 @@ def run_build(args: argparse.Namespace) -> int:
     try:
         with progress_bar() as progress:
             report = build(args.source, args.out, settings, progress)
-    except DataFaults as faults:
+    except DataFaultsError as faults:
         for line in faults.lines:
             print(f"adfm: {folded(line)}", file=sys.stderr)
         return 2
@@ -177,7 +193,9 @@ def _print_report(report: BuildReport) -> None:
     if boxes:
         per, area = boxes["per_sample"], boxes["relative_area"]
         several = f"{boxes['share_of_several']:.0%} with several"
-        console.print(f"boxes per anomalous sample: mean {per['mean']:.2f}, median {per['p50']:g}, max {per['max']}; {several}")
+        console.print(
+            f"boxes per anomalous sample: mean {per['mean']:.2f}, median {per['p50']:g}, max {per['max']}; {several}"
+        )
         console.print(f"box area / picture area: p5 {area['p5']:.3%}, median {area['p50']:.3%}, p95 {area['p95']:.3%}")
     for warning in report.meta["warnings"]:
         console.print(f"note: {escape(folded(warning))}")

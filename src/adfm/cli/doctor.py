@@ -1,4 +1,4 @@
-"""`adfm doctor`: what this machine and this installation offer, and whether the bundled model loads; it mends nothing."""
+"""`adfm doctor`: what this machine and installation offer, and whether the bundled model loads; it mends nothing."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ EXAMPLE = """example:
   adfm data build parts/ --out data/parts              pictures + masks -> manifest
   adfm inspect new/ --model runs/mine/final --out out  a verdict and an overlay per picture
 
-exit codes: 0 all OK, 1 some NG (inspect), 2 wrong use or bad input, 3 some picture without a verdict, 101 internal error"""
+exit codes: 0 all OK; 1 some NG (inspect); 2 wrong use or bad input; 3 some picture without a verdict;
+101 internal error; 130 interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from adfm.data import layouts, split
-from adfm.data.faults import DataFaults
+from adfm.data.faults import DataFaultsError
 from adfm.data.inspect import Facts, inspect
 from adfm.data.layouts import Found, Layout
 from adfm.data.manifest import MANIFEST, META, write_manifest
@@ -41,7 +41,7 @@ def build(source: Path, out: Path, settings: BuildSettings, progress: Progress |
     """Build a manifest of `source` in the new folder `out`; `progress` receives (stage, done, total).
 
     Raises:
-        DataFaults: pictures or masks that break a rule, one line each; nothing is written.
+        DataFaultsError: pictures or masks that break a rule, one line each; nothing is written.
         DataError: the folder holds no pictures, has no known layout, or the split asked for is impossible.
         UserError: `out` is not empty.
     """
@@ -70,12 +70,12 @@ def _inspected(root: Path, found: Sequence[Found], settings: BuildSettings, thre
     facts = threads.map("pictures", lambda each: inspect(root, each, settings), found)
     faults = [fault for fact in facts for fault in fact.faults]
     if faults:
-        raise DataFaults(faults)
+        raise DataFaultsError(faults)
     return facts
 
 
 def sample_ids(found: Sequence[Found]) -> list[str]:
-    """Return `<category>/<relative path without suffix>` in safe characters; names that would clash get a short hash."""
+    """Return `<category>/<relative path without suffix>` in safe characters; names that clash get a short hash."""
     plain = [_safe(f"{each.category}/{_below_category(each)}") for each in found]
     taken = Counter(name.casefold() for name in plain)
     return [
@@ -121,17 +121,24 @@ def _split(
     """Return the samples with their split and group, and notes for the user."""
     groups, notes = _groups(source, facts, settings.group_by)
     items = [
-        split.Item(s.id, s.label, f"{s.category}/{s.label}/{s.defect or ''}", s.sha256, group, fact.found.split)
+        split.Item(s.id, s.label, _strata(s), s.sha256, group, fact.found.split)
         for s, group, fact in zip(samples, groups, facts, strict=True)
     ]
     clashes = split.contradictions(items)
     if clashes:
-        raise DataFaults([f"{source}: {a} and {b} are the same picture with opposite labels; remove one" for a, b in clashes])
+        raise DataFaultsError(
+            [f"{source}: {a} and {b} are the same picture with opposite labels; remove one" for a, b in clashes]
+        )
     copies = len(items) - len({item.sha256 for item in items})
     notes += [f"{copies} pictures are copies of others; copies stay in one split"] if copies else []
     chosen = _assigned(source, layout, items, settings)
     placed = [replace(s, split=chosen.splits[s.id], group=group) for s, group in zip(samples, groups, strict=True)]
     return placed, [*notes, *chosen.notes]
+
+
+def _strata(sample: Sample) -> tuple[str, ...]:
+    place = f"{sample.category}/{sample.label}"
+    return f"{place}/{sample.defect or ''}", place, sample.label
 
 
 def _assigned(source: Path, layout: Layout, items: Sequence[split.Item], settings: BuildSettings) -> split.Assignment:
@@ -164,7 +171,9 @@ def _groups(source: Path, facts: Sequence[Facts], pattern: str | None) -> tuple[
     groups = [f"{f.found.category}/{m[1]}" if m and m[1] else None for m, f in zip(matches, facts, strict=True)]
     missing = groups.count(None)
     if missing == len(groups):
-        raise DataError(f"{source}: --group-by '{pattern}' fits no file name; the pattern is searched in names without suffix")
+        raise DataError(
+            f"{source}: --group-by '{pattern}' fits no file name; the pattern is searched in names without suffix"
+        )
     return groups, [f"{missing} pictures fit no --group-by group and stand alone"] if missing else []
 
 
@@ -186,4 +195,4 @@ def _unmasked(found: Sequence[Found]) -> Iterator[str]:
             folders[each.image.parent].append(bool(each.masks))
     for folder, masked in sorted(folders.items()):
         if any(masked) and not all(masked):
-            yield f"{folder.as_posix()}: {masked.count(False)} of {len(masked)} pictures have no mask, though others there do"
+            yield f"{folder.as_posix()}: {masked.count(False)} of {len(masked)} pictures have no mask, the others do"

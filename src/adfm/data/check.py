@@ -54,7 +54,7 @@ class _Context:
     file: Path
     roots: tuple[Path, ...] | None
     settings: BuildSettings | None
-    extra: Extra | None
+    more: Extra | None
 
     def fault(self, line: int | None, rule: str, level: Level = "fault") -> Fault:
         return Fault(str(self.file), line, rule, level)
@@ -116,7 +116,9 @@ def _context(file: Path, extra: Extra | None) -> tuple[_Context, list[Fault]]:
     """Read the meta file; without it paths and boxes cannot be judged, which is a warning."""
     try:
         meta = read_json(file.parent / META)
-        if not (isinstance(meta, dict) and isinstance(meta.get("source"), str) and isinstance(meta.get("settings"), dict)):
+        if not (
+            isinstance(meta, dict) and isinstance(meta.get("source"), str) and isinstance(meta.get("settings"), dict)
+        ):
             raise DataError(f"{file.parent / META}: must name 'source' and 'settings'; build the manifest again")
         settings = make_settings(BuildSettings, meta["settings"], str(file.parent / META))
     except UserError as error:
@@ -134,8 +136,8 @@ def _sample_faults(context: _Context, line: _Line) -> Iterator[Fault]:
     if not escaping:
         yield from (context.fault(line.number, rule) for rule in _image_faults(context, sample))
         yield from _mask_faults(context, line)
-    if context.extra:
-        yield from (context.fault(line.number, rule) for rule in context.extra(sample))
+    if context.more:
+        yield from (context.fault(line.number, rule) for rule in context.more(sample))
 
 
 def _inside(context: _Context, path: str) -> bool:
@@ -188,14 +190,14 @@ def _boxes_agree(settings: BuildSettings | None, sample: Sample, mask: Any) -> b
 
 def _across(context: _Context, lines: Sequence[_Line]) -> Iterator[Fault]:
     """Rules that hold between samples; the later line carries the fault."""
-    for first, line in _clashes(lines, lambda s: s.id, lambda s: object()):
+    for first, line in _clashes(lines, lambda s: s.id, lambda _: object()):
         yield context.fault(line.number, f"id '{line.sample.id}' is also line {first}; ids must be unique")
     for first, line in _clashes(lines, lambda s: s.sha256, lambda s: s.label):
         yield context.fault(line.number, f"is the same picture as line {first} with the opposite label; remove one")
     for first, line in _clashes(lines, lambda s: s.sha256, lambda s: s.split):
         yield context.fault(line.number, f"is the same picture as line {first} in another split; keep one of them")
     for first, line in _clashes(lines, lambda s: s.group, lambda s: s.split):
-        rule = f"group '{line.sample.group}' is in another split on line {first}; a group (a picture's tiles) is never split"
+        rule = f"group '{line.sample.group}' is in another split on line {first}; a group is never split"
         yield context.fault(line.number, rule)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from adfm.errors import DataError
 
 
-class DataFaults(DataError):
+class DataFaultsError(DataError):
     """Every fault that one pass over a data set found; `lines` holds one line per fault, never empty."""
 
     def __init__(self, lines: Sequence[str]) -> None:

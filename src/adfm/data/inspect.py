@@ -1,4 +1,4 @@
-"""One picture and its masks opened once: size, hash, boxes, and every fault or doubt about them; splits and tiles are not here."""
+"""One picture and its masks, opened once: size, hash, boxes, and every fault or doubt; no splits, no tiles."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _INVERTED = 0.9
 
 @dataclass(frozen=True)
 class Facts:
-    """What opening a picture told; `boxes` are None where unknown. A fault forbids the manifest, a doubt is a named warning."""
+    """What opening a picture told; `boxes` None: unknown. A fault forbids the manifest, a doubt becomes a warning."""
 
     found: Found
     width: int = 0
@@ -85,7 +85,9 @@ def united_mask(paths: Sequence[Path], width: int, height: int) -> NDArray[np.ui
         mask = foreground(images.load_mask(path))
         if mask.shape != united.shape:
             is_size = f"{mask.shape[1]} x {mask.shape[0]}"
-            raise ImageError(f"{path}: mask is {is_size}, its picture {width} x {height}; export it at the picture's size")
+            raise ImageError(
+                f"{path}: mask is {is_size}, its picture {width} x {height}; export it at the picture's size"
+            )
         united |= mask
     return united
 

@@ -127,17 +127,29 @@ def _known_boxes(label: str, boxes: list[list[int]] | None) -> tuple[Box, ...] |
 
 def row_faults(row: dict[str, Any]) -> list[str]:
     """Name every rule of the contract that a manifest line breaks; an empty list means that it can be read."""
-    faults = [f"'{name}' must be a non-empty text" for name in ("id", "image", "category", "sha256") if not _text(row.get(name))]
-    faults += [f"'{name}' must be a whole number above 0" for name in ("width", "height") if not _positive(row.get(name))]
+    faults = [
+        f"'{name}' must be a non-empty text"
+        for name in ("id", "image", "category", "sha256")
+        if not _text(row.get(name))
+    ]
+    faults += [
+        f"'{name}' must be a whole number above 0" for name in ("width", "height") if not _positive(row.get(name))
+    ]
     faults += _one_of(row, "label", LABELS) + _one_of(row, "split", SPLITS)
     faults += [f"'{name}' must be a text or null" for name in ("defect", "group") if not _text_or_none(row.get(name))]
     mask = row.get("mask")
     if not (_text_or_none(mask) or (isinstance(mask, list) and mask and all(map(_text, mask)))):
         faults.append("'mask' must be a path, a list of paths or null")
     paths = [row.get("image"), *(mask if isinstance(mask, list) else [mask])]
-    faults += [f"path {path!r} must be relative and must not name a drive" for path in paths if _text(path) and not _relative(path)]
+    faults += [
+        f"path {path!r} must be relative and must not name a drive"
+        for path in paths
+        if _text(path) and not _relative(path)
+    ]
     ratio = row.get("box_ratio")
-    if ratio is not None and (isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio < math.inf):
+    if ratio is not None and (
+        isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio < math.inf
+    ):
         faults.append("'box_ratio' must be a number of at least 0 or absent")
     if row.get("label") == "normal" and row.get("defect") is not None:
         faults.append("a normal sample must have no defect")
@@ -154,13 +166,22 @@ def _box_faults(row: dict[str, Any]) -> list[str]:
         return ["a normal sample must have no boxes"]
     if row["label"] == "anomalous" and not boxes:
         return ["an anomalous sample must have boxes, or null where they are unknown"]
-    return [f"box {box!r:.60} must be [x1, y1, x2, y2] inside {width} x {height}" for box in boxes if not _inside(box, width, height)]
+    return [
+        f"box {box!r:.60} must be [x1, y1, x2, y2] inside {width} x {height}"
+        for box in boxes
+        if not _inside(box, width, height)
+    ]
 
 
 def _inside(box: Any, width: int, height: int) -> bool:
-    if not (isinstance(box, list) and len(box) == 4 and all(isinstance(edge, int) and not isinstance(edge, bool) for edge in box)):
+    if not (
+        isinstance(box, list)
+        and len(box) == 4
+        and all(isinstance(edge, int) and not isinstance(edge, bool) for edge in box)
+    ):
         return False
-    return 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height
+    x1, y1, x2, y2 = box
+    return bool(0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height)
 
 
 def _relative(path: str) -> bool:

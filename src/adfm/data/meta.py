@@ -103,7 +103,7 @@ def _text(path: Path) -> str:
 
 
 def unused(root: Path, found: Sequence[Found]) -> list[str]:
-    """Count the visible files of the source that the layout did not use: other files, and pictures or masks without a pair."""
+    """Count what the layout did not use: other files, hidden ones, and pictures or masks without a pair."""
     used = {path for each in found for path in (each.image, *each.masks)}
     pictures, others, hidden, links = [], 0, 0, 0
     for directory, names, files in os.walk(root):

@@ -1,4 +1,4 @@
-"""The settings of `adfm data build`; the defaults are those of the design (section 1.1) and of the field's protocols."""
+"""The settings of `adfm data build`; the defaults are the design's (section 1.1) and the field's protocols."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which picture trains and which tests: pure functions of names, groups and hashes, the same for any order of the files.
+"""Which picture trains and which tests: pure functions of names, groups and hashes, whatever the order of the files.
 
-Pictures of one group (a board, a video) and pictures with equal content form a *unit*, and a unit is never split. Leaves out
-reading files and writing manifests.
+Pictures of one group (a board, a video) and pictures with equal content form a *unit*, and a unit is never split.
+Leaves out reading files and writing manifests.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ _PASSES = 20
 
 @dataclass(frozen=True)
 class Item:
-    """What a split needs to know of a picture; `group` is None where nothing but its content ties it to others."""
+    """What a split needs to know of a picture; `group` is None where nothing but its content ties it to others.
+
+    `strata` are the classes whose shares are kept, fine and coarse (kind of defect, label of a category, label): where
+    the fine ones are too small to be shared out, the coarse ones still are.
+    """
 
     id: str
     label: Label
-    stratum: str
+    strata: tuple[str, ...]
     sha256: str
     group: str | None = None
     official: Split | None = None
@@ -78,7 +82,9 @@ def units(items: Iterable[Item]) -> list[Unit]:
     joined: dict[str, list[Item]] = defaultdict(list)
     for item in ordered:
         joined[root(f"item {item.id}")].append(item)
-    return [Unit(tuple(members), Counter(item.stratum for item in members)) for members in joined.values()]
+    return [
+        Unit(tuple(members), Counter(name for item in members for name in item.strata)) for members in joined.values()
+    ]
 
 
 def fractions(items: Sequence[Item], shares: Shares, seed: int) -> Assignment:
@@ -100,10 +106,14 @@ def official(items: Sequence[Item], validation: float, seed: int) -> Assignment:
 
 
 def labelled(items: Sequence[Item], fraction: float, validation: float, seed: int) -> Assignment:
-    """The field's few-label protocol: a share of each stratum of the official test split trains, the rest stays test."""
+    """The field's few-label protocol: a share of each stratum of the official test split trains, the rest tests."""
     test_shares: Shares = {"train": fraction, "test": 1 - fraction}
-    keyed = [replace(item, stratum=f"{item.official or 'train'}|{item.stratum}") for item in items]
-    splits = _balanced(units(keyed), lambda stratum: test_shares if stratum.startswith("test|") else {"train": 1.0}, seed)
+    keyed = [
+        replace(each, strata=tuple(f"{each.official or 'train'}|{name}" for name in each.strata)) for each in items
+    ]
+    splits = _balanced(
+        units(keyed), lambda stratum: test_shares if stratum.startswith("test|") else {"train": 1.0}, seed
+    )
     moved = sum((item.official or "train") == "train" and splits[item.id] == "test" for item in items)
     notes = [f"{moved} pictures of the official train split test, because their group or a copy does"] if moved else []
     return Assignment(_carve(items, splits, validation, seed), tuple(notes))
@@ -124,7 +134,7 @@ def _rank(seed: int, key: str) -> bytes:
 
 
 def _balanced(found: list[Unit], shares: Callable[[str], Shares], seed: int) -> dict[str, Split]:
-    """Assign whole units so that every stratum comes close to its shares: greedily, then by moves that lower the cost."""
+    """Assign whole units so that every stratum is close to its shares: greedily, then by moves that lower the cost."""
     spread = Counter(stratum for unit in found for stratum in unit.counts)
     balance = _Balance(found, shares, spread)
     # The rarest strata and the largest units have the least freedom, so they choose first.
@@ -143,7 +153,7 @@ def _balanced(found: list[Unit], shares: Callable[[str], Shares], seed: int) -> 
 
 
 class _Balance:
-    """How far the splits are from the wanted shares: squared misses, and a heavy price for a stratum that a split lacks."""
+    """How far the splits are from their shares: squared misses, and a heavy price for a stratum that a split lacks."""
 
     def __init__(self, found: Sequence[Unit], shares: Callable[[str], Shares], spread: Mapping[str, int]) -> None:
         self.total: Counter[str] = Counter()
@@ -155,9 +165,11 @@ class _Balance:
         self.needed = {(split, stratum) for stratum in self.total for split in self._owed(stratum, spread[stratum])}
 
     def _owed(self, stratum: str, count: int) -> list[Split]:
-        """The splits that must hold a stratum of `count` units: train and test before validation."""
-        wanted: list[Split] = [s for s in ("train", "test", "validation") if self.shares[stratum].get(s, 0) > 0]
-        return wanted[:count]
+        """The splits that must hold a stratum of `count` units, the largest shares first; a single one is free."""
+        if count < 2:
+            return []
+        wanted = [split for split in SPLITS if self.shares[stratum].get(split, 0) > 0]
+        return sorted(wanted, key=lambda split: -self.shares[stratum][split])[:count]
 
     def _cell(self, split: Split, stratum: str, count: int) -> float:
         miss = count - self.shares[stratum].get(split, 0) * self.total[stratum]
@@ -175,7 +187,9 @@ class _Balance:
     def put(self, unit: Unit, prefer: Split | None = None) -> Split:
         """Add a unit where it costs least (where it was, if nothing is better) and return that split."""
         allowed = [s for s in SPLITS if any(self.shares[stratum].get(s, 0) > 0 for stratum in unit.counts)]
-        best = min(allowed, key=lambda split: (round(self._added(split, unit), 9), split != prefer, SPLITS.index(split)))
+        best = min(
+            allowed, key=lambda split: (round(self._added(split, unit), 9), split != prefer, SPLITS.index(split))
+        )
         for stratum, count in unit.counts.items():
             self.have[best, stratum] += count
         return best

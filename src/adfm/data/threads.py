@@ -37,7 +37,7 @@ class Threads:
 def _in_order(
     pool: ThreadPoolExecutor, work: Callable[[_In], _Out], inputs: Sequence[_In], ahead: int
 ) -> Iterator[_Out]:
-    """Yield results in order with only a few inputs submitted ahead, so that an interrupt does not wait for all of them."""
+    """Yield results in order; only a few inputs are submitted ahead, so that an interrupt does not wait for all."""
     left = iter(inputs)
     waiting: deque[Future[_Out]] = deque(pool.submit(work, each) for each in islice(left, ahead))
     while waiting:

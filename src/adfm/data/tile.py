@@ -1,8 +1,8 @@
-"""Pictures cut into square tiles, so that small defects stay large enough to see; truth is clipped, doubtful tiles left out.
+"""Pictures cut into square tiles, so that small defects stay large enough to see; doubtful tiles are left out.
 
-A tile is anomalous where a defect is *visible* in it, normal where no marked pixel is, and is not made where it shows only
-slivers of defects: its truth would be a guess. The tile boxes are the picture's boxes, clipped to the tile and drawn tight
-around the mask pixels that are left of them.
+A tile is anomalous where a defect is *visible* in it, normal where no box of the picture has a pixel in it, and is not
+made where it shows only slivers of defects: its truth would be a guess. A tile's boxes are the picture's boxes, clipped
+to the tile and drawn tight around the mask pixels that are left of them.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class Tiles(NamedTuple):
 
 
 class TileBoxes(NamedTuple):
-    """The boxes visible in a tile, in tile pixels, and whether it also shows less of some defect than counts as visible."""
+    """The boxes visible in a tile, in tile pixels, and whether it also shows a sliver: less than counts as visible."""
 
     visible: tuple[Box, ...]
     sliver: bool
 
 
 def starts(length: int, size: int, overlap: float) -> list[int]:
-    """Return where tiles of `size` pixels start on a side of `length`; the last one ends at the border. Short side: [0]."""
+    """Return where tiles of `size` pixels start on a side of `length`; the last ends at the border. Short side: [0]."""
     if length <= size:
         return [0]
     step = max(1, round(size * (1 - overlap)))
@@ -99,7 +99,7 @@ def crop(mask: Mask, box: Box) -> Mask:
 
 def tight(mask: Mask, box: Box) -> Box | None:
     """Return the smallest box around the mask pixels inside a box, or None where there are none."""
-    rows, columns = crop(mask, box).any(axis=1).nonzero()[0], crop(mask, box).any(axis=0).nonzero()[0]
+    rows, columns = (np.flatnonzero(crop(mask, box).any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return None
     x, y = int(box.x1), int(box.y1)
@@ -111,8 +111,8 @@ def cut_all(
 ) -> tuple[list[Sample], list[str]]:
     """Cut every sample and write the tiles below `staging`; sample paths are relative to `root`, where staging will be.
 
-    An anomalous picture whose places are unknown cannot be cut honestly and is left out. Tiles with equal content (blank
-    ones) are kept once; where their labels differ, not at all.
+    An anomalous picture whose places are unknown cannot be cut honestly and is left out. Tiles with equal content
+    (blank ones) are kept once; where their labels differ, not at all.
     """
     known = [sample for sample in samples if sample.boxes is not None]
     made = threads.map("tiles", partial(_cut, root=root, staging=staging, settings=settings), known)

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
@@ -117,23 +116,24 @@ def _frame(canvas: _Canvas, box: Box, colour: Colour, width: int) -> None:
 
 
 def _dashes(canvas: _Canvas, box: Box) -> None:
+    """Draw a dashed frame: first every dash's dark edge, then the dashes, so that no edge covers a dash."""
     left, top, right, bottom = canvas.scaled(box)
-    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+    inner = canvas.line - 1  # a frame's line lies inside its outermost pixels, as in `_frame`
+    dashes = [(x, y, end, y + inner) for y in (top, bottom - inner) for x, end in _spans(left, right, canvas.line)]
+    dashes += [(x, y, x + inner, end) for x in (left, right - inner) for y, end in _spans(top, bottom, canvas.line)]
     halo = max(1, canvas.line // 3)
-    for colour, width in ((_HALO, canvas.line + 2 * halo), (TRUE, canvas.line)):
-        for start, end in pairwise(corners):
-            _dashed_line(canvas, start, end, colour, width)
+    for x1, y1, x2, y2 in dashes:
+        canvas.draw.rectangle((x1 - halo, y1 - halo, x2 + halo, y2 + halo), fill=_HALO)
+    for dash in dashes:
+        canvas.draw.rectangle(dash, fill=TRUE)
 
 
-def _dashed_line(canvas: _Canvas, start: tuple[int, int], end: tuple[int, int], colour: Colour, width: int) -> None:
-    """Draw dashes of about four line widths from a corner to the next, beginning and ending with a dash."""
-    length = abs(end[0] - start[0]) + abs(end[1] - start[1])
-    count = max(1, round(length / (canvas.line * 7)))
+def _spans(start: int, end: int, line: int) -> list[tuple[int, int]]:
+    """Dashes of about four line widths with gaps of three between, from `start` to `end`, a dash at either end."""
+    length = end - start
+    count = max(1, round(length / (7 * line)))
     step = length / (count - 3 / 7)
-    for number in range(count):
-        marks = (number * step / max(length, 1), min(1.0, (number * step + step * 4 / 7) / max(length, 1)))
-        points = [(start[0] + (end[0] - start[0]) * m, start[1] + (end[1] - start[1]) * m) for m in marks]
-        canvas.draw.line(points, fill=colour, width=width)
+    return [(start + round(n * step), min(end, start + round((n + 4 / 7) * step))) for n in range(count)]
 
 
 def clean_label(text: str, limit: int = MAX_LABEL) -> str:

@@ -142,8 +142,8 @@ def _span(text: str, block: Block, found: set[str]) -> _Span | None:
 
 
 def _check_layout(text: str, spans: dict[Block, _Span | None], found: set[str]) -> None:
-    """Check the order of the blocks and that only white space surrounds them, up to the first unreadable block."""
-    position = 0
+    """Check the order of the blocks and that only white space surrounds them; judged where every block can be read."""
+    position, outside = 0, False
     for block, span in spans.items():
         if span is None:
             return
@@ -152,10 +152,9 @@ def _check_layout(text: str, spans: dict[Block, _Span | None], found: set[str]) 
         if start < position:
             found.add("wrong_order")
             return
-        if text[position:start].strip(_JSON_SPACE):
-            found.add("text_outside")
+        outside = outside or bool(text[position:start].strip(_JSON_SPACE))
         position = span[1] + len(closing)
-    if text[position:].strip(_JSON_SPACE):
+    if outside or text[position:].strip(_JSON_SPACE):
         found.add("text_outside")
 
 

@@ -53,7 +53,8 @@ def _contrast(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
     fine = cv2.GaussianBlur(pixels, (0, 0), max(0.5, side / 64))
     coarse = cv2.GaussianBlur(pixels, (0, 0), max(1.0, side / 10))
     difference: NDArray[np.float64] = np.abs(fine - coarse, dtype=np.float64)
-    return np.asarray(difference.sum(axis=2))
+    # Half a grey level is rounding, not contrast: an even picture must have none.
+    return np.asarray(np.maximum(difference - 0.5, 0).sum(axis=2))
 
 
 def _window_sums(values: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.float64]:

@@ -1,4 +1,7 @@
-"""The recipe of the bundled model: tokenizer, dense vision warm-up, fine-tuning on synthetic parts; seeded and resumable."""
+"""The recipe of the bundled model: tokenizer, dense vision warm-up, fine-tuning on synthetic parts; seeded and resumable.
+
+Each stage publishes what it made before the next begins, so a build that was stopped goes on where it was.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from adfm.config import Settings, dump_settings
+from adfm.data.synthetic import DEFECT_KINDS, MATERIALS
+from adfm.geometry import Box, Frame
 from adfm.models.nano.architecture import NanoShape, build_model, build_processor
+from adfm.models.nano.tokenizer import train_tokenizer
+from adfm.reasoning import PIXELS, STAGES, canonical, prompt
+from adfm.records import Label, Sample
 from adfm.storage import Journal, write_text
+from adfm.training.examples import Example
+from adfm.training.settings import SftSettings
 from adfm.training.scenes import LabelledScene, SceneSettings, draw_scene
-from adfm.training.warmup import build_heads, cosine_rate, load_state, overlap_quality, save_state, warmup_step
+from adfm.training.warmup import (
+    build_heads,
+    build_optimizers,
+    cosine_rate,
+    load_state,
+    overlap_quality,
+    save_state,
+    warmup_step,
+    whiten_patches,
+)
 
 VALIDATION_FIRST = 10_000_000
 """Scenes from this number on are never trained on."""
@@ -20,10 +41,19 @@ VALIDATION_FIRST = 10_000_000
 class WarmupSettings(Settings):
     """The dense warm-up: optimizer steps, pictures a step, and learning rate."""
 
-    steps: int = 1000
+    steps: int = 2500
     batch: int = 32
     learning_rate: float = 1e-3
     save_every: int = 100
+
+
+class TuneSettings(Settings):
+    """The fine-tuning after it: optimizer steps, pictures a step, and learning rate."""
+
+    steps: int = 1500
+    batch: int = 32
+    learning_rate: float = 1e-3
+    save_every: int = 250
 
 
 class NanoSettings(Settings):
@@ -33,6 +63,7 @@ class NanoSettings(Settings):
     shape: NanoShape = NanoShape()
     scenes: SceneSettings = SceneSettings()
     warmup: WarmupSettings = WarmupSettings()
+    tune: TuneSettings = TuneSettings()
 
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
@@ -70,9 +101,11 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
     processor = build_processor(tokenizer, settings.shape)
     heads = build_heads(settings.shape.hidden)
     weights = [*model.model.visual.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(weights, lr=warm.learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
+    whiten_patches(model, processor, [draw_scene(settings.scenes, index).scene for index in range(0, 40_000, 40)])
+    optimizers = build_optimizers(model, heads, warm.learning_rate)
+    peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
     state = out / "warmup.safetensors"
-    done = load_state(state, model, heads, optimizer) if state.is_file() else 0
+    done = load_state(state, model, heads, optimizers) if state.is_file() else 0
     journal = Journal(out / "warmup.jsonl", fresh=done == 0)
     write_text(out / "config.yaml", dump_settings(settings))
     check = [draw_scene(settings.scenes, VALIDATION_FIRST + index).scene for index in range(256)]
@@ -80,19 +113,92 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
     model.train()
     started = time.monotonic()
     for step, batch in enumerate(loader, done + 1):
-        for group in optimizer.param_groups:
-            group["lr"] = warm.learning_rate * cosine_rate(step - 1, warm.steps)
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        for group, peak in zip(groups, peaks, strict=True):
+            group["lr"] = peak * cosine_rate(step - 1, warm.steps)
+        model.zero_grad()
+        heads.zero_grad()
         loss = warmup_step(model, heads, processor, [labelled.scene for labelled in batch])
-        optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         row = {"step": step, "loss": loss.item(), "seconds": time.monotonic() - started}
         if step % warm.save_every == 0 or step == warm.steps:
             tokens, pictures = overlap_quality(model, heads, processor, check)
             row |= {"token_ap": tokens, "picture_auroc": pictures}
-            save_state(state, step, model, heads, optimizer)
+            save_state(state, step, model, heads, optimizers)
         journal.append(row)
         progress("warm-up", step, warm.steps, row)
     journal.close()
     return model
+
+
+class SceneExamples:
+    """The scenes after the warm-up's as examples to fine-tune on; each is drawn when it is asked for."""
+
+    def __init__(self, settings: SceneSettings, first: int, count: int) -> None:
+        self._settings, self._first, self._count = settings, first, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Example:
+        drawn = draw_scene(self._settings, self._first + index)
+        return Example(drawn.sample, lambda: drawn.scene.image)
+
+
+def corpus(settings: SceneSettings, answers: int = 3000) -> list[str]:
+    """Return the texts that nano's tokenizer is trained on: every prompt, and canonical answers in nano's units."""
+    prompts = [
+        prompt(stages, category=material, frame_hint=PIXELS) for stages in STAGES.values() for material in MATERIALS
+    ]
+    rng = np.random.default_rng((settings.seed, 3))
+    return prompts * (answers // 50) + [_invented_answer(rng) for _ in range(answers)]
+
+
+def _invented_answer(rng: np.random.Generator) -> str:
+    """A canonical answer with boxes and kinds at random: the tokenizer needs the grammar, not pictures."""
+    side = 140
+    count = int(rng.choice([0, 0, 1, 1, 1, 2, 3]))
+    corners = rng.integers(0, side - 40, (count + 1, 2))
+    sizes = rng.integers(4, 40, (count + 1, 2))
+    boxes = [Box(*map(int, (x, y, x + w, y + h))) for (x, y), (w, h) in zip(corners, sizes, strict=True)]
+    kind = str(rng.choice(list(DEFECT_KINDS))) if count else None
+    label: Label = "anomalous" if count else "normal"
+    sample = Sample("", "", side, side, label, "", kind, None, tuple(boxes[:count]), "train", "")
+    return canonical(sample, Frame.original(side, side), focus=boxes[-1])
+
+
+def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers: int = 1) -> Path:
+    """Run every stage that is not yet done in `out` and return the folder of the finished model."""
+    from adfm.models.files import load_processor, load_weights
+    from adfm.models.frames import frame_rule
+    from adfm.training.run import Subject, save_model, seed_everything
+    from adfm.training.sft import fine_tune
+
+    warm = out / "warm"
+    if not (warm / "config.json").is_file():
+        tokenizer = train_tokenizer(corpus(settings.scenes), vocabulary=settings.shape.vocabulary)
+        model = warm_up(out, settings, tokenizer, progress, workers=workers)
+        save_model(warm, model, build_processor(tokenizer, settings.shape))
+    seed_everything(settings.seed)
+    processor = load_processor(str(warm))
+    weights = load_weights(str(warm))
+    subject = Subject(weights, processor, frame_rule(weights.config.model_type, processor))
+    tune = settings.tune
+    run = SftSettings(
+        model=str(warm),
+        out=str(out / "tune"),
+        seed=settings.seed,
+        steps=tune.steps,
+        micro_batch=tune.batch,
+        learning_rate=tune.learning_rate,
+        warmup_steps=50,
+        save_every=tune.save_every,
+        threads=1,
+        workers=workers,
+    )
+    scenes = SceneExamples(settings.scenes, settings.warmup.steps * settings.warmup.batch, tune.steps * tune.batch)
+    started = (out / "tune" / "checkpoints").is_dir() and any((out / "tune" / "checkpoints").glob("step-*"))
+    return fine_tune(run, subject, scenes, resume=started, progress=lambda *told: progress("fine-tuning", *told))

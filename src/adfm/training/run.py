@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable
@@ -126,6 +125,7 @@ def engine_arguments(settings: TrainSettings, run: Path) -> dict[str, Any]:
         "report_to": settings.tracker,
         "remove_unused_columns": False,
         "disable_tqdm": True,
+        "dataloader_num_workers": settings.workers,
         "dataloader_pin_memory": gpu,
     }
 
@@ -146,11 +146,6 @@ def use_threads(count: int) -> None:
 
     if count:
         torch.set_num_threads(count)
-
-
-def single_process_note() -> int:
-    """Return this process's rank; only rank 0 writes the journal and the final model."""
-    return int(os.environ.get("RANK", "0"))
 
 
 class RunJournal:

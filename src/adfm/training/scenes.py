@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from adfm.config import Settings
-from adfm.data.synthetic import BENIGN_KINDS, draw_part, random_product
+from adfm.data.synthetic import BENIGN_KINDS, MATERIALS, Product, draw_part, random_product
 from adfm.geometry import boxes_from_mask
 from adfm.records import Sample
 from adfm.training.warmup import Scene
 
 SIZES = ((128, 128), (160, 160), (144, 112), (112, 144), (176, 128), (128, 176))
+PRODUCTS_AT_ONCE = 24
+SCENES_A_POOL = 768
+
+
+class Lesson(Settings):
+    """One part of the curriculum: how many scenes it lasts, of which materials, with how many benign features, how hard."""
+
+    scenes: int
+    materials: tuple[str, ...] = MATERIALS
+    features: int = 2
+    difficulty: tuple[float, float] = (0.0, 0.4)
 
 
 class SceneSettings(Settings):
-    """What nano sees in training; `held_out` benign features are never drawn, so that they are news to it later."""
+    """What nano sees in training; `held_out` benign features are never drawn, so that they are news to it later.
+
+    The curriculum starts easy, because a vision tower that is shown everything at once learns nothing for very long.
+    After the last lesson it goes on.
+    """
 
     seed: int = 0
     held_out: tuple[str, ...] = ("drilled_hole",)
-    products: int = 3000
-    difficulty: tuple[float, float] = (0.0, 0.5)
+    lessons: tuple[Lesson, ...] = (
+        Lesson(scenes=12_288, materials=("brushed_metal", "cast"), features=0, difficulty=(0.0, 0.1)),
+        Lesson(scenes=12_288, features=1, difficulty=(0.0, 0.2)),
+        Lesson(scenes=1),
+    )
+
+    def lesson(self, index: int) -> Lesson:
+        """Return the lesson that scene number `index` belongs to."""
+        for lesson in self.lessons[:-1]:
+            if index < lesson.scenes:
+                return lesson
+            index -= lesson.scenes
+        return self.lessons[-1]
 
 
 class LabelledScene(NamedTuple):
@@ -34,10 +59,15 @@ class LabelledScene(NamedTuple):
 
 
 def draw_scene(settings: SceneSettings, index: int) -> LabelledScene:
-    """Draw scene number `index`: a part of a random product, anomalous half of the time."""
+    """Draw scene number `index`: a part of a random product, anomalous half of the time.
+
+    Products come in pools, so that the generator can keep their textures for a while.
+    """
     rng = np.random.default_rng((settings.seed, 1, index))
-    product = _product(settings, int(rng.integers(settings.products)))
-    size = SIZES[int(rng.integers(len(SIZES)))]
+    pool = index // SCENES_A_POOL
+    drawn = np.random.default_rng((settings.seed, 2, pool, int(rng.integers(PRODUCTS_AT_ONCE))))
+    size = SIZES[int(drawn.integers(len(SIZES)))]
+    product = _product(settings, settings.lesson(index), drawn)
     part = draw_part(product, rng, size=size, defects=None if rng.random() < 0.5 else 0)
     boxes = boxes_from_mask(part.mask).boxes
     sample = Sample(
@@ -56,16 +86,9 @@ def draw_scene(settings: SceneSettings, index: int) -> LabelledScene:
     return LabelledScene(Scene(Image.fromarray(part.image), boxes, part.mask), sample)
 
 
-def _product(settings: SceneSettings, number: int) -> Any:
-    """Draw product `number` of the fixed set; the same number is the same product for every scene."""
-    rng = np.random.default_rng((settings.seed, 2, number))
+def _product(settings: SceneSettings, lesson: Lesson, rng: np.random.Generator) -> Product:
     kinds = [kind for kind in BENIGN_KINDS if kind not in settings.held_out]
-    difficulty = rng.uniform(*settings.difficulty)
-    return random_product(rng, benign=kinds, features=(0, 3), difficulty=difficulty)
-
-
-def scene_batches(settings: SceneSettings, first: int, size: int) -> Iterator[list[LabelledScene]]:
-    """Yield batches of consecutive scenes from number `first` on, for ever."""
-    while True:
-        yield [draw_scene(settings, index) for index in range(first, first + size)]
-        first += size
+    difficulty = rng.uniform(*lesson.difficulty)
+    return random_product(
+        rng, materials=lesson.materials, benign=kinds, features=(0, lesson.features), difficulty=difficulty
+    )

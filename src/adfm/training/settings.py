@@ -53,6 +53,7 @@ class TrainSettings(Settings):
     freeze_vision: bool = False
     gradient_checkpointing: bool = False
     threads: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0)] = 0
     save_every: Annotated[int, Field(ge=0)] = 0
     keep: Count = 2
     tracker: Literal["none", "tensorboard", "trackio", "wandb"] = "none"

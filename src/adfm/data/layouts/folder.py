@@ -31,7 +31,7 @@ def recognise(root: Path) -> str | None:
 
 
 def read(root: Path) -> Iterator[Found]:
-    """Yield the pictures of every category; a mask mirrors its picture's name, with or without the NG folder's own name.
+    """Yield the pictures of every category; a mask mirrors its picture's name, with or without the NG folder's own.
 
     Raises:
         DataError: a mask's name fits several pictures.

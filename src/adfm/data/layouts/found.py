@@ -36,7 +36,7 @@ def folders(root: Path) -> list[Path]:
 
 
 def pictures(folder: Path) -> list[Path]:
-    """Return every visible picture below a folder, sorted; a missing folder has none, links to folders are not followed."""
+    """Return every visible picture below a folder, sorted; none if it is missing. Links to folders are not followed."""
     found: list[Path] = []
     for directory, names, files in os.walk(folder):
         names[:] = [name for name in names if not name.startswith(".")]

@@ -9,7 +9,7 @@ from adfm.data.layouts.found import Found, MaskIndex, categories, folders, pictu
 from adfm.records import Split
 
 NAME = "mvtec"
-SHAPE = "train/good, test/good, test/<defect>, ground_truth/<defect>/<stem>_mask.png, for one category or a folder of several"
+SHAPE = "train/good, test/good, test/<defect>, ground_truth/<defect>/<stem>_mask.png (one category or several)"
 
 _SPLITS: dict[str, Split] = {"train": "train", "validation": "validation", "test": "test"}
 

@@ -33,6 +33,7 @@ class Look:
     scale: float
     contrast: float
     variant: int
+    turned: bool = False  # metal from a lathe: concentric grooves
 
 
 def _lattice(rng: np.random.Generator, height: int, width: int, pitch: float, wander: float) -> tuple[Float, Float]:
@@ -86,7 +87,7 @@ def _brushing(look: Look, rng: np.random.Generator, height: int, width: int, uni
 
 
 def _brushed_metal(look: Look, rng: np.random.Generator, height: int, width: int, unit: float) -> Float:
-    if look.variant == 2:
+    if look.turned:
         value = _turned(rng, height, width)
     elif look.variant == 1:  # brushed downwards
         value = np.ascontiguousarray(_brushing(look, rng, width, height, unit).T)
@@ -222,13 +223,13 @@ def random_look(rng: np.random.Generator, material: str, *, turned: bool = False
     """Draw the look of one product of `material`; `turned` gives metal the concentric grooves of a lathe."""
     base, accent = _PALETTES[material][int(rng.integers(len(_PALETTES[material])))]
     shift = as_float(rng.normal(0.0, 0.035) + rng.normal(0.0, 0.009, 3))
-    variant = 2 if turned and material == "brushed_metal" else int(rng.integers(_VARIANTS[material]))
     return Look(
         base=_shifted(base, shift),
         accent=_shifted(accent, shift),
         scale=uniform(rng, *_SCALE.get(material, (0.75, 1.5))),
         contrast=uniform(rng, *_CONTRAST[material]),
-        variant=variant,
+        variant=int(rng.integers(_VARIANTS[material])),
+        turned=turned and material == "brushed_metal",
     )
 
 

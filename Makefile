@@ -1,0 +1,47 @@
+# What a checkout can do: `make help` lists it. Everything lives in .venv, built from constraints.txt.
+
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup
+
+# Nothing here may reach a model hub. Two workers with one torch thread each beat one with two on two cores.
+export HF_HUB_OFFLINE := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## build .venv with everything that the demo and the tests need
+
+# The interpreter of an existing .venv counts, else $(PYTHON): both are judged before pip says it in twenty lines.
+new_enough = $(shell $(1) -c 'import sys; print(sys.version_info >= (3, 11))' 2>/dev/null)
+interpreter = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+
+$(STAMP): pyproject.toml constraints.txt
+	$(if $(filter True,$(call new_enough,$(interpreter))),,$(error adfm needs Python 3.11 or newer and $(interpreter) is not; run `make setup PYTHON=python3.12`, after `make clean` if .venv is the old one))
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[model,dev]'
+	@touch $@
+
+demo: setup ## the whole chain on the bundled model, on a CPU: runs/demo/report.html
+	$(BIN)/adfm demo --out runs/demo
+
+lint: setup ## style, types and the one-way rule of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: export OMP_NUM_THREADS := 1
+test: lint ## lint, then every test
+	$(BIN)/pytest -n $(WORKERS)
+
+clean: ## remove .venv, caches and build products; runs/ stays
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests docs benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

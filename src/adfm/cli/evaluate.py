@@ -1,0 +1,85 @@
+"""`adfm eval`: a model and a manifest in, predictions and metrics with intervals out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from adfm.cli.common import add_command, print_json, progress_bar
+
+EXAMPLE = """
+adfm eval --model runs/mine/final --data data/parts --out runs/mine/eval
+"""
+HEADLINE = (
+    "accuracy",
+    "balanced_accuracy",
+    "recall",
+    "false_positive_rate",
+    "auroc",
+    "unread_rate",
+    "mean_iou",
+    "box_f1@0.3",
+    "box_f1@0.5",
+)
+
+
+def add(subparsers: Any) -> None:
+    """Add the command to the program's parser."""
+    parser = add_command(subparsers, "eval", run, "greedy evaluation: predictions.jsonl and metrics.json", EXAMPLE)
+    parser.add_argument("--model", default="nano", help="model folder, hub id or nano (%(default)s)")
+    parser.add_argument("--data", type=Path, required=True, metavar="MANIFEST", help="manifest.jsonl or its folder")
+    parser.add_argument("--out", type=Path, required=True, help="folder for predictions and metrics")
+    parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="which split (%(default)s)")
+    parser.add_argument("--stages", choices=("full", "locate_answer", "verdict"), default="full", help="protocol (%(default)s)")
+    parser.add_argument("--no-category", action="store_true", help="leave the part's category out of the prompt")
+    parser.add_argument("--batch", type=int, default=16, help="pictures decoded together (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (%(default)s)")
+    parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
+    parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print the headline metrics with their intervals."""
+    from adfm.data.manifest import read_manifest
+    from adfm.errors import ConfigError
+    from adfm.evaluation.run import run_evaluation
+    from adfm.models.local import LocalModel
+    from adfm.reasoning import STAGES
+    from adfm.training.run import use_threads
+
+    if args.batch < 1:
+        raise ConfigError(f"--batch {args.batch}: must be at least 1")
+    manifest = read_manifest(args.data).only(args.split)
+    use_threads(args.threads)
+    model = LocalModel.load(args.model)
+    with progress_bar() as bar:
+        result = run_evaluation(
+            model,
+            manifest,
+            args.out,
+            stages=STAGES[args.stages],
+            category=not args.no_category,
+            batch=args.batch,
+            seed=args.seed,
+            progress=bar and (lambda done, total: bar("evaluating", done, total)),
+        )
+    if args.json:
+        print_json(result)
+    else:
+        print(f"{result['n']} parts, {result['n_normal']} normal and {result['n_anomalous']} anomalous -> {args.out}")
+        print("\n".join(headline(result["metrics"])))
+    return 0
+
+
+def headline(metrics: dict[str, dict[str, float | None]]) -> list[str]:
+    """Return the lines `name value [low, high]` of the metrics that people ask for first."""
+    return [f"  {name:<22}{told(metrics[name])}" for name in HEADLINE if name in metrics]
+
+
+def told(cell: dict[str, float | None]) -> str:
+    """Return a metric with its interval as text."""
+    value, low, high = cell["value"], cell["low"], cell["high"]
+    if value is None:
+        return "-"
+    return f"{value:.3f}" + ("" if low is None or high is None else f"  [{low:.3f}, {high:.3f}]")

@@ -1,0 +1,64 @@
+"""`adfm inspect`: a picture or a folder in, a verdict and an overlay per picture out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from adfm.cli.common import add_command, print_json, progress_bar
+
+EXAMPLE = """
+adfm inspect new_parts/ --model runs/mine/final --out verdicts
+adfm inspect part.png --out verdicts --part "metal bracket" --json
+"""
+SHORT = "verdict JSON, overlay and results.jsonl for a picture or a folder"
+
+
+def add(subparsers: Any) -> None:
+    """Add the command to the program's parser."""
+    parser = add_command(subparsers, "inspect", run, SHORT, EXAMPLE)
+    parser.add_argument("path", type=Path, metavar="PATH", help="a picture, or a folder that is searched below")
+    parser.add_argument("--model", default="nano", help="model folder, hub id or nano (%(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for verdicts and overlays")
+    parser.add_argument("--part", help="what the part is, for the prompt")
+    parser.add_argument("--stages", choices=("full", "locate_answer", "verdict"), default="full", help="protocol (%(default)s)")
+    parser.add_argument("--threshold", type=float, help="score from which a part is NG, 0 to 1 (default: the read verdict)")
+    parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
+    parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Inspect and return the exit code of the decisions."""
+    from adfm.errors import ConfigError
+    from adfm.inspection.run import InspectionSettings, exit_code, find_pictures, inspect_all
+    from adfm.inspection.verdict import Threshold
+    from adfm.models.local import LocalModel
+    from adfm.reasoning import STAGES
+    from adfm.training.run import use_threads
+
+    if args.threshold is not None and not 0 <= args.threshold <= 1:
+        raise ConfigError(f"--threshold {args.threshold}: must be from 0 to 1")
+    find_pictures(args.path)  # a wrong path must not cost a model's loading time
+    use_threads(args.threads)
+    threshold = Threshold() if args.threshold is None else Threshold(args.threshold, "--threshold")
+    settings = InspectionSettings(STAGES[args.stages], args.part, threshold)
+    model = LocalModel.load(args.model)
+    with progress_bar() as bar:
+        verdicts = inspect_all(
+            model, args.path, args.out, settings, progress=bar and (lambda done, total, _: bar("inspecting", done, total))
+        )
+    if args.json:
+        print_json(verdicts)
+    else:
+        _tell(verdicts, args.out)
+    return exit_code(verdicts)
+
+
+def _tell(verdicts: list[dict[str, Any]], out: Path) -> None:
+    for verdict in verdicts:
+        score = "" if verdict["score"] is None else f"{verdict['score']:.3f}"
+        note = verdict["warnings"][0] if verdict["warnings"] else f"{len(verdict['regions'])} region(s)"
+        print(f"{verdict['decision']:<7}{score:<7}{verdict['image']}  {note}")
+    counts = {name: sum(v["decision"] == name for v in verdicts) for name in ("OK", "NG", "REVIEW", "ERROR")}
+    print(", ".join(f"{count} {name}" for name, count in counts.items() if count) + f" -> {out}")

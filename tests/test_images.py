@@ -1,0 +1,181 @@
+"""The decoder: orientation, depth, palettes, damage, bombs; whatever the bytes are, a picture or an `ImageError`."""
+
+from __future__ import annotations
+
+import random
+import struct
+import sys
+import time
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adfm import images
+from adfm.errors import ImageError
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that promises `width` x `height` pixels and holds none."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def scene() -> Image.Image:
+    """A picture that looks different in every orientation."""
+    pixels = np.zeros((32, 48, 3), np.uint8)
+    pixels[:16, :24] = (200, 30, 30)
+    pixels[16:, 24:] = (30, 30, 200)
+    return Image.fromarray(pixels)
+
+
+_STORED = {  # how a camera stores the upright scene under each orientation tag (EXIF 2.32, table 4.6.4)
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_every_exif_orientation_is_shown_upright(tmp_path: Path, tag: int, suffix: str) -> None:
+    turn = _STORED[tag]
+    stored = scene() if turn is None else scene().transpose(turn)
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    stored.save(tmp_path / f"a.{suffix}", exif=exif, **({"quality": 95} if suffix in ("jpg", "webp") else {}))
+    shown = images.load(tmp_path / f"a.{suffix}")
+    assert shown.size == (48, 32) == images.size(tmp_path / f"a.{suffix}")
+    assert np.abs(np.asarray(shown, int) - np.asarray(scene(), int)).mean() < 12
+
+
+def test_a_mask_turns_with_its_tag(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (20, 10), 1).save(tmp_path / "m.png", exif=exif)
+    assert images.load_mask(tmp_path / "m.png").shape == (20, 10)
+
+
+def test_sixteen_bit_grey_is_scaled_not_cut(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 32768, 65535]], np.uint16)).save(tmp_path / "a.png")
+    assert np.asarray(images.load(tmp_path / "a.png"))[0, :, 0].tolist() == [0, 127, 255]
+
+
+def test_transparency_lies_on_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "a.png")
+    assert np.asarray(images.load(tmp_path / "a.png")).min() == 255
+
+
+def test_a_palette_mask_keeps_its_indices(tmp_path: Path) -> None:
+    mask = Image.new("P", (6, 4), 0)
+    mask.putpalette([255, 255, 255, 0, 0, 0, 0, 255, 0])  # index 0 is white, index 1 black: colours would mislead
+    mask.paste(1, (0, 0, 2, 2))
+    mask.paste(2, (3, 0, 5, 2))
+    mask.save(tmp_path / "m.png")
+    codes = images.load_mask(tmp_path / "m.png")
+    assert sorted(np.unique(codes).tolist()) == [0, 1, 2]
+    assert int((codes > 0).sum()) == 8
+
+
+@pytest.mark.parametrize(("mode", "value"), [("1", 1), ("L", 1), ("I;16", 1), ("RGB", (0, 1, 0)), ("LA", (1, 0))])
+def test_a_mask_code_of_one_survives_in_every_mode(tmp_path: Path, mode: str, value: object) -> None:
+    Image.new(mode, (3, 2), value).save(tmp_path / "m.png")  # type: ignore[arg-type]
+    assert (images.load_mask(tmp_path / "m.png") > 0).any()
+
+
+def test_alpha_is_no_mask_code(tmp_path: Path) -> None:
+    Image.new("RGBA", (3, 2), (0, 0, 0, 255)).save(tmp_path / "m.png")
+    assert not (images.load_mask(tmp_path / "m.png") > 0).any()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp"])
+def test_a_cut_file_is_damaged(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.effect_noise((64, 64), 90).convert("RGB").save(path)
+    images.load(path)  # control: whole, it loads
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ImageError, match=r"damaged|not a PNG") as error:
+        images.load(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (11_000, 11_000), (2_000_000_000, 2_000_000_000)])
+def test_a_bomb_is_refused_from_its_header(tmp_path: Path, width: int, height: int) -> None:
+    (tmp_path / "a.png").write_bytes(png_header(width, height))
+    begun = time.perf_counter()
+    for read in (images.size, images.load, images.load_mask):
+        with pytest.raises(ImageError, match="over 100000000 pixels"):
+            read(tmp_path / "a.png")
+    assert time.perf_counter() - begun < 1
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
+def test_of_several_frames_the_first_is_taken(tmp_path: Path, suffix: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:])
+    red, _, blue = np.asarray(images.load(tmp_path / f"a.{suffix}"))[0, 0].tolist()
+    assert red > 200 > 60 > blue
+
+
+def test_other_formats_and_other_things_are_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "gif", "GIF")
+    (tmp_path / "gif").rename(tmp_path / "a.png")  # the content decides, not the name
+    (tmp_path / "b.png").write_text("no picture")
+    (tmp_path / "c.png").write_bytes(b"")
+    (tmp_path / "d.png").mkdir()
+    for name in "abcd":
+        with pytest.raises(ImageError):
+            images.load(tmp_path / f"{name}.png")
+    with pytest.raises(ImageError, match="no such file"):
+        images.load(tmp_path / "e.png")
+
+
+def test_random_damage_is_a_picture_or_an_image_error(tmp_path: Path) -> None:
+    draw, refused = random.Random(5), 0
+    for suffix in ("PNG", "JPEG", "TIFF", "BMP", "WEBP"):
+        buffer = BytesIO()
+        scene().save(buffer, suffix)
+        for _ in range(60):
+            content = bytearray(buffer.getvalue())
+            for _ in range(draw.randint(1, 6)):
+                content[draw.randrange(len(content))] = draw.randrange(256)
+            (tmp_path / "a").write_bytes(content)
+            for read in (images.load, images.load_mask, images.size):
+                try:
+                    read(tmp_path / "a")
+                except ImageError:
+                    refused += 1
+    assert refused > 50
+
+
+def test_decoding_in_threads_leaves_the_warning_filters_alone(tmp_path: Path) -> None:
+    scene().save(tmp_path / "a.png")
+    before, interval = list(warnings.filters), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(images.load, [tmp_path / "a.png"] * 400))
+    finally:
+        sys.setswitchinterval(interval)
+    assert list(warnings.filters) == before
+
+
+def test_which_names_are_pictures() -> None:
+    assert images.is_picture(Path("a/B.JPG"))
+    assert not images.is_picture(Path("a/.b.jpg"))
+    assert not images.is_picture(Path("a/b.txt"))
