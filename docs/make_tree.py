@@ -11,6 +11,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
@@ -81,6 +82,7 @@ def first_sentence(text: str) -> str:
     return re.split(r"(?<=[.?!])\s", paragraph, maxsplit=1)[0]
 
 
+@lru_cache(maxsize=1024)
 def module_sentence(path: Path) -> str:
     """Return what a module says it does; empty where it has no docstring."""
     return first_sentence(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adfm.geometry import Box, Frame
@@ -60,6 +60,7 @@ names = st.text() | st.sampled_from(["</answer>", "<locate>", '"', "\\", "a\nb",
 sides = st.integers(1, 5000)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     names,
     sides,

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adfm.geometry import Box, Frame
@@ -407,6 +407,7 @@ WORDS = ['"verdict"', '"normal"', '"anomalous"', '"regions"', '"bbox_2d"', '"lab
 pieces = st.sampled_from([*TAGS, *WORDS, *'[]{}"\\,:'])
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text() | st.lists(pieces | st.text(max_size=3)).map("".join))
 def test_any_text_gives_a_response(written: str) -> None:
     response = read(written, FRAME)

@@ -34,9 +34,11 @@ KNOWN_EXCEPTIONS = {
 }
 
 
-@cache
+everything = cache(measure)
+
+
 def measured(preset: Preset) -> dict[str, Measured]:
-    return measure()[preset]
+    return everything()[preset]
 
 
 @pytest.mark.parametrize("preset", ["paper", "set_iou"])
@@ -75,4 +77,4 @@ def test_the_suite_does_catch_a_leak() -> None:
 
 
 def test_the_page_holds_the_measured_table() -> None:
-    assert table() in PAGE.read_text(encoding="utf-8")
+    assert table(everything()) in PAGE.read_text(encoding="utf-8")

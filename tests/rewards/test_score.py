@@ -114,6 +114,8 @@ def test_the_model_s_frame_holds_where_none_is_given(tmp_path: Path, monkeypatch
         ([{"id": "bad"}, {"id": "good"}, {"id": "x"}], (), "(and 2 more faults)"),
         ([{"id": "bad", "response": "", "frame": "pixels"}], (), "id 'bad': frame 'pixels': must be 'original'"),
         ([{"id": "bad", "response": "", "frame": 1000}], (), "frame '1000'"),
+        ([{"id": "bad", "response": "", "frame": "a\nb"}], (), "frame 'a b'"),
+        ([{"id": "bad", "response": "", "frame": f"resized:{'9' * 5000}x1"}], (), "frame 'resized:999"),
         ([], ("--frame", "resized:0x0"), "frame 'resized:0x0'"),
         ([], ("--weights", "1,2"), "must be three numbers"),
         ([], ("--weights", "a,b,c"), "must be three numbers"),

@@ -1,8 +1,9 @@
-"""The three functions that TRL calls: the same rewards, one reading of each answer, None where grounding does not apply."""
+"""The three functions that TRL calls: the same rewards, one reading per answer, None where grounding does not apply."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from mutations import corpus
@@ -63,8 +64,6 @@ def test_the_frame_is_part_of_what_is_remembered() -> None:
 
 
 def test_no_grounding_where_the_places_are_unknown() -> None:
-    from dataclasses import replace
-
     columns = call(trl_rewards({"a": replace(BAD, boxes=None)}), ["nothing"], ["a"], ["original"])
     assert columns == [[0.0], [0.0], [None]]
 

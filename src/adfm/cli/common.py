@@ -23,6 +23,7 @@ class Parser(argparse.ArgumentParser):
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)
         self._given: list[str] = []
+        self.takes_overrides = False
 
     def error(self, message: str) -> NoReturn:
         """Print one line on stderr and exit with 2."""
@@ -52,6 +53,10 @@ class Parser(argparse.ArgumentParser):
         """Parse; what is unknown is an error of the very command it was given to, with the nearest option it has."""
         self._given = [str(word) for word in args or []]
         parsed, unknown = super().parse_known_args(args, namespace)
+        if self.takes_overrides:
+            # argparse cannot take a list of words on both sides of options, so `name=value` words are picked up here.
+            parsed.overrides = [word for word in unknown if "=" in word and not word.startswith("-")]
+            unknown = [word for word in unknown if word not in parsed.overrides]
         if unknown:
             self.error(self._unknown(unknown[0]))
         return parsed, []

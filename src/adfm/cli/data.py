@@ -13,6 +13,7 @@ from adfm.cli.common import Parser, add_command, folded, print_json, progress_ba
 if TYPE_CHECKING:
     from adfm.data.build import BuildReport
     from adfm.data.check import Fault
+    from adfm.data.settings import BuildSettings
     from adfm.records import Sample
 
 SUMMARY = "build, make or check a data set"
@@ -55,6 +56,11 @@ def _add_build(commands: Any) -> None:
     )
     parser.add_argument("source", type=Path, metavar="SRC", help="folder with the pictures")
     parser.add_argument("--out", type=Path, required=True, help="new folder for manifest.jsonl and manifest.meta.json")
+    add_build_options(parser)
+
+
+def add_build_options(parser: Parser) -> None:
+    """Add the options that decide a manifest, which `adfm adapt` takes too."""
     parser.add_argument("--layout", help="auto (default), mvtec, folder")
     boxes = parser.add_argument_group("masks to boxes")
     boxes.add_argument(
@@ -162,19 +168,28 @@ def _fault_json(fault: Fault) -> dict[str, Any]:
     return {"file": fault.file, "line": fault.line, "rule": folded(fault.rule)}
 
 
-def run_build(args: argparse.Namespace) -> int:
-    """Build, then print what was built, its warnings and what to run next."""
+def build_settings(args: argparse.Namespace) -> BuildSettings:
+    """Return the settings that the options of `add_build_options` give.
+
+    Raises:
+        ConfigError: one of them is out of range.
+    """
     from adfm.config import make_settings
-    from adfm.data.build import build
-    from adfm.data.faults import DataFaultsError
     from adfm.data.settings import BuildSettings
 
     given = {name: getattr(args, name, None) for name in BuildSettings.model_fields}
     values = {name: value for name, value in given.items() if value is not None}
-    settings = make_settings(BuildSettings, values, "adfm data build")
+    return make_settings(BuildSettings, values, "adfm data build")
+
+
+def run_build(args: argparse.Namespace) -> int:
+    """Build, then print what was built, its warnings and what to run next."""
+    from adfm.data.build import build
+    from adfm.data.faults import DataFaultsError
+
     try:
         with progress_bar() as progress:
-            report = build(args.source, args.out, settings, progress)
+            report = build(args.source, args.out, build_settings(args), progress)
     except DataFaultsError as faults:
         for line in faults.lines:
             print(f"adfm: {folded(line)}", file=sys.stderr)

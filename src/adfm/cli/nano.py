@@ -21,7 +21,7 @@ def add(subparsers: Any) -> None:
     build.add_argument("--out", type=Path, required=True, help="folder for the stages; given again, the build goes on")
     build.add_argument("--config", type=Path, help="YAML of settings (default: those of the shipped weights)")
     build.add_argument("--workers", type=int, default=1, help="processes that draw parts (%(default)s)")
-    build.add_argument("overrides", nargs="*", metavar="key=value", help="settings that win over the file's")
+    build.takes_overrides = True
 
 
 def run(args: argparse.Namespace) -> int:

@@ -55,12 +55,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: a file, a setting or a row that breaks a rule.
     """
-    from adfm.data.manifest import read_manifest
+    from adfm.data.manifest import manifest_path, read_manifest
     from adfm.reasoning import STAGES
     from adfm.rewards import score_rows, summarise
     from adfm.storage import read_jsonl, write_jsonl
 
-    _refuse_overwriting(args)
+    _refuse_overwriting(args.out, (manifest_path(args.data), args.responses))
     samples = read_manifest(args.data).samples
     rows = read_jsonl(args.responses)
     frame_of = _frame_of(args, rows)
@@ -74,10 +74,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _refuse_overwriting(args: argparse.Namespace) -> None:
-    for source in (args.data, args.responses):
-        if args.out.exists() and source.exists() and args.out.samefile(source):
-            raise UserError(f"{args.out}: is an input of the command; give another --out file")
+def _refuse_overwriting(out: Path, inputs: tuple[Path, ...]) -> None:
+    for source in inputs:
+        if out.exists() and source.exists() and out.samefile(source):
+            raise UserError(f"{out}: is an input of the command; give another --out file")
 
 
 def _settings(args: argparse.Namespace) -> RewardSettings:

@@ -19,10 +19,12 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 
 def add(subparsers: Any) -> None:
     """Add the command to the program's parser."""
-    parser = add_command(subparsers, "train", run, "supervised fine-tuning, or GRPO on grounded rewards", EXAMPLE)
+    parser = add_command(
+        subparsers, "train", run, "supervised fine-tuning, or GRPO; `name=value` words override the recipe", EXAMPLE
+    )
     parser.add_argument("stage", choices=("sft", "grpo"), help="which training")
     parser.add_argument("--config", required=True, metavar="RECIPE", help="a YAML file, or the name of a packaged recipe")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that win over the recipe's")
+    parser.takes_overrides = True
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the run")
 
 

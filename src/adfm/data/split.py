@@ -17,6 +17,7 @@ from adfm.records import SPLITS, Label, Split
 Shares = Mapping[Split, float]
 
 _PASSES = 20
+_OWED = 0.5  # validation must hold a stratum where its share of the units rounds to one
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,11 @@ def _balanced(found: list[Unit], shares: Callable[[str], Shares], seed: int) -> 
     return {item.id: chosen[unit.key] for unit in found for item in unit.items}
 
 
+def _price(split: Split) -> float:
+    """What it costs a split to lack a stratum, per sample: more than any miss, most on the two sides."""
+    return 10.0 if split == "validation" else 100.0
+
+
 class _Balance:
     """How far the splits are from their shares: squared misses, and a heavy price for a stratum that a split lacks."""
 
@@ -160,21 +166,21 @@ class _Balance:
         for unit in found:
             self.total.update(unit.counts)
         self.shares = {stratum: shares(stratum) for stratum in self.total}
-        self.price = 10.0 * (1 + self.total.total())
         self.have: Counter[tuple[Split, str]] = Counter()
-        self.needed = {(split, stratum) for stratum in self.total for split in self._owed(stratum, spread[stratum])}
-
-    def _owed(self, stratum: str, count: int) -> list[Split]:
-        """The splits that must hold a stratum of `count` units, the largest shares first; a single one is free."""
-        if count < 2:
-            return []
-        wanted = [split for split in SPLITS if self.shares[stratum].get(split, 0) > 0]
-        return sorted(wanted, key=lambda split: -self.shares[stratum][split])[:count]
+        # A single unit cannot be shared out; its coarser strata still are.
+        self.shared = {stratum for stratum, count in spread.items() if count > 1}
+        self.owed = {
+            (split, stratum): _price(split) * (1 + self.total.total())
+            for stratum in self.shared
+            for split, share in self.shares[stratum].items()
+            if share > 0 and (split != "validation" or share * spread[stratum] >= _OWED)
+        }
 
     def _cell(self, split: Split, stratum: str, count: int) -> float:
+        if stratum not in self.shared:
+            return 0.0
         miss = count - self.shares[stratum].get(split, 0) * self.total[stratum]
-        lacking = self.price if count == 0 and (split, stratum) in self.needed else 0.0
-        return miss * miss / self.total[stratum] + lacking
+        return miss * miss / self.total[stratum] + (0.0 if count else self.owed.get((split, stratum), 0.0))
 
     def _added(self, split: Split, unit: Unit) -> float:
         """The change of the cost when a unit joins a split."""
@@ -185,11 +191,10 @@ class _Balance:
         )
 
     def put(self, unit: Unit, prefer: Split | None = None) -> Split:
-        """Add a unit where it costs least (where it was, if nothing is better) and return that split."""
-        allowed = [s for s in SPLITS if any(self.shares[stratum].get(s, 0) > 0 for stratum in unit.counts)]
-        best = min(
-            allowed, key=lambda split: (round(self._added(split, unit), 9), split != prefer, SPLITS.index(split))
-        )
+        """Add a unit where it costs least and return that split; of equals where it was, then the largest share."""
+        shares = {split: sum(self.shares[stratum].get(split, 0) for stratum in unit.counts) for split in SPLITS}
+        allowed = [split for split in SPLITS if shares[split] > 0]
+        best = min(allowed, key=lambda split: (round(self._added(split, unit), 9), split != prefer, -shares[split]))
         for stratum, count in unit.counts.items():
             self.have[best, stratum] += count
         return best

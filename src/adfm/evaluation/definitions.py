@@ -8,13 +8,16 @@ from typing import Literal
 THRESHOLDS = (0.1, 0.3, 0.5)
 
 Better = Literal["higher", "lower"]
-Unit = Literal["share", "count"]
+Unit = Literal["share", "index", "count"]
 Ratio = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What a metric is called and means; `ratio` names the two totals it divides (None: it is no single ratio)."""
+    """What a metric is called and means; `ratio` names the two totals it divides (None: it is no single ratio).
+
+    A `share` is usually read in per cent, an `index` from 0 to 1 is not, a `count` is in boxes.
+    """
 
     name: str
     title: str
@@ -61,12 +64,14 @@ _VERDICTS = (
         "AUROC",
         "Chance that an anomalous part scores above a normal one, ties counting half; an unread answer without a score "
         "ranks as wrong for its class; undefined with one class only, or where a read answer has no score.",
+        unit="index",
     ),
     Metric(
         "average_precision",
         "Average precision",
         "Precision averaged over the recall steps of the ranking by score; unread answers and missing scores as for "
         "AUROC.",
+        unit="index",
     ),
     Metric(
         "unread_rate",
@@ -84,6 +89,7 @@ _BOXES = (
         "Mean over anomalous parts with known boxes of: the summed IoU of the one-to-one matching of largest sum, over "
         "the larger of the two box counts (0 if unread); so a missed box and a superfluous one both cost.",
         ("set_iou", "boxed"),
+        unit="index",
     ),
     Metric(
         "union_iou",
@@ -91,6 +97,7 @@ _BOXES = (
         "Mean over anomalous parts with known boxes of the IoU of the area that all predicted boxes cover with the "
         "area that all true ones cover (0 if unread).",
         ("union_iou", "boxed"),
+        unit="index",
     ),
     Metric(
         "box_count_error",

@@ -53,10 +53,10 @@ class _Canvas:
 
     def scaled(self, box: Box) -> tuple[int, int, int, int]:
         """The outermost pixels (inclusive) of a frame drawn around a box, kept inside the picture."""
-        edges = [round(min(max(edge, -_FAR), _FAR) * self.factor) for edge in box]
-        left, top = max(edges[0] - self.line, 0), max(edges[1] - self.line, 0)
-        right, bottom = min(edges[2] + self.line, self.width) - 1, min(edges[3] + self.line, self.height) - 1
-        return min(left, self.width - 1), min(top, self.height - 1), max(right, left), max(bottom, top)
+        x1, y1, x2, y2 = (round(min(max(edge, -_FAR), _FAR) * self.factor) for edge in box)
+        left, top = (min(max(edge - self.line, 0), side - 1) for edge, side in ((x1, self.width), (y1, self.height)))
+        right, bottom = min(x2 + self.line, self.width) - 1, min(y2 + self.line, self.height) - 1
+        return left, top, max(right, left), max(bottom, top)
 
 
 def draw(

@@ -58,16 +58,16 @@ def _fault(known: Mapping[str, Sample], seen: set[str], row: Mapping[str, Any]) 
     if not isinstance(name, str) or name not in known:
         return f"id {name!r:.80} is not in the manifest; score against the manifest that made the responses"
     if name in seen:
-        return f"id '{name:.80}' has a second response; keep one response per id"
+        return f"id {name!r:.80} has a second response; keep one response per id"
     seen.add(name)
     if not isinstance(row.get("response"), str):
-        return f"'response' of id '{name:.80}' must be a text, is {type(row.get('response')).__name__}"
+        return f"'response' of id {name!r:.80} must be a text, is {type(row.get('response')).__name__}"
     frame = row.get("frame")
     if frame is not None:
         try:
             Frame.parse(str(frame), 1, 1)
         except UserError as error:
-            return f"id '{name:.80}': {error}"
+            return f"id {name!r:.80}: {' '.join(str(error).split())}"
     return None
 
 

@@ -35,13 +35,13 @@ def read(root: Path) -> Iterator[Found]:
 
 def _kind(root: Path, category: Path, kind: Path, split: Split) -> Iterator[Found]:
     good = kind.name == "good"
-    masks = MaskIndex(category / "ground_truth" / kind.name)
+    masks = MaskIndex(category / "ground_truth" / kind.name)  # of the test split alone: names repeat in train
     for path in pictures(kind):
         yield Found(
             image=path.relative_to(root),
             label="normal" if good else "anomalous",
             category=category.resolve().name,
             defect=None if good else kind.name,
-            masks=relative(masks.of(path.relative_to(kind).with_suffix("")), root),
+            masks=relative(masks.of(path.relative_to(kind).with_suffix("")), root) if split == "test" else (),
             split=split,
         )

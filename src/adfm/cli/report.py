@@ -1,0 +1,183 @@
+"""`adfm report`: evaluations and trainings in, one HTML page out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adfm.cli.common import add_command, print_json
+
+if TYPE_CHECKING:
+    from adfm.report import ReportInputs, RunResult
+
+EXAMPLE = """
+adfm report runs/eval-base runs/eval-trained runs/grpo --out report.html
+adfm report runs/eval-line3 --data data/line3 --out report.html
+
+RUN is a folder that `adfm eval` wrote (predictions.jsonl, metrics.json) or that `adfm train` wrote (metrics.jsonl,
+config.yaml). Evaluations are compared in the order given: the second is held against the first.
+"""
+
+
+def add(subparsers: Any) -> None:
+    """Add the command to the program's parser."""
+    parser = add_command(
+        subparsers, "report", run, "one HTML page: metrics, training, parts, errors, settings", EXAMPLE
+    )
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folder of an evaluation or a training")
+    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="HTML file to write")
+    parser.add_argument(
+        "--data", metavar="MANIFEST", type=Path, help="of the pictures (default: what metrics.json names)"
+    )
+    parser.add_argument("--title", default="AD-FM inspection report", help="title of the page (%(default)s)")
+    parser.add_argument(
+        "--name", action="append", help="name of a RUN on the page, given once for each, in their order"
+    )
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the report.
+
+    Raises:
+        UserError: a folder that is no run, runs that cannot be read, or a data set without a manifest.
+    """
+    from adfm.report import write_report
+
+    inputs = collect(args.runs, names=args.name, data=args.data, title=args.title)
+    write_report(args.out, inputs)
+    written = {
+        "report": str(args.out),
+        "bytes": args.out.stat().st_size,
+        "evaluations": [one.name for one in inputs.runs],
+        "trainings": list(inputs.journals),
+        "pictures": str(inputs.images_root) if inputs.images_root else None,
+    }
+    if args.json:
+        print_json(written)
+    else:
+        print(_said(written))
+    return 0
+
+
+def _said(written: dict[str, Any]) -> str:
+    pictures = "" if written["pictures"] or not written["evaluations"] else "; no pictures: give --data MANIFEST"
+    kinds = f"{len(written['evaluations'])} evaluations, {len(written['trainings'])} trainings"
+    return f"{written['report']}: {written['bytes'] / 1e6:.1f} MB, {kinds}{pictures}"
+
+
+def collect(folders: Sequence[Path], *, names: Sequence[str] | None, data: Path | None, title: str) -> ReportInputs:
+    """Read every folder and put together what the page shows.
+
+    Raises:
+        UserError: a folder holds neither an evaluation nor a training, or a file in it is broken.
+    """
+    from adfm import __version__
+    from adfm.report import ReportInputs
+
+    named = dict(zip(_names(folders, names), folders, strict=True))
+    evaluated = {name: folder for name, folder in named.items() if (folder / "predictions.jsonl").is_file()}
+    trained = {name: folder for name, folder in named.items() if (folder / "metrics.jsonl").is_file()}
+    _require_runs(named, evaluated.keys() | trained.keys())
+    runs = tuple(_result(name, folder) for name, folder in evaluated.items())
+    origins = {one.name: _mapping(one.metrics.get("provenance")) for one in runs}
+    return ReportInputs(
+        title=title,
+        runs=runs,
+        difference=_difference(runs),
+        journals={name: _journal(folder) for name, folder in trained.items()},
+        settings={name: _settings(folder) for name, folder in trained.items()},
+        provenance={"adfm": __version__, **origins},
+        images_root=_images_root(data, [origin.get("data") for origin in origins.values()], list(evaluated.values())),
+    )
+
+
+def _names(folders: Sequence[Path], names: Sequence[str] | None) -> list[str]:
+    """The given names, or the folders' own, made unique by as much of the path as is needed."""
+    from adfm.errors import UserError
+
+    if names and len(names) != len(folders):
+        raise UserError(
+            f"--name: given {len(names)} times for {len(folders)} runs; give it once for each, in their order"
+        )
+    chosen = list(names or [])
+    paths = [folder.resolve() for folder in folders]
+    for depth in range(1, 8):
+        if chosen:
+            break
+        short = ["/".join(path.parts[-depth:]) for path in paths]
+        chosen = short if len(set(short)) == len(short) else []
+    if len(set(chosen)) != len(folders):
+        raise UserError("runs: two of them have the same name; give each folder once, and different --name")
+    return chosen
+
+
+def _require_runs(named: dict[str, Path], found: set[str]) -> None:
+    from adfm.errors import DataError
+
+    for name, folder in named.items():
+        if name not in found:
+            what = "holds neither predictions.jsonl nor metrics.jsonl" if folder.is_dir() else "is not a folder"
+            raise DataError(f"{folder}: {what}; give a folder that `adfm eval` or `adfm train` wrote")
+
+
+def _result(name: str, folder: Path) -> RunResult:
+    """Read an evaluation; without `metrics.json` the metrics are computed from the predictions."""
+    from adfm.errors import DataError
+    from adfm.evaluation import evaluate, read_predictions
+    from adfm.report import RunResult
+    from adfm.storage import read_json
+
+    predictions = tuple(read_predictions(folder))
+    file = folder / "metrics.json"
+    metrics = read_json(file) if file.is_file() else evaluate(predictions)
+    if not isinstance(metrics, dict) or not isinstance(metrics.get("metrics"), dict):
+        raise DataError(f"{file}: must hold the object 'metrics'; write it anew with `adfm eval`")
+    return RunResult(name, metrics, predictions)
+
+
+def _difference(runs: Sequence[RunResult]) -> dict[str, tuple[float, float, float]]:
+    """The paired difference of the first two runs; none where they were not evaluated on the same parts."""
+    from adfm.errors import DataError
+    from adfm.evaluation import paired_difference
+
+    if len(runs) < 2:
+        return {}
+    try:
+        found = paired_difference(runs[0].predictions, runs[1].predictions)
+    except DataError:
+        return {}
+    return {name: (low, mid, high) for name, (low, mid, high) in found.items()}
+
+
+def _journal(folder: Path) -> tuple[dict[str, Any], ...]:
+    from adfm.storage import read_jsonl
+
+    return tuple(read_jsonl(folder / "metrics.jsonl", torn_tail=True))
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    from adfm.config import parse_yaml
+
+    file = folder / "config.yaml"
+    return _mapping(parse_yaml(file.read_text(encoding="utf-8"), str(file))) if file.is_file() else {}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _images_root(data: Path | None, named: Sequence[Any], folders: Sequence[Path]) -> Path | None:
+    """The manifest's folder: from `--data`, else the first place that an evaluation names and that is still there."""
+    from adfm.data.manifest import manifest_path
+    from adfm.errors import DataError
+
+    if data is not None:
+        if not manifest_path(data).is_file():
+            raise DataError(f"{data}: is no manifest; give --data a manifest.jsonl or the folder that holds one")
+        return manifest_path(data).parent
+    texts = [text for text in named if isinstance(text, str) and text]
+    places = [base / text for text in texts for base in (Path(), *folders)]
+    return next((manifest_path(place).parent for place in places if manifest_path(place).is_file()), None)

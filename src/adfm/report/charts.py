@@ -1,0 +1,130 @@
+"""Line charts as geometry: ticks, smoothed lines and raw points in SVG units; the template draws and colours them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+WIDTH, HEIGHT = 440, 220
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 30
+MAX_POINTS = 300  # per curve: more could not be told apart and would swell the page
+
+Points = list[tuple[float, float]]
+
+
+class Series(NamedTuple):
+    """A named line; `tone` picks its colour."""
+
+    name: str
+    tone: int
+    points: Points
+
+
+class Tick(NamedTuple):
+    """A mark on an axis: its place in SVG units and its text."""
+
+    at: float
+    text: str
+
+
+class Curve(NamedTuple):
+    """A drawn series: SVG path data of the raw points and of the smoothed line, and its last smoothed value."""
+
+    name: str
+    tone: int
+    dots: str
+    line: str
+    last: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart ready to be drawn in a `WIDTH` x `HEIGHT` box."""
+
+    title: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    curves: tuple[Curve, ...]
+
+
+class Axis(NamedTuple):
+    """A linear scale from `low`..`high` to SVG units `start`..`end`, with a mark every `step`."""
+
+    low: float
+    high: float
+    step: float
+    start: float
+    end: float
+
+    def at(self, value: float) -> float:
+        """Place a value."""
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    def ticks(self) -> tuple[Tick, ...]:
+        """Marks at whole multiples of the step."""
+        count = round((self.high - self.low) / self.step)
+        values = (self.low + number * self.step for number in range(count + 1))
+        return tuple(Tick(round(self.at(v), 1), f"{0 if abs(v) < self.step / 2 else v:.6g}") for v in values)
+
+
+def points_of(rows: Iterable[Mapping[str, Any]], key: str) -> Points:
+    """Return (step, value) of a journal, by rising step; a step logged again after a resume keeps its last value."""
+    found = {row.get("step"): row.get(key) for row in rows if _finite(row.get("step")) and _finite(row.get(key))}
+    return sorted(
+        (float(step), float(value)) for step, value in found.items() if step is not None and value is not None
+    )
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def make_chart(title: str, series: Sequence[Series]) -> Chart | None:
+    """Lay out a chart of several series; None where no series has a point."""
+    drawn = [one for one in series if one.points]
+    if not drawn:
+        return None
+    xs = [x for one in drawn for x, _ in one.points]
+    ys = [y for one in drawn for _, y in one.points]
+    horizontal = nice_axis(min(xs), max(xs), 6, LEFT, WIDTH - RIGHT)
+    vertical = nice_axis(_floor(min(ys), max(ys)), max(ys), 4, HEIGHT - BOTTOM, TOP)
+    curves = tuple(_curve(one, horizontal, vertical) for one in drawn)
+    return Chart(title, horizontal.ticks(), vertical.ticks(), curves)
+
+
+def _floor(low: float, high: float) -> float:
+    """Show zero where the values are all above it and it costs little room."""
+    return 0.0 if 0 < low < 0.6 * high else low
+
+
+def nice_axis(low: float, high: float, marks: int, start: float, end: float) -> Axis:
+    """Widen a range to whole steps of 1, 2, 2.5 or 5 times a power of ten, about `marks` of them."""
+    if high - low < 1e-12 * max(1.0, abs(high)):
+        low, high = low - (abs(low) / 2 or 0.5), high + (abs(high) / 2 or 0.5)
+    rough = (high - low) / marks
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10, 20) if power * factor >= rough * 0.999)
+    return Axis(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, step, start, end)
+
+
+def smooth(values: Sequence[float], reach: int) -> list[float]:
+    """Centred moving mean over up to `2 * reach + 1` values, fewer at the ends."""
+    sums = [0.0]
+    for value in values:
+        sums.append(sums[-1] + value)
+    spans = [(max(0, place - reach), min(len(values), place + reach + 1)) for place in range(len(values))]
+    return [(sums[end] - sums[start]) / (end - start) for start, end in spans]
+
+
+def _curve(series: Series, horizontal: Axis, vertical: Axis) -> Curve:
+    means = smooth([y for _, y in series.points], len(series.points) // 25)
+    stride = max(1, math.ceil(len(series.points) / MAX_POINTS))
+    raw = [(horizontal.at(x), vertical.at(y)) for x, y in series.points[::stride]]
+    line = [(horizontal.at(x), vertical.at(y)) for (x, _), y in zip(series.points, means, strict=True)]
+    line = line[::stride] if (len(line) - 1) % stride == 0 else [*line[::stride], line[-1]]
+    dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in raw)  # with round caps a line of no length is a dot
+    return Curve(
+        series.name, series.tone, dots, "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in line), f"{means[-1]:.3g}"
+    )

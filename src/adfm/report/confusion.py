@@ -1,0 +1,129 @@
+"""Who was judged how: verdict counts of every run, overall, by category and by kind of defect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from adfm.evaluation import METRICS, Prediction
+from adfm.evaluation.detection import box_counts
+from adfm.report.inputs import ReportInputs, RunResult
+from adfm.report.text import number, plain
+
+MAX_ROWS = 80  # of a table by category or defect
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Verdicts of one run on some parts."""
+
+    tone: int
+    normal: int
+    cleared: int
+    alarms: int
+    anomalous: int
+    caught: int
+    missed: int
+    unread_normal: int
+    unread_anomalous: int
+    iou: str
+
+    @property
+    def caught_share(self) -> float:
+        """Share of the anomalous parts called anomalous, 0 where there are none."""
+        return self.caught / self.anomalous if self.anomalous else 0.0
+
+    @property
+    def alarm_share(self) -> float:
+        """Share of the normal parts called anomalous, 0 where there are none."""
+        return self.alarms / self.normal if self.normal else 0.0
+
+
+class Slice(NamedTuple):
+    """The same parts judged by every run; `normal` and `anomalous` count them in the first run that holds any."""
+
+    name: str
+    category: str
+    normal: int
+    anomalous: int
+    tallies: tuple[Tally, ...]
+
+
+def tally(predictions: Sequence[Prediction], tone: int) -> Tally:
+    """Count one run's verdicts; `iou` is the mean IoU over its anomalous parts with known boxes."""
+    normal = [p for p in predictions if not p.anomalous]
+    anomalous = [p for p in predictions if p.anomalous]
+    overlaps = [counts.set_iou for counts in map(box_counts, anomalous) if counts.known]
+    return Tally(
+        tone=tone,
+        normal=len(normal),
+        cleared=sum(p.correct for p in normal),
+        alarms=sum(p.verdict == "anomalous" for p in normal),
+        anomalous=len(anomalous),
+        caught=sum(p.correct for p in anomalous),
+        missed=sum(p.verdict == "normal" for p in anomalous),
+        unread_normal=sum(p.verdict is None for p in normal),
+        unread_anomalous=sum(p.verdict is None for p in anomalous),
+        iou=number(float(np.mean(overlaps)) if overlaps else None, METRICS["mean_iou"]),
+    )
+
+
+def overall(inputs: ReportInputs) -> list[Tally]:
+    """The confusion of every run."""
+    return [tally(run.predictions, tone) for tone, run in enumerate(inputs.runs)]
+
+
+def by_category(inputs: ReportInputs) -> list[Slice]:
+    """The confusion of every category, by name."""
+    names = sorted({p.category for run in inputs.runs for p in run.predictions})
+    return [_slice(name, "", [_of_category(r, name) for r in inputs.runs]) for name in names[:MAX_ROWS]]
+
+
+def _of_category(run: RunResult, name: str) -> list[Prediction]:
+    return [p for p in run.predictions if p.category == name]
+
+
+def by_defect(inputs: ReportInputs) -> list[Slice]:
+    """Anomalous parts by category and kind of defect, the kind that the second (or only) run catches least first."""
+    kinds = sorted({_kind(p) for run in inputs.runs for p in run.predictions if p.anomalous})
+    slices = [
+        _slice(kind, category, [_of_kind(run, (category, kind)) for run in inputs.runs]) for category, kind in kinds
+    ]
+    focus = min(1, len(inputs.runs) - 1)
+    return sorted(slices, key=lambda one: one.tallies[focus].caught_share)[:MAX_ROWS]
+
+
+def _kind(prediction: Prediction) -> tuple[str, str]:
+    return prediction.category, prediction.defect or "not named"
+
+
+def _of_kind(run: RunResult, kind: tuple[str, str]) -> list[Prediction]:
+    return [p for p in run.predictions if p.anomalous and _kind(p) == kind]
+
+
+def _slice(name: str, category: str, parts: Iterable[list[Prediction]]) -> Slice:
+    tallies = tuple(tally(chosen, tone) for tone, chosen in enumerate(parts))
+    largest = max(tallies, key=lambda one: one.normal + one.anomalous)
+    return Slice(plain(name, 80), plain(category, 80), largest.normal, largest.anomalous, tallies)
+
+
+class Flips(NamedTuple):
+    """How many parts the first two runs judge alike or not (right means a read, right verdict)."""
+
+    both: int
+    mended: int
+    broken: int
+    neither: int
+
+
+def flips(inputs: ReportInputs) -> Flips | None:
+    """Compare the verdicts of the first two runs on the parts that both hold; None without such parts."""
+    if len(inputs.runs) < 2:
+        return None
+    before = {p.id: p.correct for p in inputs.runs[0].predictions}
+    pairs = [(before[p.id], p.correct) for p in inputs.runs[1].predictions if p.id in before]
+    counts = [pairs.count(pair) for pair in ((True, True), (False, True), (True, False), (False, False))]
+    return Flips(*counts) if pairs else None

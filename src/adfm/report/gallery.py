@@ -1,0 +1,201 @@
+"""Which parts a report shows, and each as a record: picture as data URI, boxes of every run, the answers' text."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from adfm.errors import ImageError
+from adfm.evaluation import Prediction
+from adfm.evaluation.detection import BoxCounts, box_counts
+from adfm.geometry import Box, iou
+from adfm.images import load
+from adfm.records import Region
+from adfm.report.inputs import ReportInputs
+from adfm.report.text import plain
+
+SIDE = 360  # pixels: the longer side of an embedded picture
+WRONG, POOR, GOOD = 12, 6, 6  # parts shown of each kind
+MAX_MARKS = 24  # boxes drawn of one answer
+
+
+class Mark(NamedTuple):
+    """A box in original pixels as SVG wants it, with its number and label."""
+
+    number: int
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+    edges: str
+
+
+class Answer(NamedTuple):
+    """What one run said about a part."""
+
+    name: str
+    tone: int
+    verdict: str
+    right: bool
+    score: str
+    iou: str
+    regions: tuple[Mark, ...]
+    cleared: tuple[Mark, ...]
+    located: tuple[Mark, ...] | None
+    examination: str
+    response: str
+    problems: str
+
+
+class Picture(NamedTuple):
+    """An embedded picture: a data URI, and whether its few pixels should be shown as squares."""
+
+    uri: str
+    pixelated: bool
+
+
+class Part(NamedTuple):
+    """One part with its truth and the answers of all runs."""
+
+    key: str
+    id: str
+    category: str
+    defect: str
+    label: str
+    width: int
+    height: int
+    unit: float
+    picture: Picture | None
+    true: tuple[Mark, ...]
+    boxes_known: bool
+    answers: tuple[Answer, ...]
+
+
+class Shelf(NamedTuple):
+    """Parts of one kind; `total` counts those that could have been shown."""
+
+    title: str
+    note: str
+    total: int
+    parts: tuple[Part, ...]
+
+
+def gallery(inputs: ReportInputs) -> list[Shelf]:
+    """Choose parts by the answers of the second (or only) run: the worst first."""
+    if not inputs.runs:
+        return []
+    judged = sorted(inputs.runs[min(1, len(inputs.runs) - 1)].predictions, key=lambda p: p.id)
+    counts = {p.id: box_counts(p) for p in judged}
+    wrong = sorted((p for p in judged if not p.correct), key=lambda p: -_wrongness(p))
+    right = [p for p in judged if p.correct]
+    boxed = sorted((p for p in right if p.anomalous and counts[p.id].known), key=lambda p: counts[p.id].set_iou)
+    poor = [p for p in boxed if counts[p.id].set_iou < 0.5]
+    good = _good(right, boxed, counts)
+    shelves = (
+        ("Wrong verdicts", "the most confident first", wrong, WRONG),
+        ("Right verdict, poor boxes", "the lowest IoU first, below 0.5", poor, POOR),
+        ("Right", "best boxes, then the surest normal parts", good, GOOD),
+    )
+    return [
+        Shelf(title, note, len(found), tuple(_part(inputs, p, f"{row}-{n}") for n, p in enumerate(found[:limit])))
+        for row, (title, note, found, limit) in enumerate(shelves)
+        if found
+    ]
+
+
+def _good(right: Sequence[Prediction], boxed: Sequence[Prediction], counts: dict[str, BoxCounts]) -> list[Prediction]:
+    """Alternate good boxes and sure normal parts, so that both kinds are seen."""
+    found = [p for p in reversed(boxed) if counts[p.id].set_iou >= 0.5]
+    sure = sorted((p for p in right if not p.anomalous), key=_wrongness)
+    half = GOOD // 2
+    first = [*found[: max(half, GOOD - len(sure))], *sure[: max(half, GOOD - len(found))]]
+    chosen = {p.id for p in first}
+    return [*first, *(p for p in (*found, *sure) if p.id not in chosen)]
+
+
+def _wrongness(prediction: Prediction) -> float:
+    """The probability given to the wrong verdict; without a score, as if undecided."""
+    score = 0.5 if prediction.score is None else prediction.score
+    return 1 - score if prediction.anomalous else score
+
+
+def _part(inputs: ReportInputs, shown: Prediction, key: str) -> Part:
+    answers = []
+    for tone, run in enumerate(inputs.runs):
+        answers += [_answer(p, plain(run.name, 80), tone) for p in run.predictions if p.id == shown.id]
+    return Part(
+        key=key,
+        id=plain(shown.id, 120),
+        category=plain(shown.category, 80),
+        defect=plain(shown.defect or "", 80),
+        label=shown.label,
+        width=shown.width,
+        height=shown.height,
+        unit=round(max(shown.width, shown.height) / 100, 3),
+        picture=embed(inputs.images_root, shown.image),
+        true=tuple(_mark(n, box, "") for n, box in enumerate((shown.boxes or ())[:MAX_MARKS], 1)),
+        boxes_known=shown.boxes is not None,
+        answers=tuple(answers),
+    )
+
+
+def _answer(prediction: Prediction, name: str, tone: int) -> Answer:
+    located, regions = prediction.located, prediction.regions
+    cleared = [one for one in located or () if not any(_same(one.box, final.box) for final in regions)]
+    counts = box_counts(prediction)
+    return Answer(
+        name=name,
+        tone=tone,
+        verdict=prediction.verdict or "unread",
+        right=prediction.correct,
+        score="no score" if prediction.score is None else f"score {prediction.score:.2f}",
+        iou=f"IoU {counts.set_iou:.2f}" if prediction.anomalous and counts.known else "",
+        regions=_marks(regions),
+        cleared=_marks(cleared),
+        located=None if located is None else _marks(located),
+        examination=plain(prediction.examination),
+        response=plain(prediction.response),
+        problems=plain(", ".join(prediction.problems), 300),
+    )
+
+
+def _same(a: Box, b: Box) -> bool:
+    return iou(a, b) >= 0.5
+
+
+def _marks(regions: Sequence[Region]) -> tuple[Mark, ...]:
+    return tuple(_mark(n, region.box, region.label) for n, region in enumerate(regions[:MAX_MARKS], 1))
+
+
+def _mark(number: int, box: Box, label: str) -> Mark:
+    edges = ", ".join(f"{edge:.0f}" for edge in box)
+    size = (round(box.x2 - box.x1, 2), round(box.y2 - box.y1, 2))
+    return Mark(number, round(box.x1, 2), round(box.y1, 2), *size, plain(label, 80), edges)
+
+
+def embed(root: Path | None, image: str) -> Picture | None:
+    """Return a picture shrunk to `SIDE` as a data URI; None where it cannot be read, which the page then says.
+
+    Small pictures stay PNG, pixel for pixel; larger ones become JPEG.
+    """
+    if root is None:
+        return None
+    try:
+        picture = load(root / image)
+    except ImageError:
+        return None
+    small = max(picture.size) <= SIDE // 2
+    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    buffer = BytesIO()
+    if small:
+        picture.save(buffer, "PNG", optimize=True)
+    else:
+        picture.save(buffer, "JPEG", quality=82, optimize=True)
+    kind = "png" if small else "jpeg"
+    return Picture(f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}", small)

@@ -1,0 +1,105 @@
+"""A labelled folder in, an adapted model with its evidence out: base, SFT-only and SFT + GRPO on the same held-out pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adfm.config import load_settings
+from adfm.data.build import build
+from adfm.data.settings import BuildSettings
+from adfm.report import ReportInputs, RunResult, write_report
+from adfm.storage import write_json, write_text
+from adfm.training.settings import GrpoSettings, SftSettings
+from adfm.workflows.arms import Clock, Say, difference, evaluate_arm, journal_of, table, train_arm
+from adfm.workflows.provenance import provenance
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+HEADLINE = ("balanced_accuracy", "recall", "false_positive_rate", "auroc", "box_f1@0.3", "mean_iou", "unread_rate")
+
+
+@dataclass(frozen=True)
+class AdaptSettings:
+    """Which model is adapted, with which recipes and overrides (`name=value`), on which split."""
+
+    build: BuildSettings
+    model: str = "nano"
+    sft: str = "nano-sft"
+    grpo: str = "nano-grpo"
+    sft_overrides: tuple[str, ...] = ()
+    grpo_overrides: tuple[str, ...] = ()
+    seed: int = 0
+
+
+def run_adaptation(source: Path, out: Path, settings: AdaptSettings, say: Say) -> dict[str, Any]:
+    """Build, fine-tune, train, evaluate; goes on where an earlier run in `out` was stopped.
+
+    Writes `summary.json` (`base`, `sft`, `grpo`, and both differences of `grpo`), `table.md` and `report.html`.
+    """
+    clock = Clock()
+    data = out / "data"
+    if not (data / "manifest.jsonl").is_file():
+        build(source, data, settings.build, progress=say)
+    common = [f"data.manifest={data}", f"seed={settings.seed}"]
+    sft = load_settings(
+        SftSettings,
+        RECIPES / f"{settings.sft}.yaml",
+        [f"model={settings.model}", *common, f"out={out / 'sft'}", *settings.sft_overrides],
+    )
+    base = evaluate_arm("base", settings.model, data, out / "eval-base", say)
+    tuned_model = train_arm("SFT", sft, say)
+    tuned = evaluate_arm("SFT", tuned_model, data, out / "eval-sft", say)
+    grpo = load_settings(
+        GrpoSettings,
+        RECIPES / f"{settings.grpo}.yaml",
+        [f"model={tuned_model}", *common, f"out={out / 'grpo'}", *settings.grpo_overrides],
+    )
+    trained = evaluate_arm("SFT + GRPO", train_arm("GRPO", grpo, say), data, out / "eval-grpo", say)
+    arms = [base, tuned, trained]
+    summary = {
+        "base": base.metrics,
+        "sft": tuned.metrics,
+        "grpo": trained.metrics,
+        "difference_to_base": difference(base, trained, seed=settings.seed),
+        "difference_to_sft": difference(tuned, trained, seed=settings.seed),
+        "seconds": clock.seconds(),
+        "provenance": provenance("adfm adapt", settings.seed),
+    }
+    write_json(out / "summary.json", summary)
+    write_text(out / "table.md", markdown(arms, summary))
+    _report(out, data, arms, summary, grpo, {"SFT": out / "sft", "GRPO": out / "grpo"})
+    return summary | {"table": table(arms, HEADLINE)}
+
+
+def markdown(arms: list[RunResult], summary: dict[str, Any]) -> str:
+    """Return the arms and both differences as a Markdown table."""
+    rows = table(arms, HEADLINE)
+    rows[0] += ["GRPO - base", "GRPO - SFT"]
+    for row in rows[1:]:
+        row += [_interval(summary[name].get(row[0])) for name in ("difference_to_base", "difference_to_sft")]
+    head, *body = ["| " + " | ".join(row) + " |" for row in rows]
+    rule = "|" + "---|" * len(rows[0])
+    metrics = arms[0].metrics
+    note = f"{metrics['n']} held-out pictures, {metrics['n_normal']} normal and {metrics['n_anomalous']} anomalous; {summary['seconds']:.0f} s."
+    return "\n".join([head, rule, *body, "", note, ""])
+
+
+def _interval(bounds: tuple[float, float, float] | None) -> str:
+    return "-" if bounds is None else "{1:+.3f} [{0:+.3f}, {2:+.3f}]".format(*bounds)
+
+
+def _report(
+    out: Path, data: Path, arms: list[RunResult], summary: dict[str, Any], grpo: GrpoSettings, runs: dict[str, Path]
+) -> None:
+
+    inputs = ReportInputs(
+        title="Adaptation to a labelled set",
+        settings=grpo.model_dump(mode="json"),
+        provenance=summary["provenance"],
+        runs=tuple(arms),
+        difference=summary["difference_to_base"],
+        journals={name: journal_of(run) for name, run in runs.items()},
+        images_root=data,
+    )
+    write_report(out / "report.html", inputs)

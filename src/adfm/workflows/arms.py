@@ -1,0 +1,88 @@
+"""Train, evaluate, compare: the steps that the demo and the adaptation share; each is skipped where its result is already there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adfm.data.manifest import read_manifest
+from adfm.evaluation import paired_difference, read_predictions
+from adfm.evaluation.run import METRICS_FILE, run_evaluation
+from adfm.models.local import LocalModel
+from adfm.report import RunResult
+from adfm.storage import read_json, read_jsonl
+from adfm.training.settings import GrpoSettings, SftSettings
+
+Say = Callable[[str, int, int], None]
+"""(stage, done, total) while work goes on."""
+
+
+def evaluate_arm(name: str, model: str, data: Path, out: Path, say: Say, *, batch: int = 32) -> RunResult:
+    """Evaluate a model on the test split of a manifest, or read what an earlier run of the same wrote."""
+    if not (out / METRICS_FILE).is_file():
+        manifest = read_manifest(data).only("test")
+        local = LocalModel.load(model, max_new_tokens=256)
+        run_evaluation(local, manifest, out, batch=batch, progress=lambda done, total: say(f"evaluating {name}", done, total))
+    return RunResult(name, read_json(out / METRICS_FILE), tuple(read_predictions(out)))
+
+
+def train_arm(name: str, settings: SftSettings | GrpoSettings, say: Say) -> str:
+    """Train, go on with a training that was stopped, or skip one that is finished; return the model's folder."""
+    run = Path(settings.out)
+    if (run / "summary.json").is_file():
+        return str(run / "final")
+    resume = any((run / "checkpoints").glob("step-*"))
+    if not resume and (run / "config.yaml").is_file():
+        (run / "config.yaml").unlink()  # stopped before its first checkpoint: begin again
+
+    def progress(step: int, steps: int, row: dict[str, float]) -> None:
+        told = row.get("reward/total", row.get("loss", 0.0))
+        say(f"training {name} ({told:.2f})", step, steps)
+
+    if isinstance(settings, GrpoSettings):
+        from adfm.training.grpo import train_grpo
+
+        return str(train_grpo(settings, resume=resume, progress=progress))
+    from adfm.training.sft import train_sft
+
+    return str(train_sft(settings, resume=resume, progress=progress))
+
+
+def journal_of(run: Path) -> tuple[dict[str, Any], ...]:
+    """Return the metrics journal of a training, with the seconds from its timings."""
+    seconds = {row["step"]: row["seconds"] for row in read_jsonl(run / "timings.jsonl")}
+    return tuple(row | {"seconds": seconds.get(row["step"])} for row in read_jsonl(run / "metrics.jsonl"))
+
+
+def difference(before: RunResult, after: RunResult, *, seed: int) -> dict[str, tuple[float, float, float]]:
+    """Return metric -> [low, mid, high] of after minus before, by the paired bootstrap."""
+    found = paired_difference(before.predictions, after.predictions, seed=seed)
+    return {metric: (low, mid, high) for metric, (low, mid, high) in found.items()}
+
+
+class Clock:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def seconds(self) -> float:
+        """Return the seconds so far, rounded to a tenth."""
+        return round(time.monotonic() - self._started, 1)
+
+
+def table(arms: Sequence[RunResult], metrics: Sequence[str]) -> list[list[str]]:
+    """Return rows `metric, arm, arm, ...` with intervals as text, headed by the arms' names."""
+    rows = [["", *(arm.name for arm in arms)]]
+    for metric in metrics:
+        rows.append([metric, *(_cell(arm.metrics["metrics"].get(metric)) for arm in arms)])
+    return rows
+
+
+def _cell(cell: Mapping[str, float | None] | None) -> str:
+    if cell is None or cell["value"] is None:
+        return "-"
+    bounds = "" if cell["low"] is None or cell["high"] is None else f" [{cell['low']:.3f}, {cell['high']:.3f}]"
+    return f"{cell['value']:.3f}{bounds}"

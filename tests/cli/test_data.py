@@ -1,0 +1,115 @@
+"""`adfm data make | build | check` from the command line to the files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from adfm.cli.main import main
+from adfm.data.manifest import read_manifest
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("made") / "parts"
+    assert (
+        main(["data", "make", "--out", str(out), "--images", "24", "--products", "2", "--size", "64", "--seed", "3"])
+        == 0
+    )
+    return out
+
+
+def test_make_build_check(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "built"
+    assert (
+        main(["data", "build", str(parts), "--out", str(out), "--split", "labelled", "--labelled-fraction", "0.4"]) == 0
+    )
+    told = capsys.readouterr()
+    assert "24 samples" in told.out
+    assert f"adfm data check {out}" in told.out
+    assert told.err == ""
+    assert len(read_manifest(out).samples) == 24
+    assert main(["data", "check", str(out)]) == 0
+    assert capsys.readouterr().out.endswith("0 faults, 0 warnings\n")
+
+
+def test_build_prints_its_meta_as_json(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "--tile",
+        "48",
+        "--tile-normals",
+        "1",
+        "--split",
+        "fractions",
+        "--shares",
+        "0.5",
+        "0.2",
+        "0.3",
+        "--json",
+    ]
+    assert main(["data", "build", str(parts), "--out", str(tmp_path / "b"), *arguments]) == 0
+    meta = json.loads(capsys.readouterr().out)
+    assert meta["settings"]["tile"] == 48
+    assert meta["settings"]["shares"] == [0.5, 0.2, 0.3]
+    assert meta["samples"] == len(read_manifest(Path(meta["manifest"])).samples)
+
+
+def test_every_fault_is_a_line(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "bad\nname"
+    for number, place in enumerate(("ok/a.png", "ok/b.png", "ng/c.png")):
+        (source / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(source / place)
+    for place in ("ok/a.png", "ng/c.png"):
+        (source / place).write_bytes((source / place).read_bytes()[:50])
+    assert main(["data", "build", str(source), "--out", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err.splitlines()
+    assert len(err) == 2
+    assert all(line.startswith("adfm: ") and "is damaged" in line for line in err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_check_counts_faults_and_exits_with_two(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "built"
+    main(["data", "build", str(parts), "--out", str(out), "--split", "labelled"])
+    manifest = out / "manifest.jsonl"
+    lines = manifest.read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    rows[4]["sha256"], rows[7]["colour"] = "0" * 64, "red"
+    manifest.write_text("\n".join(map(json.dumps, rows)))
+    capsys.readouterr()
+    assert main(["data", "check", str(out)]) == 2
+    told = capsys.readouterr().out
+    assert f"{manifest}:5: " in told
+    assert f"{manifest}:8: unknown field 'colour'" in told
+    assert "2 faults" in told
+    assert main(["data", "check", str(out), "--json"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"] is False
+    assert [fault["line"] for fault in found["faults"]] == [5, 8]
+
+
+def test_make_says_what_is_wrong(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (
+        ["--out", str(parts)],
+        ["--out", str(tmp_path / "a"), "--benign", "holse"],
+        ["--out", str(tmp_path / "a"), "--images", "0"],
+    ):
+        assert main(["data", "make", *arguments]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "a").exists()
+
+
+def test_make_is_the_same_for_a_seed(parts: Path, tmp_path: Path) -> None:
+    arguments = ["--images", "24", "--products", "2", "--size", "64", "--seed"]
+    for seed, same in (("3", True), ("4", False)):
+        out = tmp_path / seed
+        assert main(["data", "make", "--out", str(out), *arguments, seed]) == 0
+        names = sorted(path.relative_to(parts) for path in parts.rglob("*.png") if "train" in path.parts)
+        assert len(names) == 8 or names
+        equal = [(out / name).exists() and (out / name).read_bytes() == (parts / name).read_bytes() for name in names]
+        assert all(equal) if same else not any(equal)

@@ -1,0 +1,145 @@
+"""Layouts: what is recognised, which mask belongs to which picture (by name), and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adfm.data.layouts import LAYOUTS, Found, choose, folder, mvtec
+from adfm.errors import DataError
+
+Write = Callable[..., Path]
+
+
+def by_name(found: list[Found]) -> dict[str, Found]:
+    return {each.image.as_posix(): each for each in found}
+
+
+def masks(found: Found) -> list[str]:
+    return [path.as_posix() for path in found.masks]
+
+
+def test_mvtec_reads_labels_defects_and_its_own_split(mvtec_set: Path) -> None:
+    found = by_name(list(mvtec.read(mvtec_set)))
+    assert len(found) == 23
+    scratch = found["test/scratch/004.png"]
+    assert (scratch.label, scratch.defect, scratch.category, scratch.split) == ("anomalous", "scratch", "valve", "test")
+    assert masks(scratch) == ["ground_truth/scratch/004_mask.png"]
+    assert found["train/good/004.png"] == Found(Path("train/good/004.png"), "normal", "valve", split="train")
+    assert found["test/dent/001.png"].masks == ()
+
+
+def test_masks_are_paired_by_name_never_by_order(mvtec_set: Path, mask: Write) -> None:
+    (mvtec_set / "ground_truth" / "scratch" / "000_mask.png").unlink()
+    mask(mvtec_set / "ground_truth" / "scratch" / "0000_mask.png")
+    found = by_name(list(mvtec.read(mvtec_set)))
+    assert found["test/scratch/000.png"].masks == ()
+    for number in range(1, 6):
+        assert masks(found[f"test/scratch/00{number}.png"]) == [f"ground_truth/scratch/00{number}_mask.png"]
+
+
+def test_one_picture_may_have_several_masks(mvtec_set: Path, mask: Write) -> None:
+    truth = mvtec_set / "ground_truth"
+    for name in ("000_mask.png", "000_mask_2.png", "001.png"):
+        mask(truth / "dent" / name)
+    mask(truth / "dent" / "002" / "a.png")
+    mask(truth / "dent" / "002" / "b.png")
+    found = by_name(list(mvtec.read(mvtec_set)))
+    assert masks(found["test/dent/000.png"]) == ["ground_truth/dent/000_mask.png", "ground_truth/dent/000_mask_2.png"]
+    assert masks(found["test/dent/001.png"]) == ["ground_truth/dent/001.png"]
+    assert masks(found["test/dent/002.png"]) == ["ground_truth/dent/002/a.png", "ground_truth/dent/002/b.png"]
+
+
+def test_a_root_of_several_categories(tmp_path: Path, mvtec_set: Path, picture: Write) -> None:
+    picture(tmp_path / "bolt" / "train" / "good" / "a.png")
+    picture(tmp_path / "notes" / "a.png")
+    found = list(mvtec.read(tmp_path))
+    assert {each.category for each in found} == {"valve", "bolt"}
+    assert len(found) == 24
+    assert choose(tmp_path).NAME == "mvtec"
+
+
+@pytest.mark.parametrize(
+    ("ok", "ng"), [("OK", "NG"), ("good", "Bad"), ("io", "nio"), ("Pass", "FAIL"), ("normal", "defects")]
+)
+def test_folder_knows_the_common_names(tmp_path: Path, picture: Write, ok: str, ng: str) -> None:
+    picture(tmp_path / ok / "a.png")
+    picture(tmp_path / ng / "b.png")
+    picture(tmp_path / ng / "crack" / "c.png")
+    assert choose(tmp_path).NAME == "folder"
+    found = by_name(list(folder.read(tmp_path)))
+    assert found[f"{ok}/a.png"].label == "normal"
+    assert found[f"{ng}/b.png"].defect is None
+    assert (found[f"{ng}/crack/c.png"].label, found[f"{ng}/crack/c.png"].defect) == ("anomalous", "crack")
+    assert {each.split for each in found.values()} == {None}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "masks/NG/crack/a.png",
+        "masks/crack/a_mask.png",
+        "Ground_Truth/a.png",
+        "gt/a_mask.png",
+        "label/ng/crack/a.bmp",
+        "NG/mask/crack/a.png",
+    ],
+)
+def test_folder_finds_masks_that_mirror_the_names(tmp_path: Path, picture: Write, mask: Write, place: str) -> None:
+    picture(tmp_path / "ok" / "a.png")
+    picture(tmp_path / "NG" / "crack" / "a.png")
+    picture(tmp_path / "NG" / "crack" / "b.png")
+    if place == "label/ng/crack/a.bmp":
+        place = "label/NG/crack/a.bmp"
+    mask(tmp_path / place)
+    found = by_name(list(folder.read(tmp_path)))
+    assert len(found) == 3
+    assert masks(found["NG/crack/a.png"]) == [place]
+    assert found["NG/crack/b.png"].masks == ()
+    assert found["ok/a.png"].masks == ()
+
+
+def test_a_flat_mask_that_fits_two_pictures_is_refused(tmp_path: Path, picture: Write, mask: Write) -> None:
+    picture(tmp_path / "ok" / "a.png")
+    picture(tmp_path / "ng" / "crack" / "a.png")
+    mask(tmp_path / "masks" / "a.png")
+    assert len(list(folder.read(tmp_path))) == 2  # control: one picture of that name is no doubt
+    picture(tmp_path / "ng" / "dent" / "a.png")
+    with pytest.raises(DataError, match="fits several pictures"):
+        list(folder.read(tmp_path))
+
+
+def test_no_layout_is_one_line_that_lists_them(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(DataError) as error:
+        choose(tmp_path)
+    assert all(layout.NAME in str(error.value) for layout in LAYOUTS)
+    assert "\n" not in str(error.value)
+
+
+def test_several_layouts_ask_for_one(mvtec_set: Path, picture: Write) -> None:
+    assert choose(mvtec_set).NAME == "mvtec"
+    picture(mvtec_set / "ok" / "a.png")
+    picture(mvtec_set / "ng" / "a.png")
+    with pytest.raises(DataError, match="--layout"):
+        choose(mvtec_set)
+    assert choose(mvtec_set, "folder").NAME == "folder"
+
+
+def test_a_named_layout_must_fit_and_exist(mvtec_set: Path) -> None:
+    with pytest.raises(DataError, match="does not have the layout 'folder'"):
+        choose(mvtec_set, "folder")
+    with pytest.raises(DataError, match="did you mean 'mvtec'"):
+        choose(mvtec_set, "mvtek")
+    with pytest.raises(DataError, match="is not a folder"):
+        choose(mvtec_set / "none")
+
+
+def test_the_test_folder_of_a_set_with_good_and_anomaly_is_no_category(tmp_path: Path, picture: Write) -> None:
+    for place in ("train/good/a.png", "test/good/a.png", "test/anomaly/a.png"):
+        picture(tmp_path / "toy" / place)
+    assert choose(tmp_path / "toy").NAME == "mvtec"
+    assert choose(tmp_path).NAME == "mvtec"
+    assert choose(tmp_path / "toy" / "test").NAME == "folder"
