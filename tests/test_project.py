@@ -25,6 +25,9 @@ import pytest
 
 import adfm
 from adfm.cli.main import build_parser
+from adfm.config import make_settings, parse_yaml
+from adfm.errors import ConfigError
+from adfm.training.settings import GrpoSettings, SftSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -224,6 +227,37 @@ def test_ci_runs_the_readmes_test_command() -> None:
     commands = [line for line in read(script).split("\n") if line and not line.startswith("#")]
     assert commands[-1].startswith("exec make ") and commands[-1].endswith(" test")
     assert "set -euo pipefail" in commands
+
+
+def recipe_fault(text: str) -> str | None:
+    """Why a recipe is not headed by a command that the program knows, or does not load."""
+    words = shlex.split(text.split("\n")[0])
+    if words[:2] != ["#", "adfm"]:
+        return "the first line must be '# adfm ...', the command that runs it"
+    try:
+        make_settings(SftSettings if "sft" in words else GrpoSettings, parse_yaml(text, "recipe"), "recipe")
+    except ConfigError as error:
+        return str(error)
+    return parse_fault(words[2:])
+
+
+def test_every_recipe_loads_and_is_headed_by_its_command() -> None:
+    recipes = {path.name: read(path) for path in (ROOT / "src" / "adfm" / "recipes").glob("*.yaml")}
+    assert recipes
+    assert {name: fault for name, text in recipes.items() if (fault := recipe_fault(text))} == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "steps: 1\n",
+        "# adfm train grpo\nsteps: 1\n",
+        "# adfm train grpo --config x\nstep: 1\n",
+        "# adfm train sft --config x\ngenerations: 8\n",
+    ],
+)
+def test_a_wrong_recipe_is_found(text: str) -> None:
+    assert recipe_fault(text)
 
 
 def broken_links(page: Path, text: str) -> list[str]:

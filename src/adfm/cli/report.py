@@ -23,18 +23,12 @@ config.yaml). Evaluations are compared in the order given: the second is held ag
 
 def add(subparsers: Any) -> None:
     """Add the command to the program's parser."""
-    parser = add_command(
-        subparsers, "report", run, "one HTML page: metrics, training, parts, errors, settings", EXAMPLE
-    )
+    parser = add_command(subparsers, "report", run, "one HTML page of metrics, curves, parts and errors", EXAMPLE)
     parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folder of an evaluation or a training")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="HTML file to write")
-    parser.add_argument(
-        "--data", metavar="MANIFEST", type=Path, help="of the pictures (default: what metrics.json names)"
-    )
+    parser.add_argument("--data", metavar="MANIFEST", type=Path, help="whose pictures to show (default: the evaluated)")
     parser.add_argument("--title", default="AD-FM inspection report", help="title of the page (%(default)s)")
-    parser.add_argument(
-        "--name", action="append", help="name of a RUN on the page, given once for each, in their order"
-    )
+    parser.add_argument("--name", action="append", help="of a RUN on the page; once for each, in their order")
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
 
 

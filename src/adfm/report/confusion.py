@@ -87,13 +87,12 @@ def _of_category(run: RunResult, name: str) -> list[Prediction]:
 
 
 def by_defect(inputs: ReportInputs) -> list[Slice]:
-    """Anomalous parts by category and kind of defect, the kind that the second (or only) run catches least first."""
+    """Anomalous parts by category and kind of defect, the kind that the run in focus catches least first."""
     kinds = sorted({_kind(p) for run in inputs.runs for p in run.predictions if p.anomalous})
     slices = [
         _slice(kind, category, [_of_kind(run, (category, kind)) for run in inputs.runs]) for category, kind in kinds
     ]
-    focus = min(1, len(inputs.runs) - 1)
-    return sorted(slices, key=lambda one: one.tallies[focus].caught_share)[:MAX_ROWS]
+    return sorted(slices, key=lambda one: one.tallies[inputs.focus].caught_share)[:MAX_ROWS]
 
 
 def _kind(prediction: Prediction) -> tuple[str, str]:
@@ -111,7 +110,7 @@ def _slice(name: str, category: str, parts: Iterable[list[Prediction]]) -> Slice
 
 
 class Flips(NamedTuple):
-    """How many parts the first two runs judge alike or not (right means a read, right verdict)."""
+    """How many parts the two compared runs judge alike or not (right means a read, right verdict)."""
 
     both: int
     mended: int
@@ -120,10 +119,10 @@ class Flips(NamedTuple):
 
 
 def flips(inputs: ReportInputs) -> Flips | None:
-    """Compare the verdicts of the first two runs on the parts that both hold; None without such parts."""
-    if len(inputs.runs) < 2:
+    """Compare the verdicts of the two compared runs on the parts that both hold; None without such parts."""
+    if inputs.pair is None:
         return None
-    before = {p.id: p.correct for p in inputs.runs[0].predictions}
-    pairs = [(before[p.id], p.correct) for p in inputs.runs[1].predictions if p.id in before]
+    before = {p.id: p.correct for p in inputs.pair[0].predictions}
+    pairs = [(before[p.id], p.correct) for p in inputs.pair[1].predictions if p.id in before]
     counts = [pairs.count(pair) for pair in ((True, True), (False, True), (True, False), (False, False))]
     return Flips(*counts) if pairs else None

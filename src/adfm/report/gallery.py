@@ -87,10 +87,10 @@ class Shelf(NamedTuple):
 
 
 def gallery(inputs: ReportInputs) -> list[Shelf]:
-    """Choose parts by the answers of the second (or only) run: the worst first."""
+    """Choose parts by the answers of the run in focus: the worst first."""
     if not inputs.runs:
         return []
-    judged = sorted(inputs.runs[min(1, len(inputs.runs) - 1)].predictions, key=lambda p: p.id)
+    judged = sorted(inputs.runs[inputs.focus].predictions, key=lambda p: p.id)
     counts = {p.id: box_counts(p) for p in judged}
     wrong = sorted((p for p in judged if not p.correct), key=lambda p: -_wrongness(p))
     right = [p for p in judged if p.correct]

@@ -25,8 +25,8 @@ class RunResult:
 class ReportInputs:
     """Everything on the page; nothing else (no clock, no environment) enters it.
 
-    `runs` in the order of the columns, the first is what the others are held against. `difference` is the second run
-    minus the first, metric -> (low, mid, high). `journals` is a training's name -> the rows of its `metrics.jsonl`.
+    `runs` in the order of the columns. `compared` are the places of the two runs that the page is about (by default the
+    first two), and `difference` is the latter of them minus the former, metric -> (low, mid, high). `journals` is a training's name -> the rows of its `metrics.jsonl`.
     `settings` and `provenance` may nest. `images_root` is the folder of the manifest (None: no pictures).
     """
 
@@ -37,3 +37,15 @@ class ReportInputs:
     settings: Row = field(default_factory=dict)
     provenance: Row = field(default_factory=dict)
     images_root: Path | None = None
+    compared: tuple[int, int] = (0, 1)
+
+    @property
+    def pair(self) -> tuple[RunResult, RunResult] | None:
+        """The two compared runs, or None where there are not both."""
+        before, after = self.compared
+        return (self.runs[before], self.runs[after]) if max(self.compared) < len(self.runs) else None
+
+    @property
+    def focus(self) -> int:
+        """The place of the run whose parts are shown: the latter of the compared ones, else the last."""
+        return self.compared[1] if self.pair else len(self.runs) - 1

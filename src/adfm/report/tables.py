@@ -39,7 +39,7 @@ class Cell(NamedTuple):
 
 
 class Change(NamedTuple):
-    """The difference of the second run to the first, in words that do not need its colour."""
+    """The difference of the two compared runs; it is told without its colour too."""
 
     text: str
     span: str
@@ -109,9 +109,9 @@ def headline(inputs: ReportInputs) -> str:
     if not inputs.runs:
         return "No model has been evaluated; this page shows a training only."
     compared = [METRICS[n] for n in ("balanced_accuracy", "accuracy", "recall") if n in inputs.difference]
-    if len(inputs.runs) < 2 or not compared:
-        return _alone(inputs.runs[0]) if len(inputs.runs) == 1 else " ".join(_alone(run) for run in inputs.runs)
-    first, second = (f"“{plain(run.name, 80)}”" for run in inputs.runs[:2])
+    if inputs.pair is None or not compared:
+        return " ".join(_alone(run) for run in inputs.runs)
+    first, second = (f"“{plain(run.name, 80)}”" for run in inputs.pair)
     trend, figures = _compared(inputs, compared[0])
     sentence = f"{second} {_VERBS[trend]} {first} in {_name(compared[0])}: {figures}"
     if "mean_iou" in inputs.difference:
@@ -122,8 +122,8 @@ def headline(inputs: ReportInputs) -> str:
 
 
 def _compared(inputs: ReportInputs, metric: Metric) -> tuple[Trend, str]:
-    """Whether the second run is better, and the figures that say so."""
-    before, after = (_cell(run.metrics.get("metrics", {}), metric, 0).text for run in inputs.runs[:2])
+    """Whether the latter run is better, and the figures that say so."""
+    before, after = (_cell(run.metrics.get("metrics", {}), metric, 0).text for run in inputs.pair or ())
     low, mid, high = inputs.difference[metric.name]
     points = " points" if metric.unit == "share" else ""
     interval = f"{change(low, metric)} to {change(high, metric)}"

@@ -7,6 +7,7 @@ false-positive rate. Left out: multi-turn tools and several pictures per prompt 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +48,7 @@ class GroundedGRPOTrainer(DurableRun, GRPOTrainer):  # type: ignore[misc]
 
     monitor: RolloutMonitor
     zero_tolerance: float
+    resample: int
 
     def _get_train_sampler(self, dataset: Any = None) -> EpochSampler:
         return EpochSampler(
@@ -70,12 +72,24 @@ class GroundedGRPOTrainer(DurableRun, GRPOTrainer):  # type: ignore[misc]
         return rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
+        output, flat = self._scored(inputs)
+        for _ in range(self.resample if self.model.training else 0):
+            rows_again = flat.nonzero()[:, 0].tolist()
+            if not rows_again:
+                break
+            fresh, still_flat = self._scored([inputs[row] for row in rows_again])
+            output = with_rows_replaced(output, fresh, rows_again, self._tokenizer.pad_token_id)
+            flat[rows_again] = still_flat
+        return output
+
+    def _scored(self, inputs: Any) -> tuple[dict[str, Any], torch.Tensor]:
+        """Generate and score, and return which of this process's rows belong to a group without a lesson."""
         output = super()._generate_and_score_completions(inputs)
         rows_here = len(output["advantages"])
-        flat = self._flat_groups.repeat_interleave(self.num_generations)
         first = self.accelerator.process_index * rows_here
-        output["advantages"] = output["advantages"].masked_fill(flat[first : first + rows_here], 0.0)
-        return output
+        flat = self._flat_groups.repeat_interleave(self.num_generations)[first : first + rows_here]
+        output["advantages"] = output["advantages"].masked_fill(flat, 0.0)
+        return output, flat
 
 
 def flat_groups(totals: torch.Tensor, tolerance: float) -> torch.Tensor:
@@ -85,6 +99,28 @@ def flat_groups(totals: torch.Tensor, tolerance: float) -> torch.Tensor:
     """
     spread = totals.amax(dim=1) - totals.amin(dim=1)
     return spread <= tolerance * totals.abs().amax(dim=1).clamp(min=1.0)
+
+
+def with_rows_replaced(old: dict[str, Any], fresh: dict[str, Any], rows_again: list[int], pad: int) -> dict[str, Any]:
+    """Return the scored batch `old` with the rows `rows_again` (their answers, not their prompts) taken from `fresh`."""
+    result = dict(old)
+    for name in ("completion_ids", "completion_mask", "advantages", "old_per_token_logps", "ref_per_token_logps"):
+        if name in old:
+            result[name] = _replaced(old[name], fresh[name], rows_again, pad if name == "completion_ids" else 0)
+    result["num_items_in_batch"] = result["completion_mask"].sum()
+    return result
+
+
+def _replaced(old: torch.Tensor, fresh: torch.Tensor, rows_again: list[int], fill: float) -> torch.Tensor:
+    """Rows of `fresh` in the place of rows of `old`; both padded on the right to the longer one."""
+    if old.dim() > 1:
+        width = max(old.size(1), fresh.size(1))
+        old, fresh = (
+            torch.nn.functional.pad(part, (0, width - part.size(1)), value=fill) for part in (old, fresh)
+        )
+    result = old.clone()
+    result[rows_again] = fresh
+    return result
 
 
 def train_grpo(settings: GrpoSettings, *, resume: bool = False, progress: Progress | None = None) -> Path:
@@ -125,6 +161,8 @@ def check_batch(settings: GrpoSettings) -> None:
             f"setting 'micro_batch' x 'accumulation' ({settings.micro_batch} x {settings.accumulation}) must be a multiple "
             f"of 'generations' ({settings.generations})"
         )
+    if settings.resample and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("setting 'resample' works in one process only: groups differ in number between processes")
 
 
 def build_trainer(settings: GrpoSettings, subject: Subject, examples: Sequence[Example], run: Path) -> GroundedGRPOTrainer:
@@ -147,6 +185,7 @@ def build_trainer(settings: GrpoSettings, subject: Subject, examples: Sequence[E
     trainer.remove_callback(PrinterCallback)
     trainer.keep_checkpoints = settings.keep
     trainer.zero_tolerance = settings.zero_tolerance
+    trainer.resample = settings.resample
     trainer.monitor = RolloutMonitor(samples, stages)
     return trainer
 

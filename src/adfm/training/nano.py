@@ -41,7 +41,7 @@ VALIDATION_FIRST = 10_000_000
 class WarmupSettings(Settings):
     """The dense warm-up: optimizer steps, pictures a step, and learning rate."""
 
-    steps: int = 2500
+    steps: int = 2300
     batch: int = 32
     learning_rate: float = 1e-3
     save_every: int = 100

@@ -30,8 +30,8 @@ class Lesson(Settings):
 class SceneSettings(Settings):
     """What nano sees in training; `held_out` benign features are never drawn, so that they are news to it later.
 
-    The curriculum starts easy, because a vision tower that is shown everything at once learns nothing for very long.
-    After the last lesson it goes on.
+    The curriculum starts easy, because a vision tower that is shown everything at once learns nothing for very long. The first
+    three lessons are the warm-up's; the last one, which goes on for ever, is the fine-tuning's.
     """
 
     seed: int = 0
@@ -39,7 +39,8 @@ class SceneSettings(Settings):
     lessons: tuple[Lesson, ...] = (
         Lesson(scenes=12_288, materials=("brushed_metal", "cast"), features=0, difficulty=(0.0, 0.1)),
         Lesson(scenes=12_288, features=1, difficulty=(0.0, 0.2)),
-        Lesson(scenes=1),
+        Lesson(scenes=49_024),
+        Lesson(scenes=1, features=1, difficulty=(0.0, 0.25)),
     )
 
     def lesson(self, index: int) -> Lesson:
