@@ -63,7 +63,7 @@ MEANINGS = {
     "loss": "the engine's loss type, which decides how tokens and answers are averaged",
     "scale_rewards": "what advantages are divided by: the deviation of their group, of the batch, or nothing",
     "zero_tolerance": "relative spread of rewards up to which a group counts as all alike and has advantage exactly 0",
-    "resample": "how often groups that are all alike may be drawn anew (0: never)",
+    "resample": "how often a step may draw groups that are all alike anew (0: never); in one process only",
     "rewards.preset": "grounding of anomalous parts: `paper` or `set_iou`",
     "rewards.weights.format": "weight of the format reward",
     "rewards.weights.verdict": "weight of the verdict reward",
@@ -92,7 +92,7 @@ def row_order(pyproject: Path = ROOT / "pyproject.toml") -> list[str]:
     """Return the top-level modules of the package from the lowest row up, as the import contract lists them."""
     settings = tomllib.loads(pyproject.read_text(encoding="utf-8"))
     layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
-    return [name.strip().removeprefix("adfm.") for layer in reversed(layers) for name in layer.split(":")]
+    return [name.strip(" ()").removeprefix("adfm.") for layer in reversed(layers) for name in layer.split(":")]
 
 
 def tree(package: Path = PACKAGE) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from adfm.data.build import build
 from adfm.data.check import check
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
-from adfm.data.tile import grid, starts, tight, tile_boxes
+from adfm.data.tile import _distinct, grid, starts, tight, tile_boxes
 from adfm.geometry import Box, boxes_from_mask
 from adfm.records import Sample
 
@@ -52,7 +53,7 @@ def test_a_grid_of_tiles() -> None:
 
 
 def canvas(*boxes: tuple[int, int, int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    mask = np.zeros((200, 200), np.uint8)
+    mask = np.zeros((200, 800), np.uint8)
     for x1, y1, x2, y2 in boxes:
         mask[y1:y2, x1:x2] = 1
     return mask
@@ -67,7 +68,7 @@ TILE = Box(50, 50, 150, 150)
         ((60, 60, 80, 80), (Box(10, 10, 30, 30),), False),  # inside
         ((40, 60, 60, 80), (Box(0, 10, 10, 30),), False),  # half of it
         ((34, 60, 54, 80), (), True),  # a fifth of it
-        ((10, 60, 190, 70), (Box(0, 10, 100, 20),), False),  # a long scratch across: little of it, yet plain to see
+        ((10, 60, 790, 70), (Box(0, 10, 100, 20),), False),  # a long scratch across: little of it, yet plain to see
         ((0, 0, 200, 200), (Box(0, 0, 100, 100),), False),  # larger than the tile
         ((150, 60, 170, 80), (), False),  # begins where the tile ends
     ],
@@ -163,6 +164,13 @@ def test_equal_tiles_are_kept_once_and_never_on_both_sides(mvtec_set: Path, tmp_
     blank = [sample for sample in samples if np.asarray(Image.open(tmp_path / "out" / sample.image)).max() == 7]
     assert [sample.split for sample in blank] == ["test"]
     assert "content of another tile, left out: 5" in warnings(tmp_path / "out")
+
+
+def test_of_equal_tiles_the_one_that_tests_is_kept() -> None:
+    tile = Sample("a-x0y0", "a.png", 8, 8, "normal", "part", None, None, (), "train", "same")
+    others = [replace(tile, id="b-x0y0", split="test"), replace(tile, id="c-x0y0", split="validation")]
+    assert [kept.id for kept in _distinct([tile, *others])] == ["b-x0y0"]
+    assert [kept.id for kept in _distinct([tile, others[1]])] == ["c-x0y0"]
 
 
 def test_equal_tiles_with_opposite_labels_are_not_kept(mvtec_set: Path, tmp_path: Path, mask: Write) -> None:

@@ -91,6 +91,9 @@ def test_all_right_is_not_certainty(one: Make) -> None:
     cell = evaluate([*normal, one()], resamples=100)["metrics"]
     assert cell["false_positive_rate"]["high"] == pytest.approx(0.459, abs=1e-3)
     assert cell["specificity"]["low"] == pytest.approx(0.541, abs=1e-3)
+    # One anomalous part caught: [0.025, 1]; so balanced accuracy is not certain either.
+    assert cell["balanced_accuracy"]["low"] == pytest.approx((0.541 + 0.025) / 2, abs=1e-3)
+    assert cell["balanced_accuracy"]["high"] == 1
     assert exact_edge(3, 6) is None and exact_edge(0, 0) is None
 
 

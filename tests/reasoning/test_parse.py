@@ -357,6 +357,8 @@ def test_the_depth_cap() -> None:
     assert problems(nested(8)) == ("unknown_key",)
     assert problems(nested(9)) == ("too_deep",)
     assert read(nested(9), FRAME).verdict is None
+    assert problems(text(locate="[" * 8 + "]" * 8)) == ("bad_region",)
+    assert problems(text(locate="[" * 9 + "]" * 9)) == ("too_deep",)
     assert problems(text(locate="[" * 20000)) == ("too_deep",)
 
 

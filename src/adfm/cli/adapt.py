@@ -25,8 +25,12 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--model", default="nano", help="model to adapt (%(default)s)")
     parser.add_argument("--sft-recipe", default="nano-sft", help="packaged recipe (%(default)s)")
     parser.add_argument("--grpo-recipe", default="nano-grpo", help="packaged recipe (%(default)s)")
-    parser.add_argument("--sft", nargs="*", default=[], metavar="key=value", help="settings that win over the SFT recipe's")
-    parser.add_argument("--grpo", nargs="*", default=[], metavar="key=value", help="settings that win over the GRPO recipe's")
+    parser.add_argument(
+        "--sft", nargs="*", default=[], metavar="key=value", help="settings that win over the SFT recipe's"
+    )
+    parser.add_argument(
+        "--grpo", nargs="*", default=[], metavar="key=value", help="settings that win over the GRPO recipe's"
+    )
     add_build_options(parser)
 
 
@@ -52,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
     print_table(rows)
     for name, before in (("difference_to_base", "base"), ("difference_to_sft", "SFT")):
         for metric in ("balanced_accuracy", "box_f1@0.3"):
-            low, mid, high = summary[name][metric]
-            print(f"SFT + GRPO against {before}, {metric}: {mid:+.3f} [{low:+.3f}, {high:+.3f}]")
+            if metric in summary[name]:  # boxes are not measured where no place is known
+                low, mid, high = summary[name][metric]
+                print(f"SFT + GRPO against {before}, {metric}: {mid:+.3f} [{low:+.3f}, {high:+.3f}]")
     print(f"{summary['seconds']:.0f} s; report -> {args.out / 'report.html'}")
     return 0

@@ -88,7 +88,10 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress | None]:
-    """Yield a function (stage, done, total) that draws a bar on stderr, or None where stderr is no terminal."""
+    """Yield a function (stage, done, total) that draws a bar on stderr, or None where stderr is no terminal.
+
+    Each stage has one bar; what follows two spaces in its name is a note that may change.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -99,8 +102,9 @@ def progress_bar() -> Iterator[Progress | None]:
         tasks: dict[str, Any] = {}
 
         def update(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
+            name = stage.partition("  ")[0]
+            if name not in tasks:
+                tasks[name] = bars.add_task(stage, total=total)
+            bars.update(tasks[name], description=stage, completed=done, total=total)
 
         yield update

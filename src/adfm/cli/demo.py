@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ adfm demo --out runs/demo-ablation --ablate
 
 def add(subparsers: Any) -> None:
     """Add the command to the program's parser."""
-    parser = add_command(subparsers, "demo", run, "the whole chain on the bundled model (ten minutes on two cores)", EXAMPLE)
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder; given again, the demo goes on (%(default)s)")
+    parser = add_command(
+        subparsers, "demo", run, "the whole chain on the bundled model (ten minutes on two cores)", EXAMPLE
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/demo"), help="folder; given again, the demo goes on (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of parts, training and bootstrap (%(default)s)")
     parser.add_argument("--images", type=int, default=1000, help="how many parts are drawn (%(default)s)")
     parser.add_argument("--steps", type=int, help="GRPO steps (default: the recipe's)")
@@ -38,14 +43,15 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print_table(rows)
     low, mid, high = summary["difference"]["balanced_accuracy"]
-    print(f"balanced accuracy {mid:+.3f} [{low:+.3f}, {high:+.3f}] in {summary['seconds']:.0f} s\nreport -> {summary['report']}")
+    print(f"balanced accuracy {mid:+.3f} [{low:+.3f}, {high:+.3f}] in {summary['seconds']:.0f} s")
+    print(f"report -> {summary['report']}")
     return 0
 
 
 def plain(stage: str, done: int, total: int) -> None:
-    """Print a line now and then where there is no terminal."""
+    """Print a line now and then on stderr, where that is no terminal; stdout is the result's."""
     if done == total or done % max(1, total // 5) == 0:
-        print(f"{stage} {done}/{total}", flush=True)
+        print(f"{stage} {done}/{total}", file=sys.stderr, flush=True)
 
 
 def print_table(rows: list[list[str]]) -> None:

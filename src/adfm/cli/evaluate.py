@@ -30,8 +30,12 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--model", default="nano", help="model folder, hub id or nano (%(default)s)")
     parser.add_argument("--data", type=Path, required=True, metavar="MANIFEST", help="manifest.jsonl or its folder")
     parser.add_argument("--out", type=Path, required=True, help="folder for predictions and metrics")
-    parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="which split (%(default)s)")
-    parser.add_argument("--stages", choices=("full", "locate_answer", "verdict"), default="full", help="protocol (%(default)s)")
+    parser.add_argument(
+        "--split", choices=("train", "validation", "test"), default="test", help="which split (%(default)s)"
+    )
+    parser.add_argument(
+        "--stages", choices=("full", "locate_answer", "verdict"), default="full", help="protocol (%(default)s)"
+    )
     parser.add_argument("--no-category", action="store_true", help="leave the part's category out of the prompt")
     parser.add_argument("--batch", type=int, default=16, help="pictures decoded together (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (%(default)s)")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from adfm.cli.common import add_command, print_json, progress_bar
+from adfm.cli.common import add_command, folded, print_json, progress_bar
 
 EXAMPLE = """
 adfm inspect new_parts/ --model runs/mine/final --out verdicts
@@ -22,8 +22,12 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--model", default="nano", help="model folder, hub id or nano (%(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder for verdicts and overlays")
     parser.add_argument("--part", help="what the part is, for the prompt")
-    parser.add_argument("--stages", choices=("full", "locate_answer", "verdict"), default="full", help="protocol (%(default)s)")
-    parser.add_argument("--threshold", type=float, help="score from which a part is NG, 0 to 1 (default: the read verdict)")
+    parser.add_argument(
+        "--stages", choices=("full", "locate_answer", "verdict"), default="full", help="protocol (%(default)s)"
+    )
+    parser.add_argument(
+        "--threshold", type=float, help="score from which a part is NG, 0 to 1 (default: the read verdict)"
+    )
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
 
@@ -31,7 +35,7 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Inspect and return the exit code of the decisions."""
     from adfm.errors import ConfigError
-    from adfm.inspection.run import InspectionSettings, exit_code, find_pictures, inspect_all
+    from adfm.inspection.run import InspectionSettings, exit_code, find_pictures, inspect_all, require_outside
     from adfm.inspection.verdict import Threshold
     from adfm.models.local import LocalModel
     from adfm.reasoning import STAGES
@@ -40,13 +44,18 @@ def run(args: argparse.Namespace) -> int:
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         raise ConfigError(f"--threshold {args.threshold}: must be from 0 to 1")
     find_pictures(args.path)  # a wrong path must not cost a model's loading time
+    require_outside(args.out, args.path)
     use_threads(args.threads)
     threshold = Threshold() if args.threshold is None else Threshold(args.threshold, "--threshold")
     settings = InspectionSettings(STAGES[args.stages], args.part, threshold)
     model = LocalModel.load(args.model)
     with progress_bar() as bar:
         verdicts = inspect_all(
-            model, args.path, args.out, settings, progress=bar and (lambda done, total, _: bar("inspecting", done, total))
+            model,
+            args.path,
+            args.out,
+            settings,
+            progress=bar and (lambda done, total, _: bar("inspecting", done, total)),
         )
     if args.json:
         print_json(verdicts)
@@ -59,6 +68,6 @@ def _tell(verdicts: list[dict[str, Any]], out: Path) -> None:
     for verdict in verdicts:
         score = "" if verdict["score"] is None else f"{verdict['score']:.3f}"
         note = verdict["warnings"][0] if verdict["warnings"] else f"{len(verdict['regions'])} region(s)"
-        print(f"{verdict['decision']:<7}{score:<7}{verdict['image']}  {note}")
+        print(f"{verdict['decision']:<7} {score:<6} {folded(verdict['image'])}  {folded(note)}")
     counts = {name: sum(v["decision"] == name for v in verdicts) for name in ("OK", "NG", "REVIEW", "ERROR")}
     print(", ".join(f"{count} {name}" for name, count in counts.items() if count) + f" -> {out}")

@@ -8,11 +8,11 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 
 from adfm import __version__
 from adfm.cli.common import Parser, fail
 from adfm.errors import UserError
+from adfm.models.files import quiet_environment
 
 COMMANDS = ("data", "score", "train", "evaluate", "inspect", "report", "nano", "demo", "adapt", "doctor")
 EXAMPLE = """example:
@@ -39,6 +39,7 @@ def _guarded(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         parsed = build_parser().parse_args([each for each in arguments if each != "--debug"])
+        quiet_environment()
         code: int = parsed.run(parsed)
         sys.stdout.flush()
     except SystemExit as stop:
@@ -72,6 +73,5 @@ def build_parser() -> Parser:
     parser.add_argument("--debug", action="store_true", help="show the traceback of a failure (anywhere on the line)")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for name in COMMANDS:
-        if find_spec(f"adfm.cli.{name}") is not None:
-            import_module(f"adfm.cli.{name}").add(subparsers)
+        import_module(f"adfm.cli.{name}").add(subparsers)
     return parser

@@ -15,9 +15,13 @@ adfm nano build --out runs/nano
 
 def add(subparsers: Any) -> None:
     """Add the command to the program's parser."""
-    parser = add_command(subparsers, "nano", run, "build the bundled model from nothing (hours on a CPU; resumable)", EXAMPLE)
+    parser = add_command(
+        subparsers, "nano", run, "build the bundled model from nothing (hours on a CPU; resumable)", EXAMPLE
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
-    build = add_command(actions, "build", run, "tokenizer, dense vision warm-up, fine-tuning on synthetic parts", EXAMPLE)
+    build = add_command(
+        actions, "build", run, "tokenizer, dense vision warm-up, fine-tuning on synthetic parts", EXAMPLE
+    )
     build.add_argument("--out", type=Path, required=True, help="folder for the stages; given again, the build goes on")
     build.add_argument("--config", type=Path, help="YAML of settings (default: those of the shipped weights)")
     build.add_argument("--workers", type=int, default=1, help="processes that draw parts (%(default)s)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,10 +72,7 @@ def collect(folders: Sequence[Path], *, names: Sequence[str] | None, data: Path 
     from adfm import __version__
     from adfm.report import ReportInputs
 
-    named = dict(zip(_names(folders, names), folders, strict=True))
-    evaluated = {name: folder for name, folder in named.items() if (folder / "predictions.jsonl").is_file()}
-    trained = {name: folder for name, folder in named.items() if (folder / "metrics.jsonl").is_file()}
-    _require_runs(named, evaluated.keys() | trained.keys())
+    evaluated, trained = _sorted_out(folders, names)
     runs = tuple(_result(name, folder) for name, folder in evaluated.items())
     origins = {one.name: _mapping(one.metrics.get("provenance")) for one in runs}
     return ReportInputs(
@@ -88,33 +86,36 @@ def collect(folders: Sequence[Path], *, names: Sequence[str] | None, data: Path 
     )
 
 
-def _names(folders: Sequence[Path], names: Sequence[str] | None) -> list[str]:
-    """The given names, or the folders' own, made unique by as much of the path as is needed."""
-    from adfm.errors import UserError
+def _sorted_out(folders: Sequence[Path], names: Sequence[str] | None) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The folders of evaluations and of trainings by name (a folder may be both, and both kinds may share a name)."""
+    from adfm.errors import DataError, UserError
 
     if names and len(names) != len(folders):
-        raise UserError(
-            f"--name: given {len(names)} times for {len(folders)} runs; give it once for each, in their order"
-        )
-    chosen = list(names or [])
-    paths = [folder.resolve() for folder in folders]
-    for depth in range(1, 8):
-        if chosen:
-            break
-        short = ["/".join(path.parts[-depth:]) for path in paths]
-        chosen = short if len(set(short)) == len(short) else []
-    if len(set(chosen)) != len(folders):
-        raise UserError("runs: two of them have the same name; give each folder once, and different --name")
-    return chosen
-
-
-def _require_runs(named: dict[str, Path], found: set[str]) -> None:
-    from adfm.errors import DataError
-
-    for name, folder in named.items():
-        if name not in found:
+        raise UserError(f"--name: given {len(names)} times for {len(folders)} runs; give it once for each")
+    kinds: tuple[dict[str, Path], dict[str, Path]] = ({}, {})
+    for name, folder in zip(names or _names(folders), folders, strict=True):
+        holds = [(folder / file).is_file() for file in ("predictions.jsonl", "metrics.jsonl")]
+        if not any(holds):
             what = "holds neither predictions.jsonl nor metrics.jsonl" if folder.is_dir() else "is not a folder"
             raise DataError(f"{folder}: {what}; give a folder that `adfm eval` or `adfm train` wrote")
+        for kind in (kind for kind, held in zip(kinds, holds, strict=True) if held):
+            if name in kind:
+                raise UserError(f"{folder}: is the second run named '{name}'; give each run once, and different --name")
+            kind[name] = folder
+    return kinds
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The folders' own names without a leading `eval-`, or as much of their paths as makes them different."""
+    paths = [folder.resolve() for folder in folders]
+    short = [path.name.removeprefix("eval-") or path.name for path in paths]
+    if len(set(zip(short, (path.name.startswith("eval-") for path in paths), strict=True))) == len(paths):
+        return short
+    return next((longer for longer in map(partial(_tails, paths), range(1, 9)) if len({*longer}) == len(longer)), short)
+
+
+def _tails(paths: Sequence[Path], depth: int) -> list[str]:
+    return ["/".join(path.parts[-depth:]) for path in paths]
 
 
 def _result(name: str, folder: Path) -> RunResult:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from adfm.cli.common import add_command, progress_bar
-from adfm.errors import ConfigError, nearest
 
 EXAMPLE = """
 adfm train sft --config nano-sft data.manifest=data/parts out=runs/sft
 adfm train grpo --config nano-grpo model=runs/sft/final data.manifest=data/parts out=runs/grpo
 adfm train grpo --config nano-grpo model=runs/sft/final data.manifest=data/parts out=runs/grpo --resume
 """
-RECIPES = Path(__file__).parent.parent / "recipes"
 
 
 def add(subparsers: Any) -> None:
@@ -23,7 +21,9 @@ def add(subparsers: Any) -> None:
         subparsers, "train", run, "supervised fine-tuning, or GRPO; `name=value` words override the recipe", EXAMPLE
     )
     parser.add_argument("stage", choices=("sft", "grpo"), help="which training")
-    parser.add_argument("--config", required=True, metavar="RECIPE", help="a YAML file, or the name of a packaged recipe")
+    parser.add_argument(
+        "--config", required=True, metavar="RECIPE", help="a YAML file, or the name of a packaged recipe"
+    )
     parser.takes_overrides = True
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the run")
 
@@ -31,13 +31,15 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train and say where the model is."""
     from adfm.config import load_settings
+    from adfm.training.recipes import find_recipe
     from adfm.training.settings import GrpoSettings, SftSettings
 
     recipe = find_recipe(args.config)
     settings: Any = load_settings(SftSettings if args.stage == "sft" else GrpoSettings, recipe, args.overrides)
     with progress_bar() as bar:
         final = _train(args.stage, settings, args.resume, _shown(args.stage, bar))
-    print(f"model -> {final}\nnext: adfm eval --model {final} --data {settings.data.manifest} --out {Path(settings.out) / 'eval'}")
+    print(f"model -> {final}")
+    print(f"next: adfm eval --model {final} --data {settings.data.manifest} --out {Path(settings.out) / 'eval'}")
     return 0
 
 
@@ -49,21 +51,6 @@ def _train(stage: str, settings: Any, resume: bool, progress: Any) -> Path:
     from adfm.training.grpo import train_grpo
 
     return train_grpo(settings, resume=resume, progress=progress)
-
-
-def find_recipe(name: str) -> Path:
-    """Return a recipe file, given its path or the name of a packaged one.
-
-    Raises:
-        ConfigError: neither exists.
-    """
-    path = Path(name)
-    if path.is_file():
-        return path
-    known = sorted(file.stem for file in RECIPES.glob("*.yaml"))
-    if name in known:
-        return RECIPES / f"{name}.yaml"
-    raise ConfigError(f"{name}: no such file or recipe{nearest(name, known)}; recipes: {', '.join(known)}")
 
 
 def _shown(stage: str, bar: Any) -> Any:
@@ -80,4 +67,12 @@ def _shown(stage: str, bar: Any) -> Any:
     return show
 
 
-SHOWN = ("loss", "reward/total", "reward/verdict", "reward/grounding", "zero_advantage_share", "false_positive_rate", "unread_rate")
+SHOWN = (
+    "loss",
+    "reward/total",
+    "reward/verdict",
+    "reward/grounding",
+    "zero_advantage_share",
+    "false_positive_rate",
+    "unread_rate",
+)

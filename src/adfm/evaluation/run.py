@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adfm import images
-from adfm.data.manifest import Manifest
+from adfm.data.manifest import Manifest, sample_json
 from adfm.errors import UserError
 from adfm.evaluation.predictions import PREDICTIONS, Prediction, prediction_json, read_predictions
 from adfm.evaluation.summary import evaluate
@@ -19,7 +19,7 @@ from adfm.models.base import Answer, Model
 from adfm.reasoning import FULL, Stages, frame_hint, prompt, prompt_sha256, read
 from adfm.records import Sample
 from adfm.rewards import RewardSettings, reward
-from adfm.storage import Journal, read_json, write_json, write_jsonl
+from adfm.storage import Journal, encode_line, read_json, read_jsonl, sha256_bytes, write_json, write_jsonl
 
 METRICS_FILE = "metrics.json"
 Progress = Callable[[int, int], None]
@@ -121,8 +121,6 @@ def run_evaluation(
 
 def _kept(out: Path, provenance: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the predictions of a stopped evaluation of the same things; a torn last line is cut."""
-    from adfm.storage import read_jsonl
-
     file = out / PREDICTIONS
     if not file.exists():
         return []
@@ -136,16 +134,16 @@ def _kept(out: Path, provenance: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _provenance(model: Model, manifest: Manifest, stages: Stages, category: bool) -> dict[str, Any]:
     from adfm import __version__
-    from adfm.storage import sha256_bytes
 
     first = manifest.samples[0]
-    ids = "\n".join(f"{sample.id} {sample.sha256}" for sample in manifest.samples)
+    # The whole lines: a manifest that was built anew with other boxes is another truth.
+    lines = "".join(encode_line(sample_json(sample)) for sample in manifest.samples)
     return {
         "adfm": __version__,
         "model": model.name,
         "revision": model.revision,
         "data": str(manifest.root),
-        "samples_sha256": sha256_bytes(ids.encode()),
+        "samples_sha256": sha256_bytes(lines.encode("utf-8", "replace")),
         "split": "+".join(sorted({sample.split for sample in manifest.samples})),
         "stages": stages.name,
         "category_in_prompt": category,

@@ -110,9 +110,20 @@ def _replicates(table: Table, seed: int, resamples: int) -> dict[str, Floats]:
 
 
 def _cells(table: Table, drawn: dict[str, Floats]) -> dict[str, Cell]:
+    bounds = {name: interval(values) for name, values in drawn.items()}
     exact = {name: exact_edge(hits, parts) for name, hits, parts in counts_of(table)}
-    bounds = {name: exact.get(name) or interval(values) for name, values in drawn.items()}
+    bounds |= {name: edge for name, edge in exact.items() if edge}
+    if exact["recall"] or exact["specificity"]:
+        bounds["balanced_accuracy"] = _midway(bounds.get("recall"), bounds.get("specificity"))
     return {name: _cell(value, bounds.get(name, Interval(None, None))) for name, value in values_of(table).items()}
+
+
+def _midway(a: Interval | None, b: Interval | None) -> Interval:
+    """The mean of two intervals: wide enough, as both truths would have to lie at their edges at once."""
+    if a is None or b is None or None in (*a, *b):
+        return Interval(None, None)
+    low, high = (sum(edge for edge in edges if edge is not None) / 2 for edges in zip(a, b, strict=True))
+    return Interval(low, high)
 
 
 def _cell(value: float | None, bounds: Interval) -> Cell:

@@ -19,10 +19,12 @@ from adfm.inspection.overlay import draw
 from adfm.inspection.verdict import SCHEMA, Judgement, Threshold, judge, judgement_json
 from adfm.models.base import Model
 from adfm.reasoning import FULL, Stages, frame_hint, prompt, prompt_sha256
-from adfm.storage import Journal, read_jsonl, sha256_file, write_bytes, write_json
+from adfm.storage import Journal, read_jsonl, sha256_file, write_bytes, write_json, write_jsonl
 
 RESULTS = "results.jsonl"
 Progress = Callable[[int, int, str], None]
+"""(pictures done, pictures in all, name of the last one)."""
+NO_CALIBRATION = Threshold()
 
 
 @dataclass(frozen=True)
@@ -31,25 +33,42 @@ class InspectionSettings:
 
     stages: Stages = FULL
     category: str | None = None
-    threshold: Threshold = Threshold()
+    threshold: Threshold = NO_CALIBRATION
 
 
 def find_pictures(path: Path) -> list[Path]:
-    """Return the picture itself, or all pictures below a folder, sorted; hidden files and links out of it are left alone.
+    """Return the picture itself, or all pictures below a folder, sorted.
+
+    Hidden files and folders are left alone, and so are links that lead out of the folder.
 
     Raises:
-        DataError: nothing there.
+        DataError: nothing there, or the single picture cannot be decoded.
     """
     if path.is_file():
+        images.load(path)  # alone, a broken picture is the user's mistake; in a folder it is an ERROR among verdicts
         return [path]
     if not path.is_dir():
         raise DataError(f"{path}: no such picture or folder")
     root = path.resolve()
     found = [file for file in sorted(path.rglob("*")) if images.is_picture(file) and file.is_file()]
-    found = [file for file in found if file.resolve().is_relative_to(root)]
+    found = [file for file in found if file.resolve().is_relative_to(root) and not _hidden(file.relative_to(path))]
     if not found:
         raise DataError(f"{path}: holds no PNG, JPEG, BMP, TIFF or WebP picture")
     return found
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def require_outside(out: Path, path: Path) -> None:
+    """Refuse results inside the inspected folder: their overlays would be inspected next time.
+
+    Raises:
+        UserError: they would be.
+    """
+    if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
+        raise UserError(f"{out}: lies inside the inspected folder; give an --out folder beside it")
 
 
 def inspect_all(
@@ -58,14 +77,14 @@ def inspect_all(
     """Inspect a picture or folder into `out` and return one verdict per picture, in order.
 
     `out` mirrors the folder: `NAME.json` and `NAME.overlay.png` beside each other, named after the whole file name.
+    `results.jsonl` grows while the work goes on; at the end it holds one line per picture.
 
     Raises:
         UserError: `out` lies in the inspected folder, or holds the results of another model or settings.
     """
     pictures = find_pictures(path)
     root = path if path.is_dir() else path.parent
-    if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
-        raise UserError(f"{out}: lies inside the inspected folder; its overlays would be inspected next time")
+    require_outside(out, path)
     identity = _identity(model, settings)
     earlier = _earlier(out / RESULTS, identity)
     journal = Journal(out / RESULTS, fresh=False)
@@ -81,6 +100,7 @@ def inspect_all(
         if progress:
             progress(number, len(pictures), name)
     journal.close()
+    write_jsonl(out / RESULTS, (earlier | {verdict["image"]: verdict for verdict in verdicts}).values())
     return verdicts
 
 
@@ -109,19 +129,27 @@ def _earlier(results: Path, identity: dict[str, Any]) -> dict[str, dict[str, Any
 
 def _still_true(verdict: dict[str, Any] | None, picture: Path) -> dict[str, Any] | None:
     """An earlier verdict stands if it was one, and the picture has not changed since."""
-    if verdict is None or verdict["decision"] == "ERROR" or verdict["sha256"] != sha256_file(picture):
+    if verdict is None or verdict["decision"] == "ERROR" or verdict["sha256"] != _digest(picture):
         return None
     return verdict
+
+
+def _digest(picture: Path) -> str | None:
+    """The file's hash; None where it cannot be read, which the verdict tells as ERROR."""
+    try:
+        return sha256_file(picture)
+    except OSError:
+        return None
 
 
 def _inspect_file(model: Model, picture: Path, name: str, out: Path, settings: InspectionSettings) -> dict[str, Any]:
     started = time.perf_counter()
     try:
         image = images.load(picture)
+        decoded = time.perf_counter()
+        judgement = inspect_image(model, image, settings)
     except ImageError as error:
         return _failed(picture, name, str(error))
-    decoded = time.perf_counter()
-    judgement = inspect_image(model, image, settings)
     answered = time.perf_counter()
     overlay = draw(
         image, judgement.regions, located=judgement.located, decision=judgement.decision, score=judgement.score
@@ -131,7 +159,7 @@ def _inspect_file(model: Model, picture: Path, name: str, out: Path, settings: I
     return {
         "schema": SCHEMA,
         "image": name,
-        "sha256": sha256_file(picture),
+        "sha256": _digest(picture),
         "width": image.width,
         "height": image.height,
         **judgement_json(judgement),
@@ -144,7 +172,11 @@ def _inspect_file(model: Model, picture: Path, name: str, out: Path, settings: I
 
 
 def inspect_image(model: Model, image: Image, settings: InspectionSettings) -> Judgement:
-    """Inspect one RGB picture; batch 1, so that a score never depends on its neighbours."""
+    """Inspect one RGB picture; batch 1, so that a score never depends on its neighbours.
+
+    Raises:
+        ImageError: the picture has a shape that the model cannot read.
+    """
     frame = model.frame(image.width, image.height)
     text = prompt(settings.stages, category=settings.category, frame_hint=frame_hint(frame))
     answer = model.answer([image], [text])[0]
@@ -152,11 +184,11 @@ def inspect_image(model: Model, image: Image, settings: InspectionSettings) -> J
 
 
 def _failed(picture: Path, name: str, reason: str) -> dict[str, Any]:
-    """The verdict on a picture that cannot be decoded: ERROR, with every field of the schema."""
+    """The verdict on a picture that cannot be read: ERROR, with every field of the schema."""
     return {
         "schema": SCHEMA,
         "image": name,
-        "sha256": sha256_file(picture),
+        "sha256": _digest(picture),
         "width": None,
         "height": None,
         "decision": "ERROR",

@@ -1,7 +1,7 @@
 """The verdict on one picture: how an answer becomes OK, NG or REVIEW; pure, no files and no models.
 
-Only two things decide: the verdict that was read, and the verdict token's odds against a threshold where one is set. The model's
-explanation is shown and never decides.
+Only two things decide: the verdict that was read, and the verdict token's odds against a threshold where one is set.
+Where they contradict each other, or the answer itself, a person decides. The explanation is shown and never decides.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Judgement:
 def judge(answer: Answer, frame: Frame, stages: Stages, threshold: Threshold) -> Judgement:
     """Read an answer and decide.
 
-    An unread verdict is REVIEW. With a threshold the score decides where it agrees with the words; a score on the other side of the
-    threshold than the read verdict is a contradiction, and a contradiction is REVIEW.
+    An unread verdict is REVIEW. So is a contradiction: `normal` beside defects, or, with a threshold, a score on the
+    other side of it than the read verdict. A score of exactly the threshold is NG.
     """
     response = read(answer.text, frame, stages=stages)
     decision, warnings = _decide(response, answer.score, threshold)
@@ -62,6 +62,8 @@ def _decide(response: Response, score: float | None, threshold: Threshold) -> tu
     if response.verdict is None:
         return "REVIEW", ("the answer could not be read",)
     said: Decision = "NG" if response.verdict == "anomalous" else "OK"
+    if said == "OK" and response.regions:
+        return "REVIEW", ("the answer says normal and names defects",)
     if threshold.value is None:
         return said, ()
     if score is None:

@@ -11,7 +11,7 @@ from adfm.geometry import Frame
 
 
 class Answer(NamedTuple):
-    """One raw answer; `score` is the probability of `anomalous` by the odds of the verdict token, or None if it never came."""
+    """One raw answer; `score` is P(anomalous) from 0 to 1 by the odds of the verdict token, None if that never came."""
 
     text: str
     score: float | None

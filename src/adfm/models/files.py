@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from adfm.errors import ModelError
 from adfm.models.nano import WEIGHTS
-
+from adfm.storage import read_json, sha256_bytes, sha256_file
 
 
 def resolve(model: str) -> str:
@@ -21,6 +22,8 @@ def resolve(model: str) -> str:
         ModelError: it looks like a folder and is not one, or a folder without a model in it.
     """
     if model == "nano":
+        if not (WEIGHTS / "config.json").is_file():
+            raise ModelError("nano: its weights are not installed; make them by `adfm nano build` and give that folder")
         return str(WEIGHTS)
     path = Path(model)
     if path.is_dir():
@@ -34,7 +37,8 @@ def resolve(model: str) -> str:
 
 @contextmanager
 def _loading(model: str) -> Iterator[None]:
-    """Keep transformers quiet while it loads and turn its failures into one line."""
+    """Keep transformers quiet while it loads (and its bars off for good) and turn its failures into one line."""
+    from safetensors import SafetensorError
     from transformers.utils import logging as transformers_logging
 
     level = transformers_logging.get_verbosity()
@@ -42,12 +46,11 @@ def _loading(model: str) -> Iterator[None]:
     transformers_logging.disable_progress_bar()
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{model}: cannot be loaded ({reason})") from error
     finally:
         transformers_logging.set_verbosity(level)
-        transformers_logging.enable_progress_bar()
 
 
 def load_config(model: str) -> Any:
@@ -55,7 +58,7 @@ def load_config(model: str) -> Any:
     from transformers import AutoConfig
 
     with _loading(model):
-        return AutoConfig.from_pretrained(base_of(model))
+        return AutoConfig.from_pretrained(base_of(model), trust_remote_code=False)
 
 
 def load_processor(model: str) -> Any:
@@ -67,7 +70,7 @@ def load_processor(model: str) -> Any:
     from transformers import AutoProcessor
 
     with _loading(model):
-        processor = AutoProcessor.from_pretrained(model)
+        processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
     if not hasattr(processor, "tokenizer") or not getattr(processor, "chat_template", None):
         raise ModelError(f"{model}: its processor has no tokenizer or no chat template; give an instruct model")
     processor.tokenizer.padding_side = "left"
@@ -75,13 +78,18 @@ def load_processor(model: str) -> Any:
 
 
 def base_of(model: str) -> str:
-    """Return the model itself, or the base model that an adapter folder names."""
+    """Return the model itself, or the base model that an adapter folder names.
+
+    Raises:
+        UserError: the adapter's settings cannot be read or name no base.
+    """
     adapter = Path(model) / "adapter_config.json"
     if not adapter.is_file():
         return model
-    from adfm.storage import read_json
-
-    return str(read_json(adapter).get("base_model_name_or_path", ""))
+    base = read_json(adapter).get("base_model_name_or_path")
+    if not base:
+        raise ModelError(f"{adapter}: names no base model (base_model_name_or_path); give a merged model folder")
+    return str(base)
 
 
 def load_weights(model: str, *, dtype: str = "float32", device: str = "cpu") -> Any:
@@ -96,7 +104,11 @@ def load_weights(model: str, *, dtype: str = "float32", device: str = "cpu") -> 
     base = base_of(model)
     with _loading(model):
         loaded, report = AutoModelForImageTextToText.from_pretrained(
-            base, dtype=getattr(torch, dtype), use_safetensors=True, output_loading_info=True
+            base,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=False,  # unset, it asks at a terminal
+            output_loading_info=True,
         )
     missing = sorted(report["missing_keys"])
     if missing:
@@ -115,6 +127,17 @@ def _merged(base: Any, adapter: str) -> Any:
         return PeftModel.from_pretrained(base, adapter).merge_and_unload()
 
 
+def revision_of(model: str, config: Any) -> str:
+    """Return the hub commit of a downloaded model, or for a folder a hash of its weight files (and of its base's)."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return str(getattr(config, "_commit_hash", None) or "unknown")
+    files = [f"{file.name} {sha256_file(file)}" for file in sorted(folder.glob("*.safetensors"))]
+    if base_of(model) != model:
+        files.append(revision_of(base_of(model), config))
+    return "weights-" + sha256_bytes("\n".join(files).encode())[:16]
+
+
 def best_device() -> str:
     """Return `cuda` where there is one, else `cpu`."""
     import torch
@@ -128,8 +151,8 @@ def best_dtype(device: str) -> str:
 
 
 def quiet_environment() -> None:
-    """Silence telemetry and progress noise of the libraries below, before they are imported."""
+    """Silence telemetry, progress noise and deprecation notes of the libraries below; call it before they are imported."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")

@@ -9,11 +9,14 @@ import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
-from adfm.errors import ModelError
+from adfm.errors import ImageError, ModelError
 from adfm.geometry import Frame
 
 FrameOf = Callable[[int, int], Frame]
 """(width, height) of a picture in original pixels -> the frame in which the model writes its boxes."""
+
+MAX_ASPECT = 200
+"""Longer pictures are refused by the processors of every family in `UNITS`."""
 
 UNITS: dict[str, Literal["resized", "0-1000"]] = {
     "qwen2_5_vl": "resized",
@@ -29,10 +32,20 @@ def frame_rule(model_type: str, processor: Any) -> FrameOf:
 
     Raises:
         ModelError: the family is not known here; a box of unknown units must not be read.
+        ImageError (the rule itself): a picture too long for the processor.
     """
     if model_type not in UNITS:
         raise ModelError(f"model type '{model_type}': its box units are not known; known families: {', '.join(UNITS)}")
-    return Frame.thousand if UNITS[model_type] == "0-1000" else _resized(processor.image_processor)
+    frame = Frame.thousand if UNITS[model_type] == "0-1000" else _resized(processor.image_processor)
+
+    def checked(width: int, height: int) -> Frame:
+        if max(width, height) > MAX_ASPECT * min(width, height):
+            raise ImageError(
+                f"{width} x {height} is longer than {MAX_ASPECT} : 1, which no model reads; tile the picture"
+            )
+        return frame(width, height)
+
+    return checked
 
 
 def _resized(image_processor: Any) -> FrameOf:
@@ -62,4 +75,3 @@ def model_frame(model: str) -> FrameOf:
 
     folder = resolve(model)
     return frame_rule(load_config(folder).model_type, load_processor(folder))
-

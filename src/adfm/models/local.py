@@ -1,4 +1,4 @@
-"""A vision-language model on this machine, through plain transformers: greedy answers and the odds of the verdict token.
+"""A vision-language model on this machine, by plain transformers: greedy answers and the odds of the verdict token.
 
 Left out: sampling (training does that) and several pictures per prompt.
 """
@@ -6,24 +6,38 @@ Left out: sampling (training does that) and several pictures per prompt.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from PIL.Image import Image
 
 from adfm.geometry import Frame
 from adfm.models.base import Answer
-from adfm.models.files import best_device, best_dtype, load_config, load_processor, load_weights, quiet_environment, resolve
+from adfm.models.files import (
+    best_device,
+    best_dtype,
+    load_config,
+    load_processor,
+    load_weights,
+    quiet_environment,
+    resolve,
+    revision_of,
+)
 from adfm.models.frames import frame_rule
-from adfm.storage import sha256_bytes
 
 MAX_NEW_TOKENS = 512
+VERDICT_VALUE = re.compile(r'"verdict"[ \t]{0,8}:[ \t]{0,8}"?[na]')
+GREEDY = {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0, "temperature": 1.0, "top_p": 1.0, "top_k": 0}
+"""Said in full, because a checkpoint's own generation settings fill what is not said (Qwen2.5-VL: penalty 1.05)."""
 
 
 class LocalModel:
     """Answers with a model folder, hub id or the bundled `nano`."""
 
-    def __init__(self, name: str, weights: Any, processor: Any, *, revision: str, max_new_tokens: int = MAX_NEW_TOKENS) -> None:
+    def __init__(
+        self, name: str, weights: Any, processor: Any, *, revision: str, max_new_tokens: int = MAX_NEW_TOKENS
+    ) -> None:
         self.name = name
         self.revision = revision
         self.max_new_tokens = max_new_tokens
@@ -43,9 +57,12 @@ class LocalModel:
         quiet_environment()
         folder = resolve(model)
         device = device or best_device()
-        frame_rule(load_config(folder).model_type, load_processor(folder))  # refuse before gigabytes are read
+        config, processor = load_config(folder), load_processor(folder)
+        frame_rule(config.model_type, processor)  # refuse before gigabytes are read
         weights = load_weights(folder, dtype=best_dtype(device), device=device)
-        return cls(model, weights, load_processor(folder), revision=revision_of(weights), max_new_tokens=max_new_tokens)
+        return cls(
+            model, weights, processor, revision=revision_of(folder, weights.config), max_new_tokens=max_new_tokens
+        )
 
     def frame(self, width: int, height: int) -> Frame:
         """Return the frame in which it writes boxes on a picture of this size, in original pixels."""
@@ -61,13 +78,18 @@ class LocalModel:
             tokens = self._weights.generate(
                 **batch,
                 max_new_tokens=self.max_new_tokens,
-                do_sample=False,
+                **GREEDY,
                 suppress_tokens=self._banned,
                 logits_processor=[watch],
                 disable_compile=True,
             )[:, batch["input_ids"].shape[1] :]
-        texts = self._processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [Answer(text, watch.score(row, ids.tolist())) for row, (text, ids) in enumerate(zip(texts, tokens, strict=True))]
+        return [
+            Answer(self._decode(ids), watch.score(row, ids, self._decode)) for row, ids in enumerate(tokens.tolist())
+        ]
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        text: str = self._processor.tokenizer.decode(tokens, skip_special_tokens=True)
+        return text
 
     def _encode(self, pictures: Sequence[Image], prompts: Sequence[str]) -> Any:
         texts = [
@@ -82,23 +104,37 @@ class LocalModel:
 
 
 class VerdictWatch:
-    """A logits processor that changes nothing: it notes at every step the logits with which `normal` and `anomalous` begin."""
+    """A logits processor that changes nothing: it notes the logits with which `normal` and `anomalous` begin."""
 
     def __init__(self, normal: int, anomalous: int) -> None:
         self._tokens = [normal, anomalous]
         self._steps: list[Any] = []
 
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
+    def __call__(self, _: Any, scores: Any) -> Any:
         self._steps.append(scores[:, self._tokens].float().cpu())
         return scores
 
-    def score(self, row: int, tokens: Sequence[int]) -> float | None:
-        """Return P(anomalous) against P(normal) where the last verdict token was written; None if none was."""
-        written = [step for step, token in enumerate(tokens[: len(self._steps)]) if token in self._tokens]
-        if not written:
-            return None
-        normal, anomalous = self._steps[written[-1]][row].tolist()
-        return 1 / (1 + math.exp(min(700.0, normal - anomalous)))
+    def score(self, row: int, tokens: Sequence[int], decode: Callable[[Sequence[int]], str]) -> float | None:
+        """Return P(anomalous) against P(normal) where the last verdict was written; None if none was.
+
+        The token alone does not tell: Qwen's `anomalous` begins with `an`, which a region's label may too.
+        """
+        for step in reversed(range(min(len(tokens), len(self._steps)))):
+            if tokens[step] in self._tokens and _begins_verdict(decode(tokens[:step]), decode(tokens[: step + 1])):
+                return _odds(*self._steps[step][row].tolist())
+        return None
+
+
+def _begins_verdict(before: str, after: str) -> bool:
+    """Whether the first letter of a verdict's value is in `after` and not yet in `before`."""
+    found = [match.end() for match in VERDICT_VALUE.finditer(after)]
+    return bool(found) and found[-1] > len(before)
+
+
+def _odds(normal: float, anomalous: float) -> float | None:
+    """Return P(anomalous) of two logits; None where they are no numbers."""
+    difference = normal - anomalous
+    return None if math.isnan(difference) else 1 / (1 + math.exp(min(700.0, difference)))
 
 
 def verdict_tokens(tokenizer: Any) -> tuple[int, int]:
@@ -114,12 +150,3 @@ def placeholder_tokens(config: Any) -> list[int]:
     """Return the picture and video placeholder tokens, which a model must never write: they stand for features."""
     names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
     return sorted({value for name in names if (value := getattr(config, name, None)) is not None})
-
-
-def revision_of(weights: Any) -> str:
-    """Return a hub commit if the weights came with one, else a hash over names, shapes and sums of the weights."""
-    commit = getattr(weights.config, "_commit_hash", None)
-    if commit:
-        return str(commit)
-    lines = [f"{name}{tuple(value.shape)}{value.double().sum().item():.9e}" for name, value in weights.state_dict().items()]
-    return "weights-" + sha256_bytes("\n".join(lines).encode())[:16]

@@ -43,7 +43,8 @@ def one_line(name: str) -> str:
 
 def frame_hint(frame: Frame) -> str:
     """Return the words that tell a model its unit of coordinates; text units are pixels unless each side has 1000."""
-    return THOUSANDTHS if frame.name == "0-1000" else PIXELS
+    # By the units, not by the frame's name: on a picture of 1000 x 1000 the name of both units is `original`.
+    return THOUSANDTHS if (frame.units_x, frame.units_y) == (1000, 1000) else PIXELS
 
 
 def prompt(stages: Stages = FULL, *, category: str | None, frame_hint: str) -> str:

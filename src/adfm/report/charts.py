@@ -88,7 +88,7 @@ def make_chart(title: str, series: Sequence[Series]) -> Chart | None:
         return None
     xs = [x for one in drawn for x, _ in one.points]
     ys = [y for one in drawn for _, y in one.points]
-    horizontal = nice_axis(min(xs), max(xs), 6, LEFT, WIDTH - RIGHT)
+    horizontal = nice_axis(min(xs), max(xs), 6, LEFT, WIDTH - RIGHT, whole=True)
     vertical = nice_axis(_floor(min(ys), max(ys)), max(ys), 4, HEIGHT - BOTTOM, TOP)
     curves = tuple(_curve(one, horizontal, vertical) for one in drawn)
     return Chart(title, horizontal.ticks(), vertical.ticks(), curves)
@@ -99,13 +99,17 @@ def _floor(low: float, high: float) -> float:
     return 0.0 if 0 < low < 0.6 * high else low
 
 
-def nice_axis(low: float, high: float, marks: int, start: float, end: float) -> Axis:
-    """Widen a range to whole steps of 1, 2, 2.5 or 5 times a power of ten, about `marks` of them."""
+def nice_axis(low: float, high: float, marks: int, start: float, end: float, *, whole: bool = False) -> Axis:
+    """Widen a range to whole steps of 1, 2, 2.5 or 5 times a power of ten, about `marks` of them.
+
+    A range of one value reaches to zero (zero itself: to one); with `whole` every step is a whole number.
+    """
     if high - low < 1e-12 * max(1.0, abs(high)):
-        low, high = low - (abs(low) / 2 or 0.5), high + (abs(high) / 2 or 0.5)
-    rough = (high - low) / marks
+        low, high = (0.0, 1.0) if abs(high) < 1e-12 else (min(low, 0.0), max(high, 0.0))
+    rough = max((high - low) / marks, 1.0 if whole else 0.0)
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10, 20) if power * factor >= rough * 0.999)
+    factors = (1, 2, 5, 10) if whole else (1, 2, 2.5, 5, 10, 20)
+    step = next((power * factor for factor in factors if power * factor >= rough * 0.999), power * 20)
     return Axis(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, step, start, end)
 
 

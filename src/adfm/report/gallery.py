@@ -71,6 +71,7 @@ class Part(NamedTuple):
     width: int
     height: int
     unit: float
+    shown: tuple[int, int]
     picture: Picture | None
     true: tuple[Mark, ...]
     boxes_known: bool
@@ -138,11 +139,18 @@ def _part(inputs: ReportInputs, shown: Prediction, key: str) -> Part:
         width=shown.width,
         height=shown.height,
         unit=round(max(shown.width, shown.height) / 100, 3),
+        shown=shown_size(shown.width, shown.height),
         picture=embed(inputs.images_root, shown.image),
         true=tuple(_mark(n, box, "") for n, box in enumerate((shown.boxes or ())[:MAX_MARKS], 1)),
         boxes_known=shown.boxes is not None,
         answers=tuple(answers),
     )
+
+
+def shown_size(width: int, height: int) -> tuple[int, int]:
+    """The size in CSS pixels at which a picture is shown: within `SIDE` x 300, a very tall one higher."""
+    scale = min(SIDE / width, (460 if height > 1.6 * width else 300) / height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _answer(prediction: Prediction, name: str, tone: int) -> Answer:

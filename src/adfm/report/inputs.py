@@ -26,8 +26,9 @@ class ReportInputs:
     """Everything on the page; nothing else (no clock, no environment) enters it.
 
     `runs` in the order of the columns. `compared` are the places of the two runs that the page is about (by default the
-    first two), and `difference` is the latter of them minus the former, metric -> (low, mid, high). `journals` is a training's name -> the rows of its `metrics.jsonl`.
-    `settings` and `provenance` may nest. `images_root` is the folder of the manifest (None: no pictures).
+    first two), and `difference` is the latter of them minus the former, metric -> (low, mid, high). `journals` is a
+    training's name -> the rows of its `metrics.jsonl`. `settings` and `provenance` may nest. `images_root` is the
+    folder of the manifest (None: no pictures).
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""The repairs that both trainers need: checkpoints published whole, weights restored exactly, epochs in their own order.
+"""The repairs that both trainers need: checkpoints published whole, exact weights, epochs in their own order.
 
 Each repairs a reproduced fault of the engine (design section 5) at one small method. Nothing of the engine is copied.
 """
@@ -28,14 +28,15 @@ class EpochSampler(RepeatSampler):  # type: ignore[misc]
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the data loader at the start of each epoch, also when it resumes inside one."""
-        self.generator.manual_seed((self.seed or 0) + epoch)
+        if self.shuffle:
+            self.generator.manual_seed((self.seed or 0) + epoch)
 
     def __iter__(self) -> Iterator[int]:
         return iter(super().__iter__())
 
 
 class DurableRun:
-    """A mix-in before a `Trainer`: checkpoints appear under `checkpoints/step-N` only when they are whole, and load exactly."""
+    """A mix-in before a `Trainer`: checkpoints appear as `checkpoints/step-N` only when whole, and load exactly."""
 
     args: Any
     state: Any
@@ -44,7 +45,7 @@ class DurableRun:
     is_deepspeed_enabled: bool
     keep_checkpoints: int = 2
 
-    def _get_output_dir(self, trial: Any) -> str:
+    def _get_output_dir(self, trial: Any) -> str:  # noqa: ARG002 - the engine's signature
         """Where the engine writes in place: a staging folder that no reader looks into."""
         return str(Path(self.args.output_dir) / "checkpoints" / STAGING)
 
@@ -52,7 +53,9 @@ class DurableRun:
         super()._save_checkpoint(model, trial)  # type: ignore[misc]
         if self.args.should_save:
             staged = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-            publish_checkpoint(staged, Path(self.args.output_dir) / "checkpoints", self.state.global_step, self.keep_checkpoints)
+            publish_checkpoint(
+                staged, Path(self.args.output_dir) / "checkpoints", self.state.global_step, self.keep_checkpoints
+            )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Restore a full model through `from_pretrained`, which knows the renamed keys; anything missing is an error.
@@ -78,7 +81,9 @@ def load_exactly(target: Any, folder: str) -> None:
     saved, report = type(target).from_pretrained(folder, dtype=dtype, use_safetensors=True, output_loading_info=True)
     missing = sorted(report["missing_keys"])
     if missing:
-        raise ModelError(f"{folder}: {len(missing)} weights are missing (first: {missing[0]}); resume from another checkpoint")
+        raise ModelError(
+            f"{folder}: {len(missing)} weights are missing (first: {missing[0]}); resume from another checkpoint"
+        )
     with torch.no_grad():
         target.load_state_dict(saved.state_dict(), strict=True)
 
@@ -109,7 +114,7 @@ def newest_checkpoint(run: Path) -> Path:
     shutil.rmtree(run / "checkpoints" / STAGING, ignore_errors=True)
     found = list_checkpoints(run / "checkpoints")
     if not found:
-        raise UserError(f"{run}: has no checkpoint to resume from; set save_every, or start without --resume")
+        raise UserError(f"{run}: has no checkpoint to resume from; remove it and start again (with save_every set)")
     return found[-1]
 
 
@@ -119,7 +124,14 @@ class LogCallback(TrainerCallback):  # type: ignore[misc]
     def __init__(self, receive: Any) -> None:
         self._receive = receive
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(
+        self,
+        args: Any,  # noqa: ARG002 - the engine's signature
+        state: Any,
+        control: Any,  # noqa: ARG002
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
         """Forward what was logged at this step; the closing summary of a run has no loss and is left out."""
         if logs and "loss" in logs:
             self._receive(state.global_step, logs)

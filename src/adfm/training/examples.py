@@ -46,8 +46,8 @@ def manifest_examples(manifest: Manifest, *, turns: bool, balance: bool, longest
     Args:
         turns: also show each picture in its seven other quarter turns and mirrorings, boxes turned with it.
         balance: repeat the rarer label until both are equally frequent.
-        longest: pictures are shrunk to this longest side in pixels before they are cached (0: never); boxes and frames stay in
-            original pixels, because a frame maps parts of the picture.
+        longest: pictures are shrunk to this longest side in pixels before they are cached (0: never); boxes and frames
+            stay in original pixels, because a frame maps parts of the picture.
     """
 
     @lru_cache(maxsize=CACHED_PICTURES)
@@ -57,11 +57,10 @@ def manifest_examples(manifest: Manifest, *, turns: bool, balance: bool, longest
             loaded.thumbnail((longest, longest), Image.Resampling.BICUBIC)
         return loaded
 
-    examples = [
-        Example(turned_sample(sample, turn), lambda name=sample.image, turn=turn: turned_picture(picture(name), turn))
-        for sample in manifest.samples
-        for turn in (range(TURNS) if turns else (0,))
-    ]
+    def example(sample: Sample, turn: int) -> Example:
+        return Example(turned_sample(sample, turn), lambda: turned_picture(picture(sample.image), turn))
+
+    examples = [example(sample, turn) for sample in manifest.samples for turn in (range(TURNS) if turns else (0,))]
     return balanced(examples) if balance else examples
 
 
@@ -75,7 +74,7 @@ def balanced(examples: Sequence[Example]) -> list[Example]:
 
 
 def turned_picture(image: Image.Image, turn: int) -> Image.Image:
-    """Return the picture in one of 8 positions: bit 2 mirrors left-right first, then `turn % 4` quarter turns to the left."""
+    """Return the picture in one of 8 positions: from 4 on mirrored first, then `turn % 4` quarter turns to the left."""
     if turn >= 4:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     quarter = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)[turn % 4]
@@ -99,8 +98,8 @@ def turned_sample(sample: Sample, turn: int) -> Sample:
 def rows(source: Source, frame_of: FrameOf, stages: Stages, *, category: bool, answers: bool) -> Any:
     """Return a lazy `datasets.Dataset` with the columns that TRL and our rewards read.
 
-    `prompt` (chat, the picture before the text), `images` (list of one RGB picture), `sample_id`, `frame` (a `Frame.name`), and with
-    `answers` also `completion` (chat) with the canonical answer.
+    `prompt` (chat, the picture before the text), `images` (list of one RGB picture), `sample_id`, `frame` (a
+    `Frame.name`), and with `answers` also `completion` (chat) with the canonical answer.
     """
     from datasets import Dataset
 
@@ -116,7 +115,7 @@ def rows(source: Source, frame_of: FrameOf, stages: Stages, *, category: bool, a
 def row(example: Example, frame_of: FrameOf, stages: Stages, *, category: bool, answer: bool) -> dict[str, Any]:
     """Return one row; the focus of a normal part's target is its most contrasting place."""
     sample, picture = example.sample, example.picture()
-    # The model sees the (perhaps shrunk) picture: its units are those of that size, whatever the original size rounds to.
+    # The model sees the (perhaps shrunk) picture: its units are those of that size, whatever the original rounds to.
     seen = frame_of(*picture.size)
     frame = Frame(sample.width, sample.height, seen.units_x, seen.units_y)
     text = prompt(stages, category=sample.category if category else None, frame_hint=frame_hint(frame))

@@ -8,7 +8,6 @@ false-positive rate. Left out: multi-turn tools and several pictures per prompt 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from adfm.training.run import (
     load_subject,
     lora_config,
     open_run,
+    require_left_padding,
     save_final,
     save_model,
     seed_everything,
@@ -142,11 +142,10 @@ def train_grpo(settings: GrpoSettings, *, resume: bool = False, progress: Progre
     journal = RunJournal(run, resumed_at=done, steps=settings.steps, progress=progress)
     trainer = build_trainer(settings, subject, examples, run)
     trainer.add_callback(LogCallback(lambda step, logs: journal.receive(step, journal_row(logs))))
-    started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     journal.close()
     final = save_final(run, trainer.model, subject.processor)
-    write_summary(run, settings, journal.rows, time.monotonic() - started)
+    write_summary(run, settings, journal.rows, journal.seconds())
     return final
 
 
@@ -173,7 +172,7 @@ def build_trainer(settings: GrpoSettings, subject: Subject, examples: Sequence[E
         # vLLM reads the processor from a folder: pixel limits that live only in memory would not reach it.
         save_model(run / "start", subject.weights, subject.processor)
         subject.weights.config._name_or_path = str(run / "start")
-    assert subject.processor.tokenizer.padding_side == "left", "a right-padded prompt misaligns rewards and tokens"
+    require_left_padding(subject.processor)
     trainer = GroundedGRPOTrainer(
         model=subject.weights.train(),
         args=grpo_arguments(settings, subject, run),
@@ -202,7 +201,7 @@ def grpo_arguments(settings: GrpoSettings, subject: Subject, run: Path) -> GRPOC
             "vllm_gpu_memory_utilization": vllm.memory,
             "vllm_tensor_parallel_size": vllm.tensor_parallel,
             "vllm_enable_sleep_mode": vllm.sleep,
-            "generation_kwargs": {"logit_bias": {token: -100.0 for token in banned}},
+            "generation_kwargs": {"logit_bias": dict.fromkeys(banned, -100.0)},
         }
     return GRPOConfig(
         **engine_arguments(settings, run),

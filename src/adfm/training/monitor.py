@@ -1,4 +1,4 @@
-"""What a GRPO run must tell about its rollouts (design 1.4): a dead focus reward, rising false alarms, unread answers."""
+"""What a GRPO run tells about its rollouts (design 1.4): a dead focus reward, rising false alarms, unread answers."""
 
 from __future__ import annotations
 

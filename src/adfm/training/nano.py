@@ -1,4 +1,4 @@
-"""The recipe of the bundled model: tokenizer, dense vision warm-up, fine-tuning on synthetic parts; seeded and resumable.
+"""The bundled model's recipe: tokenizer, dense vision warm-up, fine-tuning on synthetic parts; seeded, resumable.
 
 Each stage publishes what it made before the next begins, so a build that was stopped goes on where it was.
 """
@@ -21,8 +21,9 @@ from adfm.reasoning import PIXELS, STAGES, canonical, prompt
 from adfm.records import Label, Sample
 from adfm.storage import Journal, write_text
 from adfm.training.examples import Example
-from adfm.training.settings import SftSettings
+from adfm.training.run import cut_journal
 from adfm.training.scenes import LabelledScene, SceneSettings, draw_scene
+from adfm.training.settings import SftSettings
 from adfm.training.warmup import (
     build_heads,
     build_optimizers,
@@ -50,7 +51,7 @@ class WarmupSettings(Settings):
 class TuneSettings(Settings):
     """The fine-tuning after it: optimizer steps, pictures a step, and learning rate."""
 
-    steps: int = 1500
+    steps: int = 900
     batch: int = 32
     learning_rate: float = 1e-3
     save_every: int = 250
@@ -88,7 +89,11 @@ def scene_loader(settings: SceneSettings, first: int, count: int, batch: int, wo
     from torch.utils.data import DataLoader
 
     return DataLoader(
-        SceneStream(settings, first, count), batch_size=batch, num_workers=workers, collate_fn=list, prefetch_factor=4 if workers else None
+        SceneStream(settings, first, count),
+        batch_size=batch,
+        num_workers=workers,
+        collate_fn=list,
+        prefetch_factor=4 if workers else None,
     )
 
 
@@ -106,6 +111,7 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
     peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
     state = out / "warmup.safetensors"
     done = load_state(state, model, heads, optimizers) if state.is_file() else 0
+    cut_journal(out / "warmup.jsonl", done)
     journal = Journal(out / "warmup.jsonl", fresh=done == 0)
     write_text(out / "config.yaml", dump_settings(settings))
     check = [draw_scene(settings.scenes, VALIDATION_FIRST + index).scene for index in range(256)]

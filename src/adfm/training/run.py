@@ -1,23 +1,31 @@
-"""What SFT and GRPO do alike: the run folder, the model to train, the engine's arguments, the journal, the final model."""
+"""What SFT and GRPO do alike: run folder, the model to train, the engine's arguments, the journal, the final model.
+
+Under a launcher with several processes only the first one writes files.
+"""
 
 from __future__ import annotations
 
+import math
+import os
 import random
+import shutil
 import time
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from adfm.config import dump_settings
 from adfm.data.manifest import Manifest, read_manifest
-from adfm.errors import ConfigError, UserError
+from adfm.errors import ConfigError, ModelError, UserError
 from adfm.models.files import best_device, load_config, load_processor, load_weights, quiet_environment, resolve
 from adfm.models.frames import FrameOf, frame_rule
-from adfm.storage import Journal, read_jsonl, write_json, write_text
+from adfm.storage import Journal, read_jsonl, sync_folder, sync_tree, write_json, write_jsonl, write_text
 from adfm.training.settings import TrainSettings
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """(step, steps, quantities) after every optimizer step."""
+VISION_NAMES = (".visual.", ".vision_tower.", ".vision_model.")
 
 
 class Subject(NamedTuple):
@@ -45,10 +53,27 @@ def load_subject(settings: TrainSettings) -> Subject:
 
 
 def freeze_vision(weights: Any) -> None:
-    """Stop training the vision tower."""
-    for name, parameter in weights.named_parameters():
-        if ".visual." in name:
-            parameter.requires_grad_(False)
+    """Stop training the vision tower.
+
+    Raises:
+        ModelError: no weight looks like a vision tower's; it would be trained without a word.
+    """
+    tower = [parameter for name, parameter in weights.named_parameters() if any(part in name for part in VISION_NAMES)]
+    if not tower:
+        raise ModelError(f"model type '{weights.config.model_type}': no vision tower was found to freeze")
+    for parameter in tower:
+        parameter.requires_grad_(False)
+
+
+def require_left_padding(processor: Any) -> None:
+    """Refuse a processor that pads on the right: prompts and answers would be misaligned without a word.
+
+    Raises:
+        ModelError: it does.
+    """
+    side = processor.tokenizer.padding_side
+    if side != "left":
+        raise ModelError(f"the tokenizer pads on the {side}; set padding_side to left, as load_processor does")
 
 
 def lora_config(settings: TrainSettings) -> Any:
@@ -59,7 +84,9 @@ def lora_config(settings: TrainSettings) -> Any:
 
     lora = settings.lora
     targets = r".*language_model.*\.(" + "|".join(lora.targets) + ")"
-    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type="CAUSAL_LM")
+    return LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type="CAUSAL_LM"
+    )
 
 
 def training_manifest(settings: TrainSettings) -> Manifest:
@@ -81,6 +108,8 @@ def open_run(settings: TrainSettings, *, resume: bool) -> Path:
         UserError: the folder holds another run, or the settings differ on resume.
     """
     run = Path(settings.out)
+    if not is_first_process():
+        return run
     resolved = dump_settings(settings)
     file = run / "config.yaml"
     if resume:
@@ -95,9 +124,14 @@ def open_run(settings: TrainSettings, *, resume: bool) -> Path:
     return run
 
 
+def is_first_process() -> bool:
+    """Whether this process writes the run's files: the only one, or the launcher's number 0."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def differing_lines(old: str, new: str) -> str:
     """Return the first line that two settings files do not share, or an empty text."""
-    pairs = zip(old.splitlines(), new.splitlines(), strict=False)
+    pairs = zip_longest(old.splitlines(), new.splitlines(), fillvalue="nothing")
     return next((f"'{a.strip()}' was, '{b.strip()}' is" for a, b in pairs if a != b), "")
 
 
@@ -136,7 +170,7 @@ def seed_everything(seed: int) -> None:
     import torch
 
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - libraries below draw from the global generator
+    np.random.seed(seed)
     torch.manual_seed(seed)
 
 
@@ -149,35 +183,48 @@ def use_threads(count: int) -> None:
 
 
 class RunJournal:
-    """`metrics.jsonl`, the same for the same seed, and beside it `timings.jsonl` with the seconds, which never are."""
+    """`metrics.jsonl`, the same for the same seed, and beside it `timings.jsonl` with the seconds, which never are.
+
+    The seconds of a resumed run go on from those of its checkpoint. `rows` are those of the run so far.
+    """
 
     def __init__(self, run: Path, *, resumed_at: int, steps: int, progress: Progress | None) -> None:
         self._steps, self._progress = steps, progress
+        self._writes = is_first_process()
+        self.rows: list[dict[str, Any]] = []
         self._started = time.monotonic()
-        self.rows = _kept(run / "metrics.jsonl", resumed_at)
-        _kept(run / "timings.jsonl", resumed_at)
-        self._metrics = Journal(run / "metrics.jsonl", fresh=resumed_at == 0)
-        self._timings = Journal(run / "timings.jsonl", fresh=resumed_at == 0)
+        if self._writes:
+            self.rows = cut_journal(run / "metrics.jsonl", resumed_at)
+            earlier = cut_journal(run / "timings.jsonl", resumed_at)
+            self._started -= earlier[-1]["seconds"] if earlier else 0
+            self._metrics = Journal(run / "metrics.jsonl", fresh=resumed_at == 0)
+            self._timings = Journal(run / "timings.jsonl", fresh=resumed_at == 0)
+
+    def seconds(self) -> float:
+        """Return the seconds of training so far, those before the checkpoint included."""
+        return time.monotonic() - self._started
 
     def receive(self, step: int, quantities: dict[str, float]) -> None:
-        """Append one row and report progress."""
-        row = {"step": step, **quantities}
+        """Append one row and report progress; a quantity that is no finite number is left out."""
+        if not self._writes:
+            return
+        finite = {name: value for name, value in quantities.items() if math.isfinite(value)}
+        row = {"step": step, **finite}
         self.rows.append(row)
         self._metrics.append(row)
-        self._timings.append({"step": step, "seconds": round(time.monotonic() - self._started, 3)})
+        self._timings.append({"step": step, "seconds": round(self.seconds(), 3)})
         if self._progress:
-            self._progress(step, self._steps, quantities)
+            self._progress(step, self._steps, finite)
 
     def close(self) -> None:
         """Flush both files."""
-        self._metrics.close()
-        self._timings.close()
+        if self._writes:
+            self._metrics.close()
+            self._timings.close()
 
 
-def _kept(path: Path, last: int) -> list[dict[str, Any]]:
-    """Cut a journal back to the checkpoint's step: later rows will be written again."""
-    from adfm.storage import write_jsonl
-
+def cut_journal(path: Path, last: int) -> list[dict[str, Any]]:
+    """Cut a journal back to the checkpoint's step, because later rows will be written again; return what is left."""
     if not last or not path.exists():
         return []
     rows = [row for row in read_jsonl(path, torn_tail=True) if row["step"] <= last]
@@ -197,10 +244,8 @@ def save_final(run: Path, weights: Any, processor: Any) -> Path:
 
 def save_model(folder: Path, weights: Any, processor: Any) -> None:
     """Write model and processor to a folder as safetensors and JSON, replacing what was there only when it is whole."""
-    import shutil
-
-    from adfm.storage import sync_folder, sync_tree
-
+    if not is_first_process():
+        return
     staging = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(staging, ignore_errors=True)
     weights.save_pretrained(staging)
@@ -215,6 +260,8 @@ def write_summary(run: Path, settings: TrainSettings, rows: list[dict[str, Any]]
     """Write `summary.json`: what was trained, how far, how long, and the last row of the journal."""
     from importlib.metadata import version
 
+    if not is_first_process():
+        return
     write_json(
         run / "summary.json",
         {

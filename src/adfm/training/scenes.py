@@ -19,7 +19,7 @@ SCENES_A_POOL = 768
 
 
 class Lesson(Settings):
-    """One part of the curriculum: how many scenes it lasts, of which materials, with how many benign features, how hard."""
+    """One part of the curriculum: how many scenes, of which materials, with how many benign features, how hard."""
 
     scenes: int
     materials: tuple[str, ...] = MATERIALS
@@ -30,8 +30,8 @@ class Lesson(Settings):
 class SceneSettings(Settings):
     """What nano sees in training; `held_out` benign features are never drawn, so that they are news to it later.
 
-    The curriculum starts easy, because a vision tower that is shown everything at once learns nothing for very long. The first
-    three lessons are the warm-up's; the last one, which goes on for ever, is the fine-tuning's.
+    The curriculum starts easy, because a vision tower that is shown everything at once learns nothing for very long. The
+    first three lessons are the warm-up's; the last one, which goes on for ever, is the fine-tuning's.
     """
 
     seed: int = 0
@@ -77,7 +77,7 @@ def draw_scene(settings: SceneSettings, index: int) -> LabelledScene:
         width=size[0],
         height=size[1],
         label="anomalous" if boxes else "normal",
-        category=product.material,
+        category=_name(product.material, drawn),
         defect=" and ".join(dict.fromkeys(part.defects)) or None,
         mask=None,
         boxes=boxes,
@@ -85,6 +85,18 @@ def draw_scene(settings: SceneSettings, index: int) -> LabelledScene:
         sha256="",
     )
     return LabelledScene(Scene(Image.fromarray(part.image), boxes, part.mask), sample)
+
+
+def _name(material: str, rng: np.random.Generator) -> str:
+    """Return what the prompt calls a product: its material, a numbered one, or an invented word; no name is news."""
+    kind = int(rng.integers(3))
+    if kind < 2:
+        return material if kind == 0 else f"{material}-{int(rng.integers(100)):02d}"
+    letters = [
+        ("bcdfghklmnprstvz"[int(rng.integers(16))], "aeiou"[int(rng.integers(5))])
+        for _ in range(int(rng.integers(2, 5)))
+    ]
+    return "".join(consonant + vowel for consonant, vowel in letters)
 
 
 def _product(settings: SceneSettings, lesson: Lesson, rng: np.random.Generator) -> Product:

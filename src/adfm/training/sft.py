@@ -5,7 +5,6 @@ Left out: packing and padding-free batches, which the engine does not offer for 
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from adfm.training.run import (
     load_subject,
     lora_config,
     open_run,
+    require_left_padding,
     save_final,
     seed_everything,
     training_manifest,
@@ -27,7 +27,12 @@ from adfm.training.run import (
 )
 from adfm.training.settings import SftSettings
 
-LOGGED = {"loss": "loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate", "mean_token_accuracy": "token_accuracy"}
+LOGGED = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "mean_token_accuracy": "token_accuracy",
+}
 
 
 def train_sft(settings: SftSettings, *, resume: bool = False, progress: Progress | None = None) -> Path:
@@ -37,7 +42,10 @@ def train_sft(settings: SftSettings, *, resume: bool = False, progress: Progress
         UserError: a fault of the settings, the data, the model or the run folder.
     """
     examples = manifest_examples(
-        training_manifest(settings), turns=settings.data.turns, balance=settings.data.balance, longest=settings.data.longest
+        training_manifest(settings),
+        turns=settings.data.turns,
+        balance=settings.data.balance,
+        longest=settings.data.longest,
     )
     return fine_tune(settings, load_subject(settings), examples, resume=resume, progress=progress)
 
@@ -57,11 +65,10 @@ def fine_tune(
     trainer = _trainer(settings, subject, examples, run)
     trainer.keep_checkpoints = settings.keep
     trainer.add_callback(LogCallback(lambda step, logs: journal.receive(step, _row(logs))))
-    started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     journal.close()
     final = save_final(run, trainer.model, subject.processor)
-    write_summary(run, settings, journal.rows, time.monotonic() - started)
+    write_summary(run, settings, journal.rows, journal.seconds())
     return final
 
 
@@ -78,6 +85,7 @@ def _trainer(settings: SftSettings, subject: Subject, examples: Source, run: Pat
     class Trainer(DurableRun, SFTTrainer):  # type: ignore[misc]
         """TRL's trainer with published checkpoints and exact resume."""
 
+    require_left_padding(subject.processor)
     data = rows(examples, subject.frame_of, STAGES[settings.stages], category=settings.data.category, answers=True)
     config = SFTConfig(
         **engine_arguments(settings, run),

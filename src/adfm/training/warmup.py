@@ -1,7 +1,7 @@
 """Dense warm-up of nano's vision tower: does each visual token overlap a defect, and where is that defect's box?
 
-Plain fine-tuning from nothing learns the grammar long before it looks at the picture (design section 7); a thousand steps of this
-first give the tower features worth pointing with. The two heads are thrown away afterwards.
+Plain fine-tuning from nothing learns the grammar long before it looks at the picture (design section 7); a thousand
+steps of this first give the tower features worth pointing with. The heads are thrown away afterwards.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class Scene(NamedTuple):
 
 
 class TokenTargets(NamedTuple):
-    """Targets of the visual tokens of one picture, (T,), (T, 4) and (T,): overlap, box as parts of the picture, and validity."""
+    """Targets of the T visual tokens of one picture: overlap (T,), and box (T, 4) as parts of the picture."""
 
     overlap: NDArray[np.float32]
     box: NDArray[np.float32]
 
 
 def token_targets(scene: Scene, rows: int, columns: int) -> TokenTargets:
-    """Return what a (rows, columns) grid of visual tokens should say: overlap 0 / 1, and the box that each token lies in.
+    """Return what a (rows, columns) grid of visual tokens should say: overlap 0 / 1, and each token's box.
 
-    A token overlaps where at least one mask pixel falls in its cell; its box is the smallest true box around the cell's centre, else
-    the nearest one, as (x1, y1, x2, y2) parts of the picture, 0 to 1.
+    A token overlaps where at least one mask pixel falls in its cell; its box is the smallest true box around the cell's
+    centre, else the nearest one, as (x1, y1, x2, y2) parts of the picture, 0 to 1. Without boxes all are 0.
     """
     height, width = scene.mask.shape
     ys, xs = np.nonzero(scene.mask)
@@ -45,7 +45,8 @@ def token_targets(scene: Scene, rows: int, columns: int) -> TokenTargets:
     overlap[ys * rows // height, xs * columns // width] = 1
     boxes = np.zeros((rows, columns, 4), np.float32)
     if scene.boxes:
-        truth = np.array(scene.boxes, np.float32) / np.array([width, height, width, height], np.float32)
+        sides = np.array([width, height, width, height], np.float32)
+        truth: NDArray[np.float32] = np.asarray(np.array(scene.boxes, np.float32) / sides, np.float32)
         boxes[:] = truth[_nearest(truth, rows, columns)]
     return TokenTargets(overlap.reshape(-1), boxes.reshape(-1, 4))
 
@@ -115,12 +116,12 @@ def cosine_rate(step: int, steps: int, *, warm: int = 50) -> float:
 
 
 def build_optimizers(model: Any, heads: Any, learning_rate: float) -> list[Any]:
-    """Return Muon for the tower's matrices and AdamW for the rest: alone, AdamW takes several times as many pictures."""
+    """Return Muon for the tower's matrices and AdamW for the rest: AdamW alone takes several times as many pictures."""
     import torch
 
-    matrices = [weight for weight in model.model.visual.parameters() if weight.ndim == 2]
-    rest = [weight for weight in (*model.model.visual.parameters(), *heads.parameters())]
-    rest = [weight for weight in rest if all(weight is not matrix for matrix in matrices)]
+    tower = list(model.model.visual.parameters())
+    matrices = [weight for weight in tower if weight.ndim == 2]
+    rest = [*(weight for weight in tower if weight.ndim != 2), *heads.parameters()]
     return [
         torch.optim.Muon(matrices, lr=20 * learning_rate, weight_decay=0.01),
         torch.optim.AdamW(rest, lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98)),
@@ -130,8 +131,8 @@ def build_optimizers(model: Any, heads: Any, learning_rate: float) -> list[Any]:
 def whiten_patches(model: Any, processor: Any, scenes: Sequence[Scene], *, noise: float = 0.01) -> None:
     """Start the patch embedding at the whitened principal components of real patches.
 
-    A random projection of a patch is its mean colour and little else: the variance of the first component is ten thousand times
-    that of the hundredth, and a thin scratch lives in the hundredth.
+    A random projection of a patch is its mean colour and little else: the variance of the first component is ten
+    thousand times that of the hundredth, and a thin scratch lives in the hundredth.
     """
     import torch
 

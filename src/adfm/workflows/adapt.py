@@ -1,21 +1,20 @@
-"""A labelled folder in, an adapted model with its evidence out: base, SFT-only and SFT + GRPO on the same held-out pictures."""
+"""A labelled folder in, an adapted model and its evidence out: base, SFT, SFT + GRPO on the same held-out pictures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from adfm.config import load_settings
 from adfm.data.build import build
 from adfm.data.settings import BuildSettings
 from adfm.report import ReportInputs, RunResult, write_report
 from adfm.storage import write_json, write_text
+from adfm.training.recipes import filled_recipe
 from adfm.training.settings import GrpoSettings, SftSettings
-from adfm.workflows.arms import Clock, Say, difference, evaluate_arm, journal_of, table, train_arm
+from adfm.workflows.arms import Clock, Say, claim_folder, difference, evaluate_arm, journal_of, table, train_arm
 from adfm.workflows.provenance import provenance
 
-RECIPES = Path(__file__).parent.parent / "recipes"
 HEADLINE = ("balanced_accuracy", "recall", "false_positive_rate", "auroc", "box_f1@0.3", "mean_iou", "unread_rate")
 
 
@@ -38,23 +37,14 @@ def run_adaptation(source: Path, out: Path, settings: AdaptSettings, say: Say) -
     Writes `summary.json` (`base`, `sft`, `grpo`, and both differences of `grpo`), `table.md` and `report.html`.
     """
     clock = Clock()
+    claim_folder(out, {"source": str(source), **asdict(settings), "build": settings.build.model_dump(mode="json")})
     data = out / "data"
     if not (data / "manifest.jsonl").is_file():
         build(source, data, settings.build, progress=say)
-    common = [f"data.manifest={data}", f"seed={settings.seed}"]
-    sft = load_settings(
-        SftSettings,
-        RECIPES / f"{settings.sft}.yaml",
-        [f"model={settings.model}", *common, f"out={out / 'sft'}", *settings.sft_overrides],
-    )
+    sft, grpo = recipes(out, data, settings)
     base = evaluate_arm("base", settings.model, data, out / "eval-base", say)
     tuned_model = train_arm("SFT", sft, say)
     tuned = evaluate_arm("SFT", tuned_model, data, out / "eval-sft", say)
-    grpo = load_settings(
-        GrpoSettings,
-        RECIPES / f"{settings.grpo}.yaml",
-        [f"model={tuned_model}", *common, f"out={out / 'grpo'}", *settings.grpo_overrides],
-    )
     trained = evaluate_arm("SFT + GRPO", train_arm("GRPO", grpo, say), data, out / "eval-grpo", say)
     arms = [base, tuned, trained]
     summary = {
@@ -72,6 +62,29 @@ def run_adaptation(source: Path, out: Path, settings: AdaptSettings, say: Say) -
     return summary | {"table": table(arms, HEADLINE)}
 
 
+def recipes(out: Path, data: Path, settings: AdaptSettings) -> tuple[SftSettings, GrpoSettings]:
+    """Return both trainings' settings; the second one starts where the first one ends."""
+    sft = filled_recipe(
+        SftSettings,
+        settings.sft,
+        settings.sft_overrides,
+        manifest=data,
+        model=settings.model,
+        out=str(out / "sft"),
+        seed=settings.seed,
+    )
+    grpo = filled_recipe(
+        GrpoSettings,
+        settings.grpo,
+        settings.grpo_overrides,
+        manifest=data,
+        model=str(out / "sft" / "final"),
+        out=str(out / "grpo"),
+        seed=settings.seed,
+    )
+    return sft, grpo
+
+
 def markdown(arms: list[RunResult], summary: dict[str, Any]) -> str:
     """Return the arms and both differences as a Markdown table."""
     rows = table(arms, HEADLINE)
@@ -81,7 +94,8 @@ def markdown(arms: list[RunResult], summary: dict[str, Any]) -> str:
     head, *body = ["| " + " | ".join(row) + " |" for row in rows]
     rule = "|" + "---|" * len(rows[0])
     metrics = arms[0].metrics
-    note = f"{metrics['n']} held-out pictures, {metrics['n_normal']} normal and {metrics['n_anomalous']} anomalous; {summary['seconds']:.0f} s."
+    labels = f"{metrics['n_normal']} normal and {metrics['n_anomalous']} anomalous"
+    note = f"{metrics['n']} held-out pictures, {labels}; {summary['seconds']:.0f} s."
     return "\n".join([head, rule, *body, "", note, ""])
 
 
@@ -92,13 +106,13 @@ def _interval(bounds: tuple[float, float, float] | None) -> str:
 def _report(
     out: Path, data: Path, arms: list[RunResult], summary: dict[str, Any], grpo: GrpoSettings, runs: dict[str, Path]
 ) -> None:
-
     inputs = ReportInputs(
         title="Adaptation to a labelled set",
         settings=grpo.model_dump(mode="json"),
         provenance=summary["provenance"],
         runs=tuple(arms),
         difference=summary["difference_to_base"],
+        compared=(0, 2),  # the difference is SFT + GRPO minus base
         journals={name: journal_of(run) for name, run in runs.items()},
         images_root=data,
     )

@@ -1,18 +1,21 @@
-"""Train, evaluate, compare: the steps that the demo and the adaptation share; each is skipped where its result is already there."""
+"""Train, evaluate, compare: what the demo and the adaptation share; a step is skipped where its result is there."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from adfm.data.manifest import read_manifest
+from adfm.errors import UserError
 from adfm.evaluation import paired_difference, read_predictions
 from adfm.evaluation.run import METRICS_FILE, run_evaluation
 from adfm.models.local import LocalModel
 from adfm.report import RunResult
-from adfm.storage import read_json, read_jsonl
+from adfm.storage import read_json, read_jsonl, write_json
+from adfm.training.run import open_run
 from adfm.training.settings import GrpoSettings, SftSettings
 
 Say = Callable[[str, int, int], None]
@@ -24,7 +27,9 @@ def evaluate_arm(name: str, model: str, data: Path, out: Path, say: Say, *, batc
     if not (out / METRICS_FILE).is_file():
         manifest = read_manifest(data).only("test")
         local = LocalModel.load(model, max_new_tokens=256)
-        run_evaluation(local, manifest, out, batch=batch, progress=lambda done, total: say(f"evaluating {name}", done, total))
+        run_evaluation(
+            local, manifest, out, batch=batch, progress=lambda done, total: say(f"evaluating {name}", done, total)
+        )
     return RunResult(name, read_json(out / METRICS_FILE), tuple(read_predictions(out)))
 
 
@@ -32,6 +37,7 @@ def train_arm(name: str, settings: SftSettings | GrpoSettings, say: Say) -> str:
     """Train, go on with a training that was stopped, or skip one that is finished; return the model's folder."""
     run = Path(settings.out)
     if (run / "summary.json").is_file():
+        open_run(settings, resume=True)  # refuses a result of other settings
         return str(run / "final")
     resume = any((run / "checkpoints").glob("step-*"))
     if not resume and (run / "config.yaml").is_file():
@@ -39,7 +45,7 @@ def train_arm(name: str, settings: SftSettings | GrpoSettings, say: Say) -> str:
 
     def progress(step: int, steps: int, row: dict[str, float]) -> None:
         told = row.get("reward/total", row.get("loss", 0.0))
-        say(f"training {name} ({told:.2f})", step, steps)
+        say(f"training {name}  {told:.2f}", step, steps)
 
     if isinstance(settings, GrpoSettings):
         from adfm.training.grpo import train_grpo
@@ -62,6 +68,22 @@ def difference(before: RunResult, after: RunResult, *, seed: int) -> dict[str, t
     return {metric: (low, mid, high) for metric, (low, mid, high) in found.items()}
 
 
+def claim_folder(out: Path, settings: Mapping[str, Any]) -> None:
+    """Note in `out/settings.json` what the folder is for, or check that it is for the same.
+
+    Raises:
+        UserError: it holds results of other settings, which would be taken for those of these.
+    """
+    file = out / "settings.json"
+    wanted = json.loads(json.dumps(settings))
+    if file.is_file():
+        held = read_json(file)
+        changed = sorted(name for name in {*held, *wanted} if held.get(name) != wanted.get(name))
+        if changed:
+            raise UserError(f"{out}: holds results of other settings ({', '.join(changed)}); give another --out folder")
+    write_json(file, wanted)
+
+
 class Clock:
     """Seconds since it was made."""
 
@@ -75,10 +97,8 @@ class Clock:
 
 def table(arms: Sequence[RunResult], metrics: Sequence[str]) -> list[list[str]]:
     """Return rows `metric, arm, arm, ...` with intervals as text, headed by the arms' names."""
-    rows = [["", *(arm.name for arm in arms)]]
-    for metric in metrics:
-        rows.append([metric, *(_cell(arm.metrics["metrics"].get(metric)) for arm in arms)])
-    return rows
+    head = ["", *(arm.name for arm in arms)]
+    return [head, *([metric, *(_cell(arm.metrics["metrics"].get(metric)) for arm in arms)] for metric in metrics)]
 
 
 def _cell(cell: Mapping[str, float | None] | None) -> str:

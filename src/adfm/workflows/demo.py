@@ -19,8 +19,8 @@ from adfm.data.settings import BuildSettings
 from adfm.data.synthetic import make
 from adfm.inspection.run import InspectionSettings, inspect_all
 from adfm.models.local import LocalModel
-from adfm.rewards import RewardSettings, Weights
 from adfm.report import ReportInputs, RunResult, write_report
+from adfm.rewards import RewardSettings, Weights
 from adfm.storage import write_json
 from adfm.training.settings import GrpoSettings
 from adfm.workflows.arms import Clock, Say, difference, evaluate_arm, journal_of, table, train_arm
@@ -57,7 +57,9 @@ def run_demo(out: Path, settings: DemoSettings, say: Say) -> dict[str, Any]:
     arms, journals = [base, trained], {"trained": journal_of(Path(recipe.out))}
     if settings.ablate:
         blind = verdict_only(recipe, out)
-        arms.append(evaluate_arm("verdict only", train_arm("verdict only", blind, say), data, out / "eval-verdict-only", say))
+        arms.append(
+            evaluate_arm("verdict only", train_arm("verdict only", blind, say), data, out / "eval-verdict-only", say)
+        )
         journals["verdict only"] = journal_of(Path(blind.out))
     inspect_some(trained_model, data, out, settings, say)
     summary = {
@@ -69,7 +71,10 @@ def run_demo(out: Path, settings: DemoSettings, say: Say) -> dict[str, Any]:
         "report": str(out / "report.html"),
     }
     if settings.ablate:
-        summary |= {"verdict_only": arms[2].metrics, "verdict_only_difference": difference(base, arms[2], seed=settings.seed)}
+        summary |= {
+            "verdict_only": arms[2].metrics,
+            "verdict_only_difference": difference(base, arms[2], seed=settings.seed),
+        }
     report(out, data, arms, summary["difference"], journals, recipe)
     write_json(out / "summary.json", summary)
     return summary | {"table": table(arms, HEADLINE)}
@@ -120,13 +125,17 @@ def inspect_some(model: str, data: Path, out: Path, settings: DemoSettings, say:
     """Inspect a few unseen parts, half of them anomalous, as a user would."""
     manifest = read_manifest(data).only("test")
     half = settings.inspected // 2
-    chosen = [s for s in manifest.samples if s.anomalous][:half] + [s for s in manifest.samples if not s.anomalous][:half]
+    chosen = [s for s in manifest.samples if s.anomalous][:half] + [s for s in manifest.samples if not s.anomalous][
+        :half
+    ]
     folder = out / "new-parts"
     folder.mkdir(exist_ok=True)
     for number, sample in enumerate(chosen):
         shutil.copyfile(manifest.image_path(sample), folder / f"part-{number}.png")
     local = LocalModel.load(model, max_new_tokens=256)
-    inspect_all(local, folder, out / "inspected", InspectionSettings(), progress=lambda d, t, _: say("inspecting", d, t))
+    inspect_all(
+        local, folder, out / "inspected", InspectionSettings(), progress=lambda d, t, _: say("inspecting", d, t)
+    )
 
 
 def report(

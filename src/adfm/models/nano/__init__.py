@@ -1,4 +1,4 @@
-"""The bundled `nano`: a real Qwen2.5-VL of a few million parameters, so that the whole chain runs anywhere in minutes."""
+"""The bundled `nano`: a real Qwen2.5-VL of a few million parameters; the whole chain runs anywhere in minutes."""
 
 from pathlib import Path
 

@@ -49,13 +49,15 @@ def build_model(tokenizer: Any, shape: NanoShape, *, seed: int) -> Any:
     model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**_configuration(tokenizer, shape)))
     _scale_weights(model)
     model.generation_config.update(
-        eos_token_id=tokenizer.convert_tokens_to_ids(END), pad_token_id=tokenizer.convert_tokens_to_ids(PAD), do_sample=False
+        eos_token_id=tokenizer.convert_tokens_to_ids(END),
+        pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+        do_sample=False,
     )
     return model
 
 
 def _scale_weights(model: Any) -> None:
-    """Draw every matrix with a deviation of one over the root of its inputs: 0.02 is far too small for layers this narrow."""
+    """Draw every matrix with a deviation of one over the root of its inputs: 0.02 is too small for narrow layers."""
     import torch
 
     for name, weight in model.named_parameters():
@@ -64,7 +66,7 @@ def _scale_weights(model: Any) -> None:
 
 
 def _configuration(tokenizer: Any, shape: NanoShape) -> dict[str, Any]:
-    """The nested configuration; the rope sections split half a head over time, height and width, as Qwen's 16 : 24 : 24."""
+    """The nested configuration; the rope sections split half a head over time, height, width as Qwen's 16 : 24 : 24."""
     token = tokenizer.convert_tokens_to_ids
     half_head = shape.hidden // shape.heads // 2
     spatial = half_head * 3 // 8
