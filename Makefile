@@ -12,7 +12,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo results test lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,13 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup ## the whole chain on the bundled model, on a CPU: runs/demo/report.html
 	$(BIN)/adfm demo --out runs/demo
 
+# Side by side on two cores, one thread each; $(DATA) holds `deeppcb` and `cookie` in the MVTec layout.
+DATA ?= ../shared/data
+results: setup ## the table of docs/results.md: nano adapted to real boards and cookies
+	$(BIN)/adfm adapt $(DATA)/deeppcb --out runs/deeppcb $(DEEPPCB) > runs/deeppcb.log 2>&1 & \
+	$(BIN)/adfm adapt $(DATA)/cookie --out runs/cookie $(COOKIE); wait
+	@cat runs/deeppcb/table.md runs/cookie/table.md
+
 lint: setup ## style, types and the one-way rule of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,8 +46,8 @@ lint: setup ## style, types and the one-way rule of imports
 	$(BIN)/lint-imports
 
 test: export OMP_NUM_THREADS := 1
-test: lint ## lint, then every test
-	$(BIN)/pytest -n $(WORKERS)
+test: lint ## lint, then every test (fewer with ARGS=tests/data)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 clean: ## remove .venv, caches and build products; runs/ stays
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from adfm.config import Settings
 from adfm.reasoning import PROBLEMS
 from adfm.storage import write_text
-from adfm.training.settings import GrpoSettings, TrainSettings
+from adfm.training.settings import GrpoSettings, SftSettings, TrainSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "adfm"
@@ -54,6 +54,7 @@ MEANINGS = {
     "save_every": "steps between checkpoints (0: none, so the run cannot be resumed)",
     "keep": "how many checkpoints stay",
     "tracker": "where the engine also sends its own log; `metrics.jsonl` is always written",
+    "optimizer": "`adamw`; or `blended`, with Muon for the decoder's matrices, for models trained from nothing",
     "generations": "answers per prompt: the size of a group",
     "temperature": "temperature of the sampled answers",
     "max_new_tokens": "longest answer, in tokens",
@@ -124,6 +125,9 @@ def problems() -> str:
     return "\n".join(["| problem | what it says |", "|---|---|", *rows])
 
 
+STAGES: dict[str, type[TrainSettings]] = {"SFT": SftSettings, "GRPO": GrpoSettings}
+
+
 class Setting(NamedTuple):
     """One setting by its dotted name: the annotation and limits of its value, and its default."""
 
@@ -136,12 +140,20 @@ class Setting(NamedTuple):
 def settings_table() -> str:
     """Return the table of every training setting; a setting without a meaning in `MEANINGS` is a `KeyError`."""
     lines = ["| setting | stage | value | default | what it does |", "|---|---|---|---|---|"]
-    for setting in training_settings(GrpoSettings, GrpoSettings()):
-        stage = "both" if setting.name.split(".")[0] in TrainSettings.model_fields else "GRPO"
+    for stage, setting in staged_settings():
         value = _kind(setting.annotation, setting.limits)
         meaning = _cell(MEANINGS[setting.name])
         lines.append(f"| `{setting.name}` | {stage} | {value} | {_told(setting.default)} | {meaning} |")
     return "\n".join(lines)
+
+
+def staged_settings() -> Iterator[tuple[str, Setting]]:
+    """Yield (stage, setting): first what both stages share, then what each has of its own."""
+    for stage, kind in STAGES.items():
+        for setting in training_settings(kind, kind()):
+            shared = setting.name.split(".")[0] in TrainSettings.model_fields
+            if not shared or stage == "SFT":
+                yield "both" if shared else stage, setting
 
 
 def training_settings(kind: type[Settings], defaults: Settings, prefix: str = "") -> Iterator[Setting]:

@@ -167,6 +167,7 @@ def raster(*found: Box) -> NDArray[np.bool_]:
     return canvas
 
 
+@settings(deadline=None)
 @given(boxes, boxes)
 def test_iou_and_giou_equal_counted_pixels(a: Box, b: Box) -> None:
     common, union = (raster(a) & raster(b)).sum(), (raster(a) | raster(b)).sum()
@@ -177,6 +178,7 @@ def test_iou_and_giou_equal_counted_pixels(a: Box, b: Box) -> None:
     assert -1 < giou(a, b) <= 1
 
 
+@settings(deadline=None)
 @given(st.lists(boxes, max_size=5), st.lists(boxes, max_size=5))
 def test_union_mask_iou_equals_counted_pixels(a: list[Box], b: list[Box]) -> None:
     union = (raster(*a) | raster(*b)).sum()
@@ -201,7 +203,7 @@ def test_clip() -> None:
 sides = st.integers(1, 5000)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(sides, sides, st.integers(1, 3000), st.integers(1, 3000), st.data())
 def test_a_box_survives_the_text_within_one_unit_per_edge(
     width: int, height: int, units_x: int, units_y: int, data: st.DataObject
@@ -224,6 +226,7 @@ def test_control_a_box_read_in_the_wrong_frame_is_off_by_more_than_a_unit() -> N
     assert abs(misread.x1 - 100) > 1
 
 
+@settings(deadline=None)
 @given(sides, sides)
 def test_the_original_frame_is_exact(width: int, height: int) -> None:
     assume(width > 1 and height > 1)
@@ -232,6 +235,7 @@ def test_the_original_frame_is_exact(width: int, height: int) -> None:
     assert frame.to_original(frame.to_text(box)) == box
 
 
+@settings(deadline=None)
 @given(sides, sides, st.integers(1, 3000), st.integers(1, 3000))
 def test_a_frame_is_read_back_from_its_name(width: int, height: int, units_x: int, units_y: int) -> None:
     frame = Frame(width, height, units_x, units_y)

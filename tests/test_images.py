@@ -117,11 +117,11 @@ def test_a_cut_file_is_damaged(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (11_000, 11_000), (2_000_000_000, 2_000_000_000)])
 def test_a_bomb_is_refused_from_its_header(tmp_path: Path, width: int, height: int) -> None:
     (tmp_path / "a.png").write_bytes(png_header(width, height))
-    begun = time.perf_counter()
+    begun = time.process_time()
     for read in (images.size, images.load, images.load_mask):
         with pytest.raises(ImageError, match="over 100000000 pixels"):
             read(tmp_path / "a.png")
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp", "tif"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -35,6 +35,7 @@ def warnings(out: Path) -> str:
     return " | ".join(json.loads((out / "manifest.meta.json").read_text())["warnings"])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2000), st.integers(16, 700), st.floats(0, 0.9))
 def test_tiles_cover_a_side_and_are_whole(length: int, size: int, overlap: float) -> None:
     found = starts(length, size, overlap)

@@ -18,7 +18,7 @@ TEXTS = (
 VOCABULARY = 320
 HIDDEN, HEADS, KEY_VALUE_HEADS, LAYERS = 64, 4, 2, 3
 SIDE = 56
-"""Pictures are resized to about this many pixels squared: 4 visual tokens at patch 14, 4 or fewer at patch 16."""
+"""Pictures are resized to about this many pixels squared: a few visual tokens."""
 
 
 def tiny_qwen25(folder: Path, *, seed: int = 0, side: int = SIDE) -> Path:
@@ -119,7 +119,7 @@ def _save(model: Any, processor: Any, folder: Path) -> Path:
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim >= 2:
-                torch.nn.init.normal_(weight, std=0.3 if "embed_tokens" in name else 1.5 * weight[0].numel() ** -0.5)
+                torch.nn.init.normal_(weight, std=0.15 if "embed_tokens" in name else weight[0].numel() ** -0.5)
     token = processor.tokenizer.convert_tokens_to_ids
     model.generation_config.update(eos_token_id=token(END), pad_token_id=token(PAD), do_sample=False)
     model.save_pretrained(folder)

@@ -151,7 +151,7 @@ def best_dtype(device: str) -> str:
 
 
 def quiet_environment() -> None:
-    """Silence telemetry, progress noise and deprecation notes of the libraries below; call it before they are imported."""
+    """Silence telemetry, progress noise and deprecation notes of the libraries below, before they are imported."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

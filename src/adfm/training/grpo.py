@@ -7,6 +7,7 @@ false-positive rate. Left out: multi-turn tools and several pictures per prompt 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,9 +42,11 @@ from adfm.training.run import (
     write_summary,
 )
 from adfm.training.settings import GrpoSettings
+from adfm.training.shared_prefix.support import supported_levers
+from adfm.training.shared_prefix.trainer import SharedPrefixSteps
 
 
-class GroundedGRPOTrainer(DurableRun, GRPOTrainer):  # type: ignore[misc]
+class GroundedGRPOTrainer(DurableRun, SharedPrefixSteps, GRPOTrainer):  # type: ignore[misc]
     """TRL's trainer with our repairs; `monitor` sees every scored group."""
 
     monitor: RolloutMonitor
@@ -186,6 +189,10 @@ def build_trainer(settings: GrpoSettings, subject: Subject, examples: Sequence[E
     trainer.zero_tolerance = settings.zero_tolerance
     trainer.resample = settings.resample
     trainer.monitor = RolloutMonitor(samples, stages)
+    levers, refused = supported_levers(settings.levers, trainer)
+    for reason in refused:
+        logging.getLogger("adfm").warning(reason)
+    trainer.attach_levers(levers)
     return trainer
 
 

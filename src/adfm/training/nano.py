@@ -201,6 +201,7 @@ def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers
         micro_batch=tune.batch,
         learning_rate=tune.learning_rate,
         warmup_steps=50,
+        optimizer="blended",
         save_every=tune.save_every,
         threads=1,
         workers=workers,

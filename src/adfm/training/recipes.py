@@ -29,9 +29,7 @@ def find_recipe(name: str) -> Path:
     raise ConfigError(f"{name}: no such file or recipe{nearest(name, known)}; recipes: {', '.join(known)}")
 
 
-def filled_recipe(
-    kind: type[T], name: str, overrides: Sequence[str], *, manifest: Path, **values: Any
-) -> T:
+def filled_recipe(kind: type[T], name: str, overrides: Sequence[str], *, manifest: Path, **values: Any) -> T:
     """Return a recipe with a user's overrides, then with values that a program sets: taken as they are, never as YAML.
 
     Raises:

@@ -30,7 +30,7 @@ class Lesson(Settings):
 class SceneSettings(Settings):
     """What nano sees in training; `held_out` benign features are never drawn, so that they are news to it later.
 
-    The curriculum starts easy, because a vision tower that is shown everything at once learns nothing for very long. The
+    The curriculum starts easy, because a vision tower that sees everything at once learns nothing for very long. The
     first three lessons are the warm-up's; the last one, which goes on for ever, is the fine-tuning's.
     """
 

@@ -60,7 +60,9 @@ class TrainSettings(Settings):
 
 
 class SftSettings(TrainSettings):
-    """Supervised fine-tuning on canonical answers."""
+    """Supervised fine-tuning on canonical answers; `blended` (Muon and AdamW) is for models trained from nothing."""
+
+    optimizer: Literal["adamw", "blended"] = "adamw"
 
 
 class VllmSettings(Settings):
@@ -69,6 +71,15 @@ class VllmSettings(Settings):
     memory: Share = 0.3
     tensor_parallel: Count = 1
     sleep: bool = False
+
+
+class LeverSettings(Settings):
+    """What makes a step faster with the same numbers coming out (design 6); all off is the stock engine."""
+
+    packed_loss: bool = True
+    shared_generation: bool = True
+    pictures_once: bool = True
+    drop_flat_groups: bool = True
 
 
 class GrpoSettings(TrainSettings):
@@ -86,3 +97,5 @@ class GrpoSettings(TrainSettings):
     resample: Annotated[int, Field(ge=0, le=10)] = 0
     rewards: RewardSettings = RewardSettings(preset="set_iou")
     vllm: VllmSettings | None = None
+    levers: LeverSettings = LeverSettings()
+    self_check: bool = False

@@ -99,6 +99,16 @@ def _trainer(settings: SftSettings, subject: Subject, examples: Source, run: Pat
         train_dataset=data,
         processing_class=subject.processor,
         peft_config=lora_config(settings),
+        optimizers=(_optimizer(settings, subject), None),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _optimizer(settings: SftSettings, subject: Subject) -> Any:
+    """Return our own optimizer where one is asked for; None lets the engine make its AdamW."""
+    if settings.optimizer == "adamw":
+        return None
+    from adfm.training.blended import BlendedOptimizer
+
+    return BlendedOptimizer(subject.weights, settings.learning_rate)

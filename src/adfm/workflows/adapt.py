@@ -34,13 +34,16 @@ class AdaptSettings:
 def run_adaptation(source: Path, out: Path, settings: AdaptSettings, say: Say) -> dict[str, Any]:
     """Build, fine-tune, train, evaluate; goes on where an earlier run in `out` was stopped.
 
+    Raises:
+        UserError: a fault of the data, the recipes or the model, or `out` holds an adaptation with other settings.
+
     Writes `summary.json` (`base`, `sft`, `grpo`, and both differences of `grpo`), `table.md` and `report.html`.
     """
     clock = Clock()
-    claim_folder(out, {"source": str(source), **asdict(settings), "build": settings.build.model_dump(mode="json")})
     data = out / "data"
     if not (data / "manifest.jsonl").is_file():
         build(source, data, settings.build, progress=say)
+    claim_folder(out, {"source": str(source), **asdict(settings), "build": settings.build.model_dump(mode="json")})
     sft, grpo = recipes(out, data, settings)
     base = evaluate_arm("base", settings.model, data, out / "eval-base", say)
     tuned_model = train_arm("SFT", sft, say)

@@ -1,32 +1,37 @@
-"""The whole chain on a laptop: parts of a product that nano has not seen, evaluation, GRPO, evaluation, inspection, report.
+"""The whole chain on a laptop: parts of a product that nano has not seen, GRPO, both evaluations, inspection, report.
 
-The product carries drilled holes with a bright core, which nano's training left out: it takes them for defects. GRPO learns that they
-belong to the part. With `ablate` a second arm is trained on format and verdict alone, to show what happens to its boxes.
+The product carries drilled holes with a bright core, which nano's training left out: it takes them for defects. GRPO
+learns that they belong to the part. With `ablate` a second arm is trained on format and verdict alone, to show what
+happens to its boxes.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from adfm.config import load_settings
 from adfm.data.build import build
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
 from adfm.data.synthetic import make
+from adfm.errors import ConfigError
 from adfm.inspection.run import InspectionSettings, inspect_all
 from adfm.models.local import LocalModel
 from adfm.report import ReportInputs, RunResult, write_report
-from adfm.rewards import RewardSettings, Weights
+from adfm.rewards import Weights
 from adfm.storage import write_json
+from adfm.training.recipes import filled_recipe
 from adfm.training.settings import GrpoSettings
-from adfm.workflows.arms import Clock, Say, difference, evaluate_arm, journal_of, table, train_arm
+from adfm.workflows.arms import Clock, Say, claim_folder, difference, evaluate_arm, journal_of, table, train_arm
 from adfm.workflows.provenance import provenance
 
-RECIPE = Path(__file__).parent.parent / "recipes" / "demo-grpo.yaml"
+RECIPE = "demo-grpo"
+FEWEST_IMAGES = 40
+ADDITIONS = ("ablate", "inspected")
+"""Settings that may differ when the demo is called again: they add to its results and change none."""
 HEADLINE = ("balanced_accuracy", "false_positive_rate", "recall", "auroc", "box_f1@0.3", "mean_iou", "unread_rate")
 
 
@@ -47,13 +52,21 @@ class DemoSettings:
 
 
 def run_demo(out: Path, settings: DemoSettings, say: Say) -> dict[str, Any]:
-    """Run the chain in `out`, going on where an earlier run was stopped, and return what `summary.json` holds."""
+    """Run the chain in `out`, going on where an earlier run was stopped, and return what `summary.json` holds.
+
+    Raises:
+        UserError: too few pictures, no nano, or `out` holds a demo with other settings.
+    """
+    if settings.images < FEWEST_IMAGES:
+        raise ConfigError(f"images {settings.images}: the demo needs at least {FEWEST_IMAGES} to train and to test on")
     clock = Clock()
     data = make_data(out, settings, say)
+    claim_folder(out, {name: value for name, value in asdict(settings).items() if name not in ADDITIONS})
     base = evaluate_arm("base", "nano", data, out / "eval-base", say)
     recipe = grpo_settings(out, data, settings)
     trained_model = train_arm("GRPO", recipe, say)
     trained = evaluate_arm("trained", trained_model, data, out / "eval-trained", say)
+    change = difference(base, trained, seed=settings.seed)
     arms, journals = [base, trained], {"trained": journal_of(Path(recipe.out))}
     if settings.ablate:
         blind = verdict_only(recipe, out)
@@ -62,10 +75,10 @@ def run_demo(out: Path, settings: DemoSettings, say: Say) -> dict[str, Any]:
         )
         journals["verdict only"] = journal_of(Path(blind.out))
     inspect_some(trained_model, data, out, settings, say)
-    summary = {
+    summary: dict[str, Any] = {
         "base": base.metrics,
         "trained": trained.metrics,
-        "difference": difference(base, trained, seed=settings.seed),
+        "difference": change,
         "seconds": clock.seconds(),
         "seed": settings.seed,
         "report": str(out / "report.html"),
@@ -75,7 +88,7 @@ def run_demo(out: Path, settings: DemoSettings, say: Say) -> dict[str, Any]:
             "verdict_only": arms[2].metrics,
             "verdict_only_difference": difference(base, arms[2], seed=settings.seed),
         }
-    report(out, data, arms, summary["difference"], journals, recipe)
+    report(out, data, arms, change, journals, recipe)
     write_json(out / "summary.json", summary)
     return summary | {"table": table(arms, HEADLINE)}
 
@@ -109,25 +122,21 @@ def make_data(out: Path, settings: DemoSettings, say: Say) -> Path:
 
 def grpo_settings(out: Path, data: Path, settings: DemoSettings) -> GrpoSettings:
     """The demo's recipe, in this folder and with this seed."""
-    overrides = [f"data.manifest={data}", f"out={out / 'grpo'}", f"seed={settings.seed}"]
-    if settings.steps:
-        overrides.append(f"steps={settings.steps}")
-    return load_settings(GrpoSettings, RECIPE, overrides)
+    steps = {} if settings.steps is None else {"steps": settings.steps}
+    return filled_recipe(GrpoSettings, RECIPE, [], manifest=data, out=str(out / "grpo"), seed=settings.seed, **steps)
 
 
 def verdict_only(recipe: GrpoSettings, out: Path) -> GrpoSettings:
     """The same recipe without the grounding reward."""
-    rewards = RewardSettings(preset=recipe.rewards.preset, weights=Weights(grounding=0.0))
+    rewards = recipe.rewards.model_copy(update={"weights": Weights(grounding=0.0)})
     return recipe.model_copy(update={"out": str(out / "grpo-verdict-only"), "rewards": rewards})
 
 
 def inspect_some(model: str, data: Path, out: Path, settings: DemoSettings, say: Say) -> None:
     """Inspect a few unseen parts, half of them anomalous, as a user would."""
     manifest = read_manifest(data).only("test")
-    half = settings.inspected // 2
-    chosen = [s for s in manifest.samples if s.anomalous][:half] + [s for s in manifest.samples if not s.anomalous][
-        :half
-    ]
+    by_label = [[sample for sample in manifest.samples if sample.anomalous is label] for label in (True, False)]
+    chosen = [sample for part in by_label for sample in part[: settings.inspected // 2]]
     folder = out / "new-parts"
     folder.mkdir(exist_ok=True)
     for number, sample in enumerate(chosen):

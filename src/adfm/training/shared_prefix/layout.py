@@ -67,8 +67,8 @@ def pack(rows: Rows) -> Packing:
     """
     answers = rows.mask[:, rows.prompt :].sum(dim=1).tolist()
     prompts = rows.mask[:, : rows.prompt].sum(dim=1).tolist()
-    members = {g: [row for row in found if answers[row]] for g, found in rows.by_group().items()}
-    groups = [found for found in members.values() if found]
+    members = ([row for row in group if answers[row]] for group in rows.by_group())
+    groups = [group for group in members if group]
     pieces = [_group_pieces(number, found, prompts[found[0]], answers, rows) for number, found in enumerate(groups)]
     column = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
     buckets, order = _buckets(groups, [prompts[found[0]] - 1 for found in groups], answers)

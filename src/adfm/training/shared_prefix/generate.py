@@ -1,0 +1,218 @@
+"""Sampling G answers per prompt: each prompt is prefilled once, its keys and values are kept once, finished answers leave the batch.
+
+Runs as transformers' `custom_generate`, so the processors, the stopping rules and the prefill are those of a stock `generate`; and
+the random numbers are drawn as a stock `generate` of all rows draws them, so the samples are the same. Left out: beams, caches other
+than plain full attention, and processes that must step together (ZeRO-3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+from adfm.training.shared_prefix.attention import placeholder_mask
+
+BLOCK = 64
+"""Answer tokens for which a cache layer is first allocated; doubled whenever they are used up."""
+SHRINK_AT = 0.85
+"""The batch is cut down to its unfinished rows when they are fewer than this share of it."""
+
+
+class AnswerLayer(CacheLayerMixin):  # type: ignore[misc]
+    """Keys and values of the answers only, (rows, heads, allocated tokens, width), written in place."""
+
+    is_sliding = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.length = 0
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Allocate the first block."""
+        rows, heads, _, width = key_states.shape
+        self.keys = key_states.new_empty((rows, heads, BLOCK, width))
+        self.values = value_states.new_empty((rows, heads, BLOCK, value_states.shape[-1]))
+        self.is_initialized = True
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Append one token per row and return views of all that is held."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        if self.length == self.keys.shape[2]:
+            self.keys, self.values = (torch.cat([held, torch.empty_like(held)], dim=2) for held in (self.keys, self.values))
+        self.keys[:, :, self.length] = key_states[:, :, 0]
+        self.values[:, :, self.length] = value_states[:, :, 0]
+        self.length += 1
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all other rows."""
+        self.keys, self.values = self.keys[rows], self.values[rows]
+
+    def get_seq_length(self) -> int:
+        """Return the tokens held."""
+        return self.length
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Return length and offset for a mask, which is never built."""
+        return self.length + query_length, 0
+
+    def get_max_length(self) -> int:
+        """No limit."""
+        return -1
+
+    get_max_cache_shape = get_max_length
+
+
+class PrefixAttention:
+    """One query per row against its prompt's keys, held once per prompt, and against its own answer's.
+
+    Rows of a prompt are put side by side as queries of one product, so a prompt's keys are read once for all of them.
+
+    Args:
+        layers: keys and values of each layer, (U, key heads, P, width).
+        mask: (U, P), false where a prompt is padded; None where none is.
+        slots: (R,), the place of each row in the (U, G) grid.
+        grid: (U, G).
+    """
+
+    def __init__(self, layers: list[tuple[Tensor, Tensor]], mask: Tensor | None, slots: Tensor, grid: tuple[int, int]) -> None:
+        self._layers, self._slots, self._grid = layers, slots, grid
+        self._hidden = None if mask is None else ~mask[:, None, None]
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all other rows."""
+        self._slots = self._slots[rows]
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, *, scale: float | None, layer: int) -> Tensor:
+        """Return (rows, 1, heads, width) of (rows, heads, 1, width)."""
+        rows, heads, _, width = query.shape
+        q = query.view(rows, key.shape[1], -1, width) * (width**-0.5 if scale is None else scale)
+        prompt_keys, prompt_values = self._layers[layer]
+        scores = self._to_grid(q) @ prompt_keys.mT
+        if self._hidden is not None:
+            scores = scores.masked_fill(self._hidden, -torch.inf)
+        both = torch.cat([self._to_rows(scores), q @ key.mT], dim=-1)
+        weights = both.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
+        length = prompt_keys.shape[2]
+        seen = self._to_rows(self._to_grid(weights[..., :length]) @ prompt_values) + weights[..., length:] @ value
+        return seen.reshape(rows, 1, heads, -1)
+
+    def _to_grid(self, states: Tensor) -> Tensor:
+        """(R, key heads, n, x) -> (U, key heads, G * n, x); places of rows that left are zero."""
+        prompts, answers = self._grid
+        if len(states) < prompts * answers:
+            states = states.new_zeros(prompts * answers, *states.shape[1:]).index_copy(0, self._slots, states)
+        return states.unflatten(0, self._grid).transpose(1, 2).flatten(2, 3)
+
+    def _to_rows(self, states: Tensor) -> Tensor:
+        """(U, key heads, G * n, x) -> (R, key heads, n, x)."""
+        prompts, answers = self._grid
+        rows = states.unflatten(2, (answers, -1)).transpose(1, 2).flatten(0, 1)
+        return rows if len(self._slots) == prompts * answers else rows[self._slots]
+
+
+class Sampler:
+    """Draws the next token of every unfinished row with the random numbers that a batch of all rows would use."""
+
+    def __init__(self, processors: Any, *, sample: bool, batch: int) -> None:
+        self._processors, self._sample, self._batch = processors, sample, batch
+
+    def __call__(self, ids: Tensor, logits: Tensor, rows: Tensor) -> Tensor:
+        """Return (R,) tokens of (R, n) ids so far and (R, vocabulary) logits; `rows` are the rows' places in the whole batch."""
+        scores = self._processors(ids, logits.to(dtype=torch.float32, copy=True))
+        if not self._sample:
+            return scores.argmax(dim=-1)
+        weights = scores.softmax(dim=-1)
+        if len(rows) == self._batch:
+            return torch.multinomial(weights, num_samples=1)[:, 0]
+        every = weights.new_ones(self._batch, weights.shape[1])
+        return torch.multinomial(every.index_copy_(0, rows, weights), num_samples=1)[rows, 0]
+
+
+def answer_groups(
+    model: Any,
+    input_ids: Tensor,
+    logits_processor: Any,
+    stopping_criteria: Any,
+    generation_config: Any,
+    synced_gpus: bool = False,
+    streamer: Any = None,
+    *,
+    owners: Sequence[int],
+    **model_kwargs: Any,
+) -> Tensor:
+    """Return (B, P + n): one answer for each of `owners`, the numbers of the prompts (U, P) in `input_ids`.
+
+    The signature is that of transformers' decoding methods; `owners` is bound before it is handed over.
+    """
+    assert not synced_gpus and streamer is None, "shared generation does not step processes together or stream"
+    first = model(**model.prepare_inputs_for_generation(input_ids, is_first_iteration=True, **model_kwargs), return_dict=True)
+    owner = torch.tensor(owners, device=input_ids.device)
+    answers = _Answers(model, first, owner, model_kwargs)
+    sampler = Sampler(logits_processor, sample=generation_config.do_sample, batch=len(owners))
+    room = stopping_criteria.max_length - input_ids.shape[1]
+    ids = torch.cat([input_ids[owner], input_ids.new_zeros(len(owners), room)], dim=1)
+    result = torch.full_like(ids, generation_config._pad_token_tensor)
+    result[:, : input_ids.shape[1]] = ids[:, : input_ids.shape[1]]
+    rows, running = torch.arange(len(owners), device=ids.device), torch.ones(len(owners), dtype=torch.bool, device=ids.device)
+    logits = first.logits[:, -1][owner]
+    for length in range(input_ids.shape[1], stopping_criteria.max_length):
+        if length > input_ids.shape[1]:
+            logits = answers.step(tokens)  # noqa: F821 - bound by the first turn
+        tokens = sampler(ids[:, :length], logits, rows)
+        ids[:, length] = tokens
+        result[rows, length] = torch.where(running, tokens, result[rows, length])
+        running = running & ~stopping_criteria(ids[:, : length + 1], None)
+        left = int(running.sum())
+        if not left:
+            return result[:, : length + 1]
+        if left < SHRINK_AT * len(rows):
+            kept = running.nonzero()[:, 0]
+            rows, ids, tokens, running = rows[kept], ids[kept], tokens[kept], running[kept]
+            answers.keep(kept)
+    return result
+
+
+class _Answers:
+    """The decoding state: caches of prompts and answers, and positions."""
+
+    def __init__(self, model: Any, first: Any, owner: Tensor, model_kwargs: dict[str, Any]) -> None:
+        prompts = [(layer.keys, layer.values) for layer in first.past_key_values.layers]
+        counts = torch.bincount(owner)
+        sizes = counts.tolist()
+        widest = max(sizes)
+        nth = torch.cat([torch.arange(size, device=owner.device) for size in sizes])
+        slots = torch.empty_like(owner).index_copy_(0, owner.argsort(stable=True), nth) + owner * widest
+        mask = model_kwargs.get("attention_mask")
+        self._prefix = PrefixAttention(prompts, None if mask is None else mask.bool(), slots, (len(sizes), widest))
+        self._layers = [AnswerLayer() for _ in prompts]
+        self._model = model
+        self._position = model_kwargs["position_ids"][..., -1:].index_select(-2, owner)
+        self._mask = placeholder_mask(owner.device)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Feed one token per row and return the logits (R, vocabulary) after it."""
+        self._position = self._position + 1
+        outputs = self._model(
+            input_ids=tokens[:, None],
+            position_ids=self._position,
+            attention_mask=self._mask,
+            past_key_values=Cache(layers=self._layers),
+            use_cache=True,
+            shared_prefix=self._prefix,
+            return_dict=True,
+        )
+        logits: Tensor = outputs.logits[:, -1]
+        return logits
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all other rows."""
+        self._prefix.keep(rows)
+        self._position = self._position.index_select(-2, rows)
+        for layer in self._layers:
+            layer.keep(rows)

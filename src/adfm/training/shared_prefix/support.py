@@ -1,0 +1,68 @@
+"""Which levers are exact for a model and its settings, and why the others are not; nothing is changed here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adfm.training.settings import LeverSettings
+
+
+def supported_levers(wanted: LeverSettings, trainer: Any) -> tuple[LeverSettings, list[str]]:
+    """Return the levers that can be pulled and, for each of the others that was wanted, one line that says why not."""
+    obstacles = {
+        "packed_loss": _model_obstacle(trainer) or _loss_obstacle(trainer),
+        "shared_generation": _model_obstacle(trainer) or _generation_obstacle(trainer),
+        "pictures_once": None if _takes_grids(trainer) else "the processor does not return a grid per picture",
+        "drop_flat_groups": _gradient_obstacle(trainer) or (None if _takes_grids(trainer) else "unknown picture format"),
+    }
+    refused = {name: reason for name, reason in obstacles.items() if reason and getattr(wanted, name)}
+    levers = wanted.model_copy(update=dict.fromkeys(refused, False))
+    return levers, [f"levers.{name} is off: {reason}" for name, reason in refused.items()]
+
+
+def _takes_grids(trainer: Any) -> bool:
+    names = getattr(trainer.processing_class, "model_input_names", [])
+    return "image_grid_thw" in names
+
+
+def _model_obstacle(trainer: Any) -> str | None:
+    """The attention of the text model must be plain, causal and `sdpa`, and its positions known beforehand."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    model = model.get_base_model() if hasattr(model, "get_base_model") else model
+    text = model.config.get_text_config()
+    if not hasattr(getattr(model, "model", None), "get_rope_index") or not _takes_grids(trainer):
+        return f"model type '{model.config.model_type}' is not of the Qwen-VL kind"
+    if text._attn_implementation not in ("sdpa", "adfm_shared_prefix"):
+        return f"attention '{text._attn_implementation}' is not 'sdpa'"
+    if any(kind != "full_attention" for kind in getattr(text, "layer_types", None) or ()):
+        return "some layers do not attend to the whole prompt"
+    if trainer.tools or trainer.environment_factories:
+        return "tools make the prompts of a group differ"
+    return None
+
+
+def _loss_obstacle(trainer: Any) -> str | None:
+    return "a balancing loss counts tokens" if trainer.aux_loss_enabled else None
+
+
+def _generation_obstacle(trainer: Any) -> str | None:
+    if trainer.use_vllm or trainer.use_transformers_continuous_batching:
+        return "another engine generates (it shares prefixes itself)"
+    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+        return "sharded weights need processes to decode in step"
+    if (trainer.generation_config.num_beams or 1) > 1:
+        return "beams are not sampled"
+    return None
+
+
+def _gradient_obstacle(trainer: Any) -> str | None:
+    """A row without advantage must not have any other gradient."""
+    if trainer.beta != 0.0:
+        return "the KL term (beta) pulls on every row"
+    if trainer._entropy_bonus_enabled or trainer.top_entropy_quantile < 1.0:
+        return "an entropy term looks at every row"
+    if trainer.aux_loss_enabled:
+        return "a balancing loss looks at every row"
+    if trainer.off_policy_mask_threshold is not None:
+        return "off-policy masking looks at every row"
+    return None

@@ -1,0 +1,115 @@
+"""A run that was stopped and resumed ends where an uninterrupted one does: the same journal and the same weights, byte for byte.
+
+Beside each repair stands the control: with the engine's own method the comparison fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quick import LORA, StoppedError, few_samples, grpo_settings, noisy_rewards, sft_settings, stop_at
+
+from adfm.errors import UserError
+from adfm.training.settings import GrpoSettings, SftSettings
+
+Train = Callable[..., Path]
+INSIDE_EPOCH_0 = {"rows": 10, "steps": 4, "save_every": 2}
+BEYOND_EPOCH_0 = {"rows": 4, "steps": 6, "save_every": 3}
+"""Two steps an epoch: the checkpoint is in the middle of epoch 1, and a whole epoch comes after it."""
+
+
+def train(settings: SftSettings | GrpoSettings, **more: Any) -> Path:
+    """Train by the function of the settings' stage."""
+    from adfm.training.grpo import train_grpo
+    from adfm.training.sft import train_sft
+
+    return train_grpo(settings, **more) if isinstance(settings, GrpoSettings) else train_sft(settings, **more)
+
+
+def outcome(run: Path) -> tuple[str, bytes]:
+    """What must be the same: the journal's text and the final weights."""
+    return (run / "metrics.jsonl").read_text(), (run / "final" / "model.safetensors").read_bytes()
+
+
+@pytest.fixture
+def noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rewards that differ inside a group of noise: without them no weight would move and every comparison would pass."""
+    monkeypatch.setattr("adfm.training.grpo.trl_rewards", noisy_rewards())
+
+
+def both(make: Callable[..., Any], model: Path, data: Path, tmp_path: Path, plan: dict[str, int], **more: Any) -> Any:
+    """Run once through, and once stopped after the checkpoint and resumed; return both outcomes."""
+    rows = few_samples(data, tmp_path / "rows", plan["rows"])
+    common = {name: plan[name] for name in ("steps", "save_every")} | more
+    whole, cut = (make(model, rows, tmp_path / name, **common) for name in ("whole", "cut"))
+    train(whole)
+    with pytest.raises(StoppedError):
+        train(cut, progress=stop_at(plan["save_every"] + 1))
+    train(cut, resume=True)
+    return outcome(tmp_path / "whole"), outcome(tmp_path / "cut")
+
+
+@pytest.mark.parametrize("plan", [INSIDE_EPOCH_0, BEYOND_EPOCH_0], ids=["epoch 0", "later"])
+@pytest.mark.usefixtures("noise")
+def test_grpo_full(plan: dict[str, int], tiny: Path, parts_data: Path, tmp_path: Path) -> None:
+    whole, cut = both(grpo_settings, tiny, parts_data, tmp_path, plan)
+    assert whole == cut
+
+
+@pytest.mark.usefixtures("noise")
+def test_grpo_lora(tiny: Path, parts_data: Path, tmp_path: Path) -> None:
+    whole, cut = both(grpo_settings, tiny, parts_data, tmp_path, BEYOND_EPOCH_0, lora=LORA)
+    assert whole == cut
+
+
+@pytest.mark.usefixtures("noise")
+def test_grpo_of_the_other_family(tiny_folders: dict[str, Path], parts_data: Path, tmp_path: Path) -> None:
+    whole, cut = both(grpo_settings, tiny_folders["qwen3"], parts_data, tmp_path, BEYOND_EPOCH_0)
+    assert whole == cut
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+def test_sft(lora: dict[str, int] | None, tiny: Path, parts_data: Path, tmp_path: Path) -> None:
+    whole, cut = both(sft_settings, tiny, parts_data, tmp_path, BEYOND_EPOCH_0, lora=lora, micro_batch=2)
+    assert whole == cut
+
+
+def test_control_the_engines_own_load(
+    tiny: Path, parts_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from adfm.training.engine import DurableRun
+
+    monkeypatch.delattr(DurableRun, "_load_from_checkpoint")
+    whole, cut = both(sft_settings, tiny, parts_data, tmp_path, INSIDE_EPOCH_0)
+    assert whole[1] != cut[1]
+
+
+@pytest.mark.usefixtures("noise")
+def test_control_the_engines_own_sampler(
+    tiny: Path, parts_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trl.trainer.utils import RepeatSampler
+
+    monkeypatch.setattr("adfm.training.grpo.EpochSampler", RepeatSampler)
+    whole, cut = both(grpo_settings, tiny, parts_data, tmp_path, BEYOND_EPOCH_0)
+    assert whole[0] != cut[0]
+
+
+def test_a_half_written_checkpoint_is_ignored_and_cleaned(tmp_path: Path) -> None:
+    from adfm.training.engine import STAGING, newest_checkpoint
+
+    checkpoints = tmp_path / "checkpoints"
+    for name in ("step-2", "step-10", f"{STAGING}/checkpoint-12", "step-x"):
+        (checkpoints / name).mkdir(parents=True)
+    assert newest_checkpoint(tmp_path).name == "step-10"
+    assert not (checkpoints / STAGING).exists()
+
+
+def test_a_run_without_a_checkpoint_cannot_be_resumed(tmp_path: Path) -> None:
+    from adfm.training.engine import newest_checkpoint
+
+    with pytest.raises(UserError, match="no checkpoint to resume from"):
+        newest_checkpoint(tmp_path)
