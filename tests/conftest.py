@@ -1,4 +1,4 @@
-"""What tests of every stage share: tiny random models of both Qwen families, a small built data set, one torch thread."""
+"""Shared by all tests: tiny random models of both Qwen families, a small built data set, one torch thread."""
 
 from __future__ import annotations
 

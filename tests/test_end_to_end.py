@@ -1,4 +1,4 @@
-"""The whole chain through the command line on tiny random models of both families: every file of the contract, every exit code."""
+"""The whole chain by the command line on tiny random models: every file of the contract, every exit code."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def check_evaluation(out: Path, data: Path) -> None:
 
 
 def check_inspection(out: Path, pictures: list[str], model: Path, code: int) -> None:
-    """A verdict JSON with every field and an overlay beside it per picture; the exit code follows from the decisions."""
+    """A verdict JSON with every field and an overlay beside it per picture; the exit code follows from them."""
     rows = lines(out / "results.jsonl")
     assert sorted(row["image"] for row in rows) == sorted(pictures)
     for row in rows:

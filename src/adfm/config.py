@@ -32,7 +32,7 @@ class _StrictLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         repeated = {str(key) for key in keys if keys.count(key) > 1}
         if repeated:
             raise yaml.YAMLError(f"'{min(repeated)}' is given twice")
@@ -108,7 +108,9 @@ def make_settings(kind: type[S], values: dict[str, Any], origin: str) -> S:
         if fault["type"] == "extra_forbidden":
             known = _names(kind, [str(part) for part in fault["loc"][:-1]])
             raise ConfigError(f"{origin}: unknown setting '{name}'{nearest(str(fault['loc'][-1]), known)}") from error
-        raise ConfigError(f"{origin}: setting '{name}': {fault['msg']} (given: {str(fault['input'])[:80]!r})") from error
+        raise ConfigError(
+            f"{origin}: setting '{name}': {fault['msg']} (given: {str(fault['input'])[:80]!r})"
+        ) from error
 
 
 def _names(kind: type[BaseModel], path: list[str]) -> list[str]:

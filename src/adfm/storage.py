@@ -24,8 +24,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes private files; a result is as readable as any other file
-        os.replace(name, path)
+        Path(name).chmod(0o666 & ~_umask())  # mkstemp makes private files; a result is as readable as any other file
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -161,7 +161,7 @@ def published_folder(target: Path) -> Iterator[Path]:
         yield staging
         staging.chmod(0o777 & ~_umask())
         sync_tree(staging)
-        os.replace(staging, target)
+        staging.replace(target)
         sync_folder(target.parent)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)

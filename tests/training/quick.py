@@ -7,9 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from adfm.data.manifest import Manifest, read_manifest, write_manifest
+from adfm.data.manifest import read_manifest, write_manifest
 from adfm.training.settings import GrpoSettings, SftSettings
 
 QUICK: dict[str, Any] = {"micro_batch": 4, "learning_rate": 1e-3, "warmup_steps": 0, "threads": 1}

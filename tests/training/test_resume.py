@@ -1,4 +1,4 @@
-"""A run that was stopped and resumed ends where an uninterrupted one does: the same journal and the same weights, byte for byte.
+"""A run that was stopped and resumed ends where an uninterrupted one does: same journal, same weights, byte for byte.
 
 Beside each repair stands the control: with the engine's own method the comparison fails.
 """
@@ -36,7 +36,7 @@ def outcome(run: Path) -> tuple[str, bytes]:
 
 @pytest.fixture
 def noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rewards that differ inside a group of noise: without them no weight would move and every comparison would pass."""
+    """Rewards that differ inside a group of noise: without them no weight would move and every test would pass."""
     monkeypatch.setattr("adfm.training.grpo.trl_rewards", noisy_rewards())
 
 

@@ -56,7 +56,12 @@ def tiny_qwen3(folder: Path, *, seed: int = 0, side: int = SIDE) -> Path:
         video_processor=Qwen3VLVideoProcessor(**pictures),
         chat_template=_chat_template(),
     )
-    vision = _vision() | {"num_heads": 4, "patch_size": 16, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
+    vision = _vision() | {
+        "num_heads": 4,
+        "patch_size": 16,
+        "num_position_embeddings": 64,
+        "deepstack_visual_indexes": [0],
+    }
     rope = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 2, 2], "mrope_interleaved": True}
     text = _text(tokenizer) | {"head_dim": HIDDEN // HEADS, "rope_parameters": rope}
     config = Qwen3VLConfig(text_config=text, vision_config=vision, **_tokens(tokenizer))
@@ -119,7 +124,7 @@ def _save(model: Any, processor: Any, folder: Path) -> Path:
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim >= 2:
-                torch.nn.init.normal_(weight, std=0.15 if "embed_tokens" in name else weight[0].numel() ** -0.5)
+                torch.nn.init.normal_(weight, std=0.1 if "embed_tokens" in name else weight[0].numel() ** -0.5)
     token = processor.tokenizer.convert_tokens_to_ids
     model.generation_config.update(eos_token_id=token(END), pad_token_id=token(PAD), do_sample=False)
     model.save_pretrained(folder)

@@ -43,9 +43,7 @@ def giou(a: Box, b: Box) -> float:
     return common / union - (hull - union) / hull
 
 
-def pairwise(
-    measure: Callable[[Box, Box], float], rows: Sequence[Box], columns: Sequence[Box]
-) -> NDArray[np.float64]:
+def pairwise(measure: Callable[[Box, Box], float], rows: Sequence[Box], columns: Sequence[Box]) -> NDArray[np.float64]:
     """Return the matrix (len(rows), len(columns)) of `measure` over every pair."""
     table = [[measure(a, b) for b in columns] for a in rows]
     return np.array(table, dtype=np.float64).reshape(len(rows), len(columns))

@@ -53,7 +53,11 @@ class Frame:
         if name == "0-1000":
             return cls.thousand(width, height)
         units = name.removeprefix("resized:").split("x")
-        if name.startswith("resized:") and len(units) == 2 and all(u.isascii() and u.isdigit() and len(u) < 7 and int(u) > 0 for u in units):
+        if (
+            name.startswith("resized:")
+            and len(units) == 2
+            and all(u.isascii() and u.isdigit() and len(u) < 7 and int(u) > 0 for u in units)
+        ):
             return cls(width, height, int(units[0]), int(units[1]))
         raise UserError(f"frame '{name[:40]}': must be 'original', '0-1000' or 'resized:WxH'")
 

@@ -28,7 +28,7 @@ class MaskBoxes(NamedTuple):
 def foreground(mask: NDArray[Any]) -> Mask:
     """Return (H, W) of 0 / 1 from a mask (H, W) or (H, W, channels): anything above 0 counts, whatever code it is."""
     above = mask > 0
-    return (above.any(axis=2) if above.ndim == 3 else above).astype(np.uint8)
+    return np.asarray(above.any(axis=2) if above.ndim == 3 else above, dtype=np.uint8)
 
 
 def despeckle(mask: Mask, min_area: int) -> Mask:
@@ -40,7 +40,7 @@ def despeckle(mask: Mask, min_area: int) -> Mask:
     kept = areas >= min_area
     if not kept.any():
         kept[int(areas.argmax())] = True
-    return np.concatenate([[False], kept])[labels].astype(np.uint8)
+    return np.asarray(np.concatenate([[False], kept])[labels], dtype=np.uint8)
 
 
 def kernel_size(ratio: float, height: int, width: int) -> int:

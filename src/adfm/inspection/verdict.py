@@ -62,7 +62,7 @@ def _decide(response: Response, score: float | None, threshold: Threshold) -> tu
     if response.verdict is None:
         return "REVIEW", ("the answer could not be read",)
     said: Decision = "NG" if response.verdict == "anomalous" else "OK"
-    if said == "OK" and response.regions:
+    if "regions_under_normal" in response.problems:
         return "REVIEW", ("the answer says normal and names defects",)
     if threshold.value is None:
         return said, ()

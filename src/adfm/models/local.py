@@ -28,8 +28,10 @@ from adfm.models.frames import frame_rule
 
 MAX_NEW_TOKENS = 512
 VERDICT_VALUE = re.compile(r'"verdict"[ \t]{0,8}:[ \t]{0,8}"?[na]')
-GREEDY = {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0, "temperature": 1.0, "top_p": 1.0, "top_k": 0}
-"""Said in full, because a checkpoint's own generation settings fill what is not said (Qwen2.5-VL: penalty 1.05)."""
+GREEDY = {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0, "temperature": 1.0, "top_p": 1.0, "top_k": 50}
+"""Said in full, because a checkpoint's own generation settings fill what is not said (Qwen2.5-VL: penalty 1.05).
+
+The last three are the library's defaults, which greedy decoding ignores without a warning."""
 
 
 class LocalModel:

@@ -13,7 +13,7 @@ MUON_RATE = 20.0
 """Muon's rate over AdamW's: its steps have unit spectral norm, whatever the gradient's size."""
 
 
-class BlendedOptimizer(torch.optim.Optimizer):
+class BlendedOptimizer(torch.optim.Optimizer):  # type: ignore[misc]
     """Shares its parameter groups with a Muon and an AdamW, so that one scheduler moves both."""
 
     def __init__(self, model: Any, learning_rate: float, *, vision_share: float = 0.2) -> None:
@@ -31,7 +31,7 @@ class BlendedOptimizer(torch.optim.Optimizer):
         super().__init__([{"params": group["params"], "lr": group["lr"]} for group in groups], {})
         self.param_groups = groups
 
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> None:  # noqa: ARG002 - the engine's interface
         """Step both."""
         for part in self.parts:
             part.step()
@@ -49,12 +49,14 @@ class BlendedOptimizer(torch.optim.Optimizer):
 
 def _sorted_weights(model: Any) -> tuple[list[Any], list[Any], list[Any]]:
     """Return the decoder's matrices, the vision tower's weights and all others (embeddings, norms, biases)."""
-    matrices, vision, rest = [], [], []
+    sorted_weights: dict[str, list[Any]] = {"matrix": [], "vision": [], "rest": []}
     for name, weight in model.named_parameters():
-        if not weight.requires_grad:
-            continue
-        if ".visual." in name:
-            vision.append(weight)
-        else:
-            (matrices if weight.ndim == 2 and "embed_tokens" not in name and "lm_head" not in name else rest).append(weight)
-    return matrices, vision, rest
+        if weight.requires_grad:
+            sorted_weights[_kind(name, weight)].append(weight)
+    return sorted_weights["matrix"], sorted_weights["vision"], sorted_weights["rest"]
+
+
+def _kind(name: str, weight: Any) -> str:
+    if ".visual." in name:
+        return "vision"
+    return "matrix" if weight.ndim == 2 and "embed_tokens" not in name and "lm_head" not in name else "rest"

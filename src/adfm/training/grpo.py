@@ -42,11 +42,11 @@ from adfm.training.run import (
     write_summary,
 )
 from adfm.training.settings import GrpoSettings
+from adfm.training.shared_prefix.selfcheck import SelfCheckedSteps
 from adfm.training.shared_prefix.support import supported_levers
-from adfm.training.shared_prefix.trainer import SharedPrefixSteps
 
 
-class GroundedGRPOTrainer(DurableRun, SharedPrefixSteps, GRPOTrainer):  # type: ignore[misc]
+class GroundedGRPOTrainer(DurableRun, SelfCheckedSteps, GRPOTrainer):  # type: ignore[misc]
     """TRL's trainer with our repairs; `monitor` sees every scored group."""
 
     monitor: RolloutMonitor
@@ -110,6 +110,9 @@ def with_rows_replaced(old: dict[str, Any], fresh: dict[str, Any], rows_again: l
     for name in ("completion_ids", "completion_mask", "advantages", "old_per_token_logps", "ref_per_token_logps"):
         if name in old:
             result[name] = _replaced(old[name], fresh[name], rows_again, pad if name == "completion_ids" else 0)
+    if "mm_token_type_ids" in old:  # spans prompt and answer: longer answers need a longer one
+        longer = result["completion_ids"].size(1) - old["completion_ids"].size(1)
+        result["mm_token_type_ids"] = torch.nn.functional.pad(old["mm_token_type_ids"], (0, longer))
     result["num_items_in_batch"] = result["completion_mask"].sum()
     return result
 
@@ -137,6 +140,7 @@ def train_grpo(settings: GrpoSettings, *, resume: bool = False, progress: Progre
     examples = manifest_examples(
         training_manifest(settings), turns=settings.data.turns, balance=settings.data.balance, longest=settings.data.longest
     )
+    check_enough(settings, len(examples))
     subject = load_subject(settings)
     run = open_run(settings, resume=resume)
     checkpoint = newest_checkpoint(run) if resume else None
@@ -167,6 +171,21 @@ def check_batch(settings: GrpoSettings) -> None:
         raise ConfigError("setting 'resample' works in one process only: groups differ in number between processes")
 
 
+def check_enough(settings: GrpoSettings, examples: int) -> None:
+    """Refuse fewer pictures than a step needs: the engine would end at step 0, its untrained model saved as the result.
+
+    Raises:
+        ConfigError: names both numbers.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    prompts = settings.micro_batch * settings.accumulation * processes // settings.generations
+    if examples < prompts:
+        raise ConfigError(
+            f"{settings.data.manifest}: its train split gives {examples} examples for {prompts} prompts a step; lower "
+            "'micro_batch', or set data.turns=true"
+        )
+
+
 def build_trainer(settings: GrpoSettings, subject: Subject, examples: Sequence[Example], run: Path) -> GroundedGRPOTrainer:
     """Put model, rows, rewards and engine together."""
     stages = STAGES[settings.stages]
@@ -193,6 +212,7 @@ def build_trainer(settings: GrpoSettings, subject: Subject, examples: Sequence[E
     for reason in refused:
         logging.getLogger("adfm").warning(reason)
     trainer.attach_levers(levers)
+    trainer.self_check = settings.self_check
     return trainer
 
 

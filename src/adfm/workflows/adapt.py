@@ -12,7 +12,7 @@ from adfm.report import ReportInputs, RunResult, write_report
 from adfm.storage import write_json, write_text
 from adfm.training.recipes import filled_recipe
 from adfm.training.settings import GrpoSettings, SftSettings
-from adfm.workflows.arms import Clock, Say, claim_folder, difference, evaluate_arm, journal_of, table, train_arm
+from adfm.workflows.arms import Clock, Say, claim_folder, difference, evaluate_arm, journal_of, one_thread_on_cpu, table, train_arm
 from adfm.workflows.provenance import provenance
 
 HEADLINE = ("balanced_accuracy", "recall", "false_positive_rate", "auroc", "box_f1@0.3", "mean_iou", "unread_rate")
@@ -40,6 +40,7 @@ def run_adaptation(source: Path, out: Path, settings: AdaptSettings, say: Say) -
     Writes `summary.json` (`base`, `sft`, `grpo`, and both differences of `grpo`), `table.md` and `report.html`.
     """
     clock = Clock()
+    one_thread_on_cpu()
     data = out / "data"
     if not (data / "manifest.jsonl").is_file():
         build(source, data, settings.build, progress=say)

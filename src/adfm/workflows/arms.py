@@ -12,14 +12,22 @@ from adfm.data.manifest import read_manifest
 from adfm.errors import UserError
 from adfm.evaluation import paired_difference, read_predictions
 from adfm.evaluation.run import METRICS_FILE, run_evaluation
+from adfm.models.files import best_device
 from adfm.models.local import LocalModel
 from adfm.report import RunResult
 from adfm.storage import read_json, read_jsonl, write_json
 from adfm.training.run import open_run
+from adfm.training.run import use_threads
 from adfm.training.settings import GrpoSettings, SftSettings
 
 Say = Callable[[str, int, int], None]
 """(stage, done, total) while work goes on."""
+
+
+def one_thread_on_cpu() -> None:
+    """Keep torch to one thread where it computes on a CPU: two collapse as soon as anything else runs on a small machine."""
+    if best_device() == "cpu":
+        use_threads(1)
 
 
 def evaluate_arm(name: str, model: str, data: Path, out: Path, say: Say, *, batch: int = 32) -> RunResult:

@@ -25,7 +25,7 @@ from adfm.rewards import Weights
 from adfm.storage import write_json
 from adfm.training.recipes import filled_recipe
 from adfm.training.settings import GrpoSettings
-from adfm.workflows.arms import Clock, Say, claim_folder, difference, evaluate_arm, journal_of, table, train_arm
+from adfm.workflows.arms import Clock, Say, claim_folder, difference, evaluate_arm, journal_of, one_thread_on_cpu, table, train_arm
 from adfm.workflows.provenance import provenance
 
 RECIPE = "demo-grpo"
@@ -60,6 +60,7 @@ def run_demo(out: Path, settings: DemoSettings, say: Say) -> dict[str, Any]:
     if settings.images < FEWEST_IMAGES:
         raise ConfigError(f"images {settings.images}: the demo needs at least {FEWEST_IMAGES} to train and to test on")
     clock = Clock()
+    one_thread_on_cpu()
     data = make_data(out, settings, say)
     claim_folder(out, {name: value for name, value in asdict(settings).items() if name not in ADDITIONS})
     base = evaluate_arm("base", "nano", data, out / "eval-base", say)

@@ -43,7 +43,9 @@ class AnswerLayer(CacheLayerMixin):  # type: ignore[misc]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         if self.length == self.keys.shape[2]:
-            self.keys, self.values = (torch.cat([held, torch.empty_like(held)], dim=2) for held in (self.keys, self.values))
+            self.keys, self.values = (
+                torch.cat([held, torch.empty_like(held)], dim=2) for held in (self.keys, self.values)
+            )
         self.keys[:, :, self.length] = key_states[:, :, 0]
         self.values[:, :, self.length] = value_states[:, :, 0]
         self.length += 1
@@ -51,7 +53,8 @@ class AnswerLayer(CacheLayerMixin):  # type: ignore[misc]
 
     def keep(self, rows: Tensor) -> None:
         """Drop all other rows."""
-        self.keys, self.values = self.keys[rows], self.values[rows]
+        if self.is_initialized:  # an answer may end with its very first token, before anything is held
+            self.keys, self.values = self.keys[rows], self.values[rows]
 
     def get_seq_length(self) -> int:
         """Return the tokens held."""
@@ -80,7 +83,9 @@ class PrefixAttention:
         grid: (U, G).
     """
 
-    def __init__(self, layers: list[tuple[Tensor, Tensor]], mask: Tensor | None, slots: Tensor, grid: tuple[int, int]) -> None:
+    def __init__(
+        self, layers: list[tuple[Tensor, Tensor]], mask: Tensor | None, slots: Tensor, grid: tuple[int, int]
+    ) -> None:
         self._layers, self._slots, self._grid = layers, slots, grid
         self._hidden = None if mask is None else ~mask[:, None, None]
 
@@ -151,7 +156,9 @@ def answer_groups(
     The signature is that of transformers' decoding methods; `owners` is bound before it is handed over.
     """
     assert not synced_gpus and streamer is None, "shared generation does not step processes together or stream"
-    first = model(**model.prepare_inputs_for_generation(input_ids, is_first_iteration=True, **model_kwargs), return_dict=True)
+    first = model(
+        **model.prepare_inputs_for_generation(input_ids, is_first_iteration=True, **model_kwargs), return_dict=True
+    )
     owner = torch.tensor(owners, device=input_ids.device)
     answers = _Answers(model, first, owner, model_kwargs)
     sampler = Sampler(logits_processor, sample=generation_config.do_sample, batch=len(owners))
@@ -159,7 +166,10 @@ def answer_groups(
     ids = torch.cat([input_ids[owner], input_ids.new_zeros(len(owners), room)], dim=1)
     result = torch.full_like(ids, generation_config._pad_token_tensor)
     result[:, : input_ids.shape[1]] = ids[:, : input_ids.shape[1]]
-    rows, running = torch.arange(len(owners), device=ids.device), torch.ones(len(owners), dtype=torch.bool, device=ids.device)
+    rows, running = (
+        torch.arange(len(owners), device=ids.device),
+        torch.ones(len(owners), dtype=torch.bool, device=ids.device),
+    )
     logits = first.logits[:, -1][owner]
     for length in range(input_ids.shape[1], stopping_criteria.max_length):
         if length > input_ids.shape[1]:

@@ -84,7 +84,9 @@ def pack(rows: Rows) -> Packing:
     )
 
 
-def _group_pieces(number: int, members: list[int], prompt: int, answers: Sequence[int], rows: Rows) -> dict[str, np.ndarray]:
+def _group_pieces(
+    number: int, members: list[int], prompt: int, answers: Sequence[int], rows: Rows
+) -> dict[str, np.ndarray]:
     """Return the columns of `Packing` for one group: its prompt, then a segment per answer."""
     width = rows.ids.shape[1]
     prefix = np.arange(prompt - 1)

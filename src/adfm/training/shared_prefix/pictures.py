@@ -39,7 +39,10 @@ class PictureMemo:
         found = [self._known[key] for key in keys]
         from transformers import BatchFeature
 
-        data = {"pixel_values": torch.cat([pixels for pixels, _ in found]), "image_grid_thw": torch.stack([g for _, g in found])}
+        data = {
+            "pixel_values": torch.cat([pixels for pixels, _ in found]),
+            "image_grid_thw": torch.stack([g for _, g in found]),
+        }
         return BatchFeature(data, tensor_type=return_tensors)
 
     def _learn(self, keys: list[tuple[Digest, str]], output: Any) -> None:
@@ -116,5 +119,7 @@ def repeated(output: Any, lengths: Sequence[int], counts: Sequence[int]) -> Any:
         elif name == "image_grid_thw":
             output[name] = values[pictures]
         else:
-            output[name] = values[index] if isinstance(values, torch.Tensor) else [values[row] for row in index.tolist()]
+            output[name] = (
+                values[index] if isinstance(values, torch.Tensor) else [values[row] for row in index.tolist()]
+            )
     return output

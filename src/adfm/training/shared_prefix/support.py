@@ -6,6 +6,18 @@ from typing import Any
 
 from adfm.training.settings import LeverSettings
 
+ROW_BOUND = {
+    "num_beams": 1,
+    "repetition_penalty": 1.0,
+    "encoder_repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "guidance_scale": 1.0,
+    "watermarking_config": None,
+    "prompt_lookup_num_tokens": None,
+}
+"""Generation settings, with their neutral values, whose processors or modes are made for a fixed batch of rows."""
+
 
 def supported_levers(wanted: LeverSettings, trainer: Any) -> tuple[LeverSettings, list[str]]:
     """Return the levers that can be pulled and, for each of the others that was wanted, one line that says why not."""
@@ -13,7 +25,8 @@ def supported_levers(wanted: LeverSettings, trainer: Any) -> tuple[LeverSettings
         "packed_loss": _model_obstacle(trainer) or _loss_obstacle(trainer),
         "shared_generation": _model_obstacle(trainer) or _generation_obstacle(trainer),
         "pictures_once": None if _takes_grids(trainer) else "the processor does not return a grid per picture",
-        "drop_flat_groups": _gradient_obstacle(trainer) or (None if _takes_grids(trainer) else "unknown picture format"),
+        "drop_flat_groups": _gradient_obstacle(trainer)
+        or (None if _takes_grids(trainer) else "unknown picture format"),
     }
     refused = {name: reason for name, reason in obstacles.items() if reason and getattr(wanted, name)}
     levers = wanted.model_copy(update=dict.fromkeys(refused, False))
@@ -50,9 +63,9 @@ def _generation_obstacle(trainer: Any) -> str | None:
         return "another engine generates (it shares prefixes itself)"
     if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
         return "sharded weights need processes to decode in step"
-    if (trainer.generation_config.num_beams or 1) > 1:
-        return "beams are not sampled"
-    return None
+    config = trainer.generation_config
+    changed = [name for name, neutral in ROW_BOUND.items() if getattr(config, name, None) not in (None, neutral)]
+    return f"'{changed[0]}' is bound to the rows of a batch" if changed else None
 
 
 def _gradient_obstacle(trainer: Any) -> str | None:

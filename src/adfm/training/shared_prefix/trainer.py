@@ -101,7 +101,9 @@ class SharedPrefixSteps:
         self._prompts_once = (ids, owners)
         return [ids[owner] for owner in owners], images and [images[owner] for owner in owners], fields
 
-    def _generate_single_turn(self, prompt_ids: Any, images: Any, multimodal_fields: Any, *rest: Any, **more: Any) -> Any:
+    def _generate_single_turn(
+        self, prompt_ids: Any, images: Any, multimodal_fields: Any, *rest: Any, **more: Any
+    ) -> Any:
         if self._prompts_once is None:
             return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest, **more)  # type: ignore[misc]
         from adfm.training.shared_prefix.generate import answer_groups
@@ -109,7 +111,9 @@ class SharedPrefixSteps:
         (ids, owners), self._prompts_once = self._prompts_once, None
         model = self.accelerator.unwrap_model(self.model_wrapped)
         # An instance attribute hides the method for the length of this call: the engine's padding, contexts and clean-up stay in use.
-        model.generate = functools.partial(model.generate, custom_generate=functools.partial(answer_groups, owners=owners))
+        model.generate = functools.partial(
+            model.generate, custom_generate=functools.partial(answer_groups, owners=owners)
+        )
         try:
             return super()._generate_single_turn(ids, images, multimodal_fields, *rest, **more)  # type: ignore[misc]
         finally:
@@ -159,7 +163,9 @@ class SharedPrefixSteps:
             passed = self._packed(model, chosen, batch_size)
         else:
             passed = stock(chosen.ids, chosen.mask, batch_size=batch_size, **chosen.engine_fields())[:2]
-        logps, entropies = passed if kept is None else _spread(passed, kept, len(input_ids), self._shares.instead, chosen)
+        logps, entropies = (
+            passed if kept is None else _spread(passed, kept, len(input_ids), self._shares.instead, chosen)
+        )
         return logps, entropies if compute_entropy else None, None
 
     def _packed(self, model: Any, rows: Rows, batch_size: int | None) -> tuple[Tensor, Tensor | None]:

@@ -1,0 +1,176 @@
+"""A local model's answers: the same in any batch, never a placeholder, and a score that is the verdict token's odds."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adfm.models import local
+from adfm.models.local import LocalModel, VerdictWatch, placeholder_tokens, verdict_tokens
+
+PROMPT = "Inspect this part."
+ANSWER = '<locate>[]</locate>\n<examine>fine</examine>\n<answer>{"verdict": "anomalous", "regions": []}</answer>'
+
+
+def pictures(count: int) -> list[Image.Image]:
+    random = np.random.default_rng(0)
+    sizes = [(64, 64), (90, 40), (40, 90), (120, 77)]
+    return [
+        Image.fromarray(random.integers(0, 256, (*sizes[number % 4][::-1], 3), dtype=np.uint8))
+        for number in range(count)
+    ]
+
+
+def changed_copy(tiny: Path, out: Path, change: Callable[[Any], None]) -> str:
+    """Save the tiny model with changed weights or settings."""
+    from transformers import AutoModelForImageTextToText
+
+    shutil.copytree(tiny, out)
+    model = AutoModelForImageTextToText.from_pretrained(tiny)
+    change(model)
+    model.save_pretrained(out)
+    return str(out)
+
+
+def test_a_batch_answers_as_single_pictures_do(either: Path) -> None:
+    model = LocalModel.load(str(either), max_new_tokens=16)
+    shown, prompts = pictures(4), [PROMPT, PROMPT + " It is a nut.", PROMPT * 3, "x"]
+    together = model.answer(shown, prompts)
+    alone = [model.answer([picture], [prompt])[0] for picture, prompt in zip(shown, prompts, strict=True)]
+    assert [answer.text for answer in together] == [answer.text for answer in alone]
+    assert len({answer.text for answer in together}) > 1  # or the comparison says nothing
+
+
+def test_twice_is_the_same(either: Path) -> None:
+    first, second = (LocalModel.load(str(either), max_new_tokens=12) for _ in range(2))
+    assert first.answer(pictures(2), [PROMPT] * 2) == second.answer(pictures(2), [PROMPT] * 2)
+    assert first.revision == second.revision
+
+
+def test_placeholders_are_never_written(either: Path) -> None:
+    import torch
+
+    model = LocalModel.load(str(either), max_new_tokens=6)
+    tokenizer, weights = model._processor.tokenizer, model._weights
+    head = torch.nn.Linear(weights.lm_head.in_features, len(tokenizer))  # a model that wants placeholders above all
+    torch.nn.init.zeros_(head.weight)
+    with torch.no_grad():
+        head.bias.copy_(torch.arange(len(tokenizer)) * -1e-3)
+        head.bias[model._banned] = torch.tensor([40.0, 30.0, 20.0, 10.0])
+    weights.lm_head = head
+    model._decode = tokenizer.decode  # with special tokens, which the model's own leaves out
+    placeholders = [tokenizer.decode([token]) for token in model._banned]
+    assert len(placeholders) == 4
+    assert not any(name in model.answer(pictures(1), [PROMPT])[0].text for name in placeholders)
+    for token, name in zip(
+        list(model._banned), placeholders, strict=True
+    ):  # the control: each comes once it is allowed
+        model._banned.remove(token)
+        assert name in model.answer(pictures(1), [PROMPT])[0].text
+        model._banned.append(token)
+
+
+def test_the_penalty_of_a_checkpoint_is_not_applied(tiny: Path, tmp_path: Path) -> None:
+    def penalise(model: Any) -> None:
+        model.generation_config.update(repetition_penalty=5.0, do_sample=True, temperature=0.1, top_k=2)
+
+    folder = changed_copy(tiny, tmp_path / "penalised", penalise)
+    plain, penalised = (LocalModel.load(name, max_new_tokens=16) for name in (str(tiny), folder))
+    assert plain.answer(pictures(3), [PROMPT] * 3) == penalised.answer(pictures(3), [PROMPT] * 3)
+
+
+def forced(text: str, model: LocalModel) -> Callable[..., Any]:
+    """Return a logits processor that makes a model write a text, seen before the watch; the others keep their logits."""
+    tokens = model._processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    class Force(VerdictWatch):
+        step = 0
+
+        def __call__(self, ids: Any, scores: Any) -> Any:
+            super().__call__(ids, scores)
+            chosen = scores.clone()
+            chosen[:, tokens[min(self.step, len(tokens) - 1)]] = 1e9
+            self.step += 1
+            return chosen
+
+    return Force
+
+
+@pytest.mark.parametrize("said", ["anomalous", "normal"])
+def test_the_score_is_the_softmax_of_a_separate_forward(
+    said: str, either: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    text = ANSWER.replace("anomalous", said)
+    model = LocalModel.load(str(either))
+    tokenizer, shown = model._processor.tokenizer, pictures(1)
+    tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
+    model.max_new_tokens = len(tokens)
+    monkeypatch.setattr(local, "VerdictWatch", forced(text, model))
+    answer = model.answer(shown, [PROMPT])[0]
+    assert answer.text == text
+    batch = model._encode(shown, [PROMPT])
+    extra = torch.tensor([tokens])
+    batch["input_ids"] = torch.cat([batch["input_ids"], extra], dim=1)
+    batch["attention_mask"] = torch.ones_like(batch["input_ids"])
+    if "mm_token_type_ids" in batch:
+        batch["mm_token_type_ids"] = torch.cat([batch["mm_token_type_ids"], torch.zeros_like(extra)], dim=1)
+    with torch.inference_mode():
+        logits = model._weights(**batch).logits[0]
+    normal, anomalous = verdict_tokens(tokenizer)
+    place = tokens.index(anomalous if said == "anomalous" else normal)
+    pair = logits[len(logits) - len(tokens) + place - 1, [normal, anomalous]]
+    assert answer.score == pytest.approx(torch.softmax(pair, 0)[1].item(), abs=1e-4)
+
+
+def watch_of(logits: Sequence[tuple[float, float]]) -> VerdictWatch:
+    """A watch that saw these logits of `normal` (token 1) and `anomalous` (token 2) at each step."""
+    import torch
+
+    watch = VerdictWatch(1, 2)
+    for pair in logits:
+        watch(None, torch.tensor([[0.0, *pair, 0.0]]))
+    return watch
+
+
+WORDS = ['"verdict": "', "normal", "an", " edge", '"label": "', "\n", '"verdict":', ' "an']
+
+
+def words(tokens: Sequence[int]) -> str:
+    return "".join(WORDS[token] for token in tokens)
+
+
+def test_a_label_that_begins_like_a_verdict_is_not_one() -> None:
+    watch = watch_of([(0, 0), (0, 2), (0, 0), (9, -9), (0, 0)])
+    assert watch.score(0, [0, 2, 4, 2, 3], words) == pytest.approx(0.8808, abs=1e-4)
+
+
+def test_the_last_verdict_counts() -> None:
+    watch = watch_of([(0, 0), (0, 0), (0, 0), (0, 0), (0, -1)])
+    assert watch.score(0, [0, 1, 5, 0, 2], words) == pytest.approx(0.2689, abs=1e-4)
+
+
+@pytest.mark.parametrize("tokens", [[], [2], [4, 2], [0, 3], [5, 1, 0]])
+def test_no_verdict_no_score(tokens: list[int]) -> None:
+    assert watch_of([(0, 5)] * len(tokens)).score(0, tokens, words) is None
+
+
+def test_a_score_of_no_numbers_is_none() -> None:
+    nan = float("nan")
+    assert watch_of([(0, 0), (nan, 0)]).score(0, [0, 2], words) is None
+    assert watch_of([(0, 0), (9e9, -9e9)]).score(0, [0, 2], words) == pytest.approx(0, abs=1e-300)
+
+
+def test_every_placeholder_is_known(either: Path) -> None:
+    from transformers import AutoConfig, AutoTokenizer
+
+    names = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+    tokens = AutoTokenizer.from_pretrained(either).convert_tokens_to_ids(list(names))
+    assert placeholder_tokens(AutoConfig.from_pretrained(either)) == sorted(tokens)

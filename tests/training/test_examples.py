@@ -1,0 +1,152 @@
+"""Rows to train on: pictures and boxes turn together, labels balance, prompts end with text, frames are those of the picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from adfm.data.manifest import Manifest, read_manifest
+from adfm.geometry import Box, Frame
+from adfm.models.files import load_processor
+from adfm.models.frames import model_frame
+from adfm.reasoning import FULL, read
+from adfm.records import Sample
+from adfm.rewards import reward
+from adfm.rewards.settings import RewardSettings
+from adfm.training.examples import (
+    TURNS,
+    Example,
+    balanced,
+    manifest_examples,
+    row,
+    rows,
+    turned_picture,
+    turned_sample,
+)
+
+WIDTH, HEIGHT = 70, 40
+
+
+def sample(box: Box | None, **changes: object) -> Sample:
+    label = "anomalous" if box else "normal"
+    made = Sample("s", "", WIDTH, HEIGHT, label, "nut", "x" if box else None, None, (box,) if box else (), "train", "")
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def marked(box: Box, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Image.Image:
+    pixels = np.zeros((size[1], size[0], 3), np.uint8)
+    pixels[int(box.y1) : int(box.y2), int(box.x1) : int(box.x2)] = 255
+    return Image.fromarray(pixels)
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> Box:
+    x1, y1 = draw(st.integers(0, WIDTH - 1)), draw(st.integers(0, HEIGHT - 1))
+    return Box(x1, y1, draw(st.integers(x1 + 1, WIDTH)), draw(st.integers(y1 + 1, HEIGHT)))
+
+
+@pytest.mark.parametrize("turn", range(TURNS))
+@given(box=boxes())
+def test_picture_and_boxes_turn_together(turn: int, box: Box) -> None:
+    turned, picture = turned_sample(sample(box), turn), turned_picture(marked(box), turn)
+    assert turned.boxes
+    assert picture.size == (turned.width, turned.height)
+    assert np.array_equal(np.asarray(picture), np.asarray(marked(turned.boxes[0], picture.size)))
+
+
+def test_the_turns_are_eight_different_ones() -> None:
+    box = Box(3, 5, 20, 11)
+    assert len({(turned_sample(sample(box), t).width, turned_sample(sample(box), t).boxes) for t in range(TURNS)}) == 8
+    assert len({turned_sample(sample(box), turn).id for turn in range(TURNS)}) == 8
+
+
+@pytest.mark.parametrize("places", [None, ()])
+def test_a_sample_without_boxes_turns_too(places: tuple[Box, ...] | None) -> None:
+    turned = turned_sample(sample(None, boxes=places), 1)
+    assert (turned.boxes, turned.width, turned.height) == (places, HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize(("normal", "anomalous"), [(5, 2), (2, 5), (3, 3), (0, 4), (4, 0), (1, 7)])
+def test_balanced(normal: int, anomalous: int) -> None:
+    examples = [Example(sample(None, id=f"n{i}"), Image.new) for i in range(normal)]  # type: ignore[arg-type]
+    examples += [Example(sample(Box(0, 0, 1, 1), id=f"a{i}"), Image.new) for i in range(anomalous)]  # type: ignore[arg-type]
+    result = balanced(examples)
+    if not normal or not anomalous:
+        assert result == examples
+        return
+    counts = [sum(e.sample.anomalous is flag for e in result) for flag in (True, False)]
+    assert counts == [max(normal, anomalous)] * 2
+    assert {e.sample.id for e in result} == {e.sample.id for e in examples}
+
+
+@pytest.fixture
+def manifest(parts_data: Path) -> Manifest:
+    return read_manifest(parts_data).only("train")
+
+
+def test_turned_examples_show_their_own_picture(manifest: Manifest) -> None:
+    examples = manifest_examples(manifest, turns=True, balance=False, longest=0)
+    assert len(examples) == 8 * len(manifest.samples)
+    first = [np.asarray(example.picture()) for example in examples[:TURNS]]
+    for turn, picture in enumerate(first):
+        assert np.array_equal(picture, np.asarray(turned_picture(Image.fromarray(first[0]), turn)))
+    other = np.asarray(examples[TURNS].picture())  # late binding would show the last sample's picture everywhere
+    assert not np.array_equal(first[0], other)
+
+
+def test_a_prompt_ends_with_text_after_the_picture(either: Path, manifest: Manifest) -> None:
+    processor, frame_of = load_processor(str(either)), model_frame(str(either))
+    examples = manifest_examples(manifest, turns=False, balance=True, longest=0)
+    for filled in rows(examples, frame_of, FULL, category=True, answers=True).select(range(2)):
+        kinds = [part["type"] for part in filled["prompt"][0]["content"]]
+        assert kinds == ["image", "text"]
+        text = processor.apply_chat_template(filled["prompt"], tokenize=False, add_generation_prompt=True)
+        assert text.rindex("<|image_pad|>") < text.rindex("Begin with <locate>.")
+
+
+def test_every_target_earns_full_marks(either: Path, manifest: Manifest) -> None:
+    frame_of = model_frame(str(either))
+    for example in manifest_examples(manifest, turns=True, balance=False, longest=0):
+        filled = row(example, frame_of, FULL, category=False, answer=True)
+        frame = Frame.parse(filled["frame"], example.sample.width, example.sample.height)
+        response = read(filled["completion"][0]["content"][0]["text"], frame)
+        assert response.strict
+        assert reward(response, example.sample, RewardSettings(preset="set_iou")).verdict == 1
+        assert len(response.located or ()) == max(1, len(example.sample.boxes or ()))
+
+
+def test_a_shrunk_picture_is_written_in_its_own_units(tiny: Path) -> None:
+    """One that is shrunk to 10 x 20 is shown as the processor resizes *that*; its boxes stay where they are."""
+    frame_of = model_frame(str(tiny))
+    box = Box(100, 400, 300, 900)
+    big = sample(box, width=500, height=1000)
+    filled = row(Example(big, lambda: Image.new("RGB", (10, 20))), frame_of, FULL, category=False, answer=True)
+    seen, frame = frame_of(10, 20), Frame.parse(filled["frame"], 500, 1000)
+    assert (frame.units_x, frame.units_y) == (seen.units_x, seen.units_y)
+    found = read(filled["completion"][0]["content"][0]["text"], frame).regions[0].box
+    assert np.abs(np.subtract(found, box)).max() <= max(500 / seen.units_x, 1000 / seen.units_y)
+
+
+def test_longest_shrinks_what_is_shown_and_nothing_else(manifest: Manifest) -> None:
+    full = manifest_examples(manifest, turns=False, balance=False, longest=0)
+    small = manifest_examples(manifest, turns=False, balance=False, longest=32)
+    assert [example.sample for example in small] == [example.sample for example in full]
+    assert {max(example.picture().size) for example in small} == {32}
+    assert {max(example.picture().size) for example in full} == {64}
+
+
+def test_a_normal_parts_focus_is_inside_it(manifest: Manifest) -> None:
+    normal = next(
+        e for e in manifest_examples(manifest, turns=False, balance=False, longest=32) if not e.sample.anomalous
+    )
+    filled = row(normal, Frame.original, FULL, category=False, answer=True)
+    frame = Frame.parse(filled["frame"], normal.sample.width, normal.sample.height)
+    located = read(filled["completion"][0]["content"][0]["text"], frame).located
+    assert located and 0 <= located[0].box.x1 < located[0].box.x2 <= normal.sample.width
+    assert located[0].box.area == pytest.approx(normal.sample.width * normal.sample.height / 16, rel=0.15)

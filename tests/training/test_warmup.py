@@ -1,0 +1,220 @@
+"""Nano's warm-up: targets by hand, a state that goes on bit for bit, scenes that are the same whenever they are drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_models import tiny_tokenizer
+
+from adfm.data.synthetic import BENIGN_KINDS
+from adfm.geometry import Box
+from adfm.models.nano.architecture import NanoShape, build_model, build_processor
+from adfm.training import nano
+from adfm.training.nano import NanoSettings, WarmupSettings, warm_up
+from adfm.training.scenes import Lesson, SceneSettings, _product, draw_scene
+from adfm.training.warmup import (
+    Scene,
+    build_heads,
+    build_optimizers,
+    cosine_rate,
+    load_state,
+    overlap_quality,
+    save_state,
+    token_targets,
+    warmup_step,
+    whiten_patches,
+)
+
+SHAPE = NanoShape(side=56, vision_hidden=32, vision_layers=1, hidden=32, layers=1, intermediate=32)
+
+
+def scene(boxes: tuple[Box, ...], width: int = 40, height: int = 20) -> Scene:
+    mask = np.zeros((height, width), np.uint8)
+    for box in boxes:
+        mask[int(box.y1) : int(box.y2), int(box.x1) : int(box.x2)] = 3
+    return Scene(Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)), boxes, mask)
+
+
+def test_tokens_overlap_where_a_mask_pixel_is() -> None:
+    targets = token_targets(scene((Box(0, 0, 1, 1), Box(29, 9, 31, 11))), 2, 4)
+    assert targets.overlap.reshape(2, 4).tolist() == [[1, 0, 1, 1], [0, 0, 1, 1]]
+
+
+def test_a_token_says_the_box_that_it_lies_in_or_the_nearest() -> None:
+    left, right = Box(0, 0, 10, 20), Box(30, 0, 40, 10)
+    boxes = token_targets(scene((left, right)), 2, 4).box.reshape(2, 4, 4)
+    assert boxes[0, 0].tolist() == boxes[1, 1].tolist() == pytest.approx([0, 0, 0.25, 1])
+    assert boxes[0, 3].tolist() == boxes[1, 3].tolist() == pytest.approx([0.75, 0, 1, 0.5])
+
+
+def test_of_nested_boxes_the_smaller_one_wins() -> None:
+    boxes = token_targets(scene((Box(0, 0, 40, 20), Box(0, 0, 10, 10))), 2, 4).box.reshape(2, 4, 4)
+    assert boxes[0, 0].tolist() == pytest.approx([0, 0, 0.25, 0.5])
+    assert boxes[1, 3].tolist() == pytest.approx([0, 0, 1, 1])
+
+
+def test_a_part_without_a_defect_says_nothing() -> None:
+    targets = token_targets(scene(()), 3, 5)
+    assert targets.overlap.shape == (15,) and targets.box.shape == (15, 4)
+    assert not targets.overlap.any() and not targets.box.any()
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    rates = [cosine_rate(step, 500) for step in range(500)]
+    assert rates[0] == 1 / 50 and max(rates) == rates[50] == 1 and rates[-1] == pytest.approx(0.05, abs=1e-3)
+    assert rates[:51] == sorted(rates[:51]) and rates[50:] == sorted(rates[50:], reverse=True)
+
+
+class Trained:
+    """A tiny tower in warm-up."""
+
+    def __init__(self, seed: int = 0) -> None:
+        tokenizer = tiny_tokenizer()
+        self.model = build_model(tokenizer, SHAPE, seed=seed)
+        self.processor = build_processor(tokenizer, SHAPE)
+        torch.manual_seed(seed)
+        self.heads = build_heads(SHAPE.hidden)
+        self.optimizers = build_optimizers(self.model, self.heads, 1e-3)
+
+    def step(self, number: int) -> float:
+        scenes = [scene((Box(number, 2, number + 9, 12),)), scene(())]
+        for module in (self.model, self.heads):
+            module.zero_grad()
+        loss = warmup_step(self.model, self.heads, self.processor, scenes)
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return float(loss.item())
+
+    def weights(self) -> list[Any]:
+        return [weight.detach() for weight in (*self.model.model.visual.parameters(), *self.heads.parameters())]
+
+
+def test_a_saved_state_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    through = Trained()
+    for number in range(3):
+        through.step(number)
+    save_state(tmp_path / "state", 3, through.model, through.heads, through.optimizers)
+    losses = [through.step(number) for number in range(3, 6)]
+    again = Trained(seed=1)
+    assert load_state(tmp_path / "state", again.model, again.heads, again.optimizers) == 3
+    assert [again.step(number) for number in range(3, 6)] == losses
+    assert all(a.equal(b) for a, b in zip(through.weights(), again.weights(), strict=True))
+
+
+def test_control_without_the_moments_it_does_not(tmp_path: Path) -> None:
+    through, again = Trained(), Trained(seed=1)
+    through.step(0)
+    save_state(tmp_path / "state", 1, through.model, through.heads, through.optimizers)
+    load_state(tmp_path / "state", again.model, again.heads, again.optimizers)
+    again.optimizers = build_optimizers(again.model, again.heads, 1e-3)
+    for each in (through, again):
+        for number in (1, 2):
+            each.step(number)
+    assert not all(a.equal(b) for a, b in zip(through.weights(), again.weights(), strict=True))
+
+
+def test_the_warm_up_learns_one_scene() -> None:
+    trained = Trained()
+    losses = [trained.step(3) for _ in range(15)]
+    assert losses[-1] < 0.7 * losses[0]
+    tokens, pictures = overlap_quality(
+        trained.model, trained.heads, trained.processor, [scene((Box(3, 2, 12, 12),)), scene(())]
+    )
+    assert 0 <= tokens <= 1 and 0 <= pictures <= 1
+
+
+def test_whitened_patches_have_unit_variance() -> None:
+    trained = Trained()
+    scenes = [draw_scene(SceneSettings(), index).scene for index in range(6)]
+    whiten_patches(trained.model, trained.processor, scenes, noise=0.0)
+    patches = trained.processor.image_processor(images=[each.image for each in scenes], return_tensors="pt")
+    patches = patches["pixel_values"]
+    weight = trained.model.model.visual.patch_embed.proj.weight.reshape(SHAPE.vision_hidden, -1)
+    projected = (patches - patches.mean(0)) @ weight.T
+    covariance = projected.T @ projected / len(projected)
+    assert torch.allclose(covariance[:8, :8], torch.eye(8), atol=0.05)
+
+
+def test_a_scene_is_the_same_whenever_it_is_drawn() -> None:
+    settings = SceneSettings()
+    first = [draw_scene(settings, index) for index in (0, 5, 1000)]
+    again = [draw_scene(settings, index) for index in (1000, 5, 0)][::-1]
+    for a, b in zip(first, again, strict=True):
+        assert a.sample == b.sample
+        assert np.array_equal(np.asarray(a.scene.image), np.asarray(b.scene.image))
+        assert np.array_equal(a.scene.mask, b.scene.mask)
+    other = draw_scene(SceneSettings(seed=1), 0)
+    assert not np.array_equal(np.asarray(first[0].scene.image), np.asarray(other.scene.image))
+
+
+def test_a_scenes_sample_tells_the_truth() -> None:
+    drawn = [draw_scene(SceneSettings(), index) for index in range(12)]
+    for each in drawn:
+        assert each.scene.image.size == (each.sample.width, each.sample.height)
+        assert each.sample.anomalous == bool(each.scene.mask.any()) == bool(each.sample.boxes)
+    assert 2 < sum(each.sample.anomalous for each in drawn) < 10
+
+
+def benign_of(settings: SceneSettings, count: int) -> set[str]:
+    found: set[str] = set()
+    for number in range(count):
+        product = _product(settings, settings.lessons[-1], np.random.default_rng(number))
+        found |= {feature.kind for feature in product.benign}
+    return found
+
+
+def test_held_out_features_are_never_drawn() -> None:
+    assert benign_of(SceneSettings(), 300) == set(BENIGN_KINDS) - {"drilled_hole"}
+    assert "drilled_hole" in benign_of(SceneSettings(held_out=()), 300)  # the control
+
+
+def test_lessons_follow_each_other_and_the_last_goes_on() -> None:
+    settings = SceneSettings(lessons=(Lesson(scenes=3), Lesson(scenes=2, features=7), Lesson(scenes=1, features=9)))
+    features = [settings.lesson(index).features for index in (0, 2, 3, 4, 5, 6, 10**6)]
+    assert features == [2, 2, 7, 7, 9, 9, 9]
+
+
+def warm_settings() -> NanoSettings:
+    lesson = Lesson(scenes=1, features=0)
+    return NanoSettings(
+        shape=SHAPE, scenes=SceneSettings(lessons=(lesson,)), warmup=WarmupSettings(steps=4, batch=2, save_every=2)
+    )
+
+
+def test_a_stopped_warm_up_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class StoppedError(Exception):
+        pass
+
+    def stop(_: str, step: int, __: int, ___: dict[str, float]) -> None:
+        if step == 3:
+            raise StoppedError
+
+    def quietly(*_: Any) -> None: ...
+
+    # The pictures for whitening and for the check are many; six tell the same here.
+    few = [draw_scene(warm_settings().scenes, index) for index in range(6)]
+    monkeypatch.setattr(
+        nano,
+        "draw_scene",
+        lambda settings, index: (
+            few[index % 6] if index % 40 == 0 or index >= 10_000_000 else draw_scene(settings, index)
+        ),
+    )
+    tokenizer = tiny_tokenizer()
+    torch.manual_seed(0)
+    whole = warm_up(tmp_path / "whole", warm_settings(), tokenizer, quietly, workers=0)
+    torch.manual_seed(0)
+    with pytest.raises(StoppedError):
+        warm_up(tmp_path / "cut", warm_settings(), tokenizer, stop, workers=0)
+    cut = warm_up(tmp_path / "cut", warm_settings(), tokenizer, quietly, workers=0)
+    pairs = zip(whole.model.visual.parameters(), cut.model.visual.parameters(), strict=True)
+    assert all(a.equal(b) for a, b in pairs)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "cut" / "warmup.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4]
