@@ -104,7 +104,7 @@ def test_control_a_guessing_judge_is_caught(monkeypatch: pytest.MonkeyPatch) -> 
     )
 
     @given(text=ANSWERS, score=SCORES, threshold=THRESHOLDS, stages=st.sampled_from(sorted(STAGES)))
-    @settings(max_examples=400, deadline=None, database=None)
+    @settings(max_examples=400, deadline=None, database=None, report_multiple_bugs=False)
     def property_of(text: str, score: float | None, threshold: Threshold, stages: str) -> None:
         never_ok_unread(text, score, threshold, stages)
 

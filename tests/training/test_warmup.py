@@ -166,7 +166,7 @@ def benign_of(settings: SceneSettings, count: int) -> set[str]:
     found: set[str] = set()
     for number in range(count):
         product = _product(settings, settings.lessons[-1], np.random.default_rng(number))
-        found |= {feature.kind for feature in product.benign}
+        found |= {feature.kind for feature in product.features}
     return found
 
 
