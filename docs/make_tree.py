@@ -31,6 +31,7 @@ MEANINGS = {
     "data.turns": "also show every picture in its seven other quarter turns and mirrorings, boxes turned with it",
     "data.balance": "repeat samples of the rarer label until both labels are equally frequent",
     "data.category": "name the part's category in the prompt",
+    "data.max_pixels": "resize pictures to at most this many pixels for the model, saved with it (0: its own limit)",
     "data.longest": "shrink pictures to this longest side, px, before they are kept in memory (0: never)",
     "stages": "the protocol: which blocks an answer holds",
     "seed": "decides the order of the samples and every random draw",

@@ -49,7 +49,7 @@ class WarmupSettings(Settings):
 
 
 class TuneSettings(Settings):
-    """The fine-tuning after it: optimizer steps, pictures a step, and learning rate."""
+    """One round of the fine-tuning after it: optimizer steps, pictures a step, and the peak of a cosine learning rate."""
 
     steps: int = 900
     batch: int = 32
@@ -64,7 +64,7 @@ class NanoSettings(Settings):
     shape: NanoShape = NanoShape()
     scenes: SceneSettings = SceneSettings()
     warmup: WarmupSettings = WarmupSettings()
-    tune: TuneSettings = TuneSettings()
+    rounds: tuple[TuneSettings, ...] = (TuneSettings(), TuneSettings(steps=600, learning_rate=7e-4))
 
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
@@ -178,24 +178,43 @@ def _invented_answer(rng: np.random.Generator) -> str:
 
 def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers: int = 1) -> Path:
     """Run every stage that is not yet done in `out` and return the folder of the finished model."""
-    from adfm.models.files import load_processor, load_weights
-    from adfm.models.frames import frame_rule
-    from adfm.training.run import Subject, save_model, seed_everything
-    from adfm.training.sft import fine_tune
+    from adfm.training.run import save_model
 
     warm = out / "warm"
     if not (warm / "config.json").is_file():
         tokenizer = train_tokenizer(corpus(settings.scenes), vocabulary=settings.shape.vocabulary)
         model = warm_up(out, settings, tokenizer, progress, workers=workers)
         save_model(warm, model, build_processor(tokenizer, settings.shape))
+    model, first = warm, settings.warmup.steps * settings.warmup.batch
+    for number, tune in enumerate(settings.rounds, 1):
+        model = _tune(out / f"tune-{number}", model, first, tune, settings, progress, workers)
+        first += tune.steps * tune.batch
+    return model
+
+
+def _tune(
+    run: Path,
+    model: Path,
+    first: int,
+    tune: TuneSettings,
+    settings: NanoSettings,
+    progress: Progress,
+    workers: int,
+) -> Path:
+    """Run one round of fine-tuning on the scenes from number `first` on, unless it is done; return its model."""
+    from adfm.models.files import load_processor, load_weights
+    from adfm.models.frames import frame_rule
+    from adfm.training.run import Subject, seed_everything
+    from adfm.training.sft import fine_tune
+
+    if (run / "summary.json").is_file():
+        return run / "final"
     seed_everything(settings.seed)
-    processor = load_processor(str(warm))
-    weights = load_weights(str(warm))
+    weights, processor = load_weights(str(model)), load_processor(str(model))
     subject = Subject(weights, processor, frame_rule(weights.config.model_type, processor))
-    tune = settings.tune
-    run = SftSettings(
-        model=str(warm),
-        out=str(out / "tune"),
+    recipe = SftSettings(
+        model=str(model),
+        out=str(run),
         seed=settings.seed,
         steps=tune.steps,
         micro_batch=tune.batch,
@@ -206,6 +225,11 @@ def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers
         threads=1,
         workers=workers,
     )
-    scenes = SceneExamples(settings.scenes, settings.warmup.steps * settings.warmup.batch, tune.steps * tune.batch)
-    started = (out / "tune" / "checkpoints").is_dir() and any((out / "tune" / "checkpoints").glob("step-*"))
-    return fine_tune(run, subject, scenes, resume=started, progress=lambda *told: progress("fine-tuning", *told))
+    scenes = SceneExamples(settings.scenes, first, tune.steps * tune.batch)
+    return fine_tune(
+        recipe,
+        subject,
+        scenes,
+        resume=any((run / "checkpoints").glob("step-*")),
+        progress=lambda *told: progress(f"fine-tuning {run.name}", *told),
+    )

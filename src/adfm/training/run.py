@@ -45,11 +45,22 @@ def load_subject(settings: TrainSettings) -> Subject:
     quiet_environment()
     folder = resolve(settings.model)
     processor = load_processor(folder)
+    limit_pixels(processor, settings.data.max_pixels)
     frame_of = frame_rule(load_config(folder).model_type, processor)
     weights = load_weights(folder, dtype="float32", device="cpu")
     if settings.freeze_vision or settings.lora:
         freeze_vision(weights)
     return Subject(weights, processor, frame_of)
+
+
+def limit_pixels(processor: Any, most: int) -> None:
+    """Let the processor resize pictures to at most `most` pixels (0: its own limit); it is saved with the model.
+
+    So evaluation, inspection and vLLM see pictures as training does.
+    """
+    pictures = processor.image_processor
+    if most:
+        pictures.size = {"shortest_edge": min(pictures.size["shortest_edge"], most), "longest_edge": most}
 
 
 def freeze_vision(weights: Any) -> None:

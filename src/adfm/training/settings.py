@@ -31,6 +31,7 @@ class DataSettings(Settings):
     balance: bool = True
     category: bool = True
     longest: Annotated[int, Field(ge=0)] = 0
+    max_pixels: Annotated[int, Field(ge=0)] = 0
 
 
 class TrainSettings(Settings):
