@@ -1,6 +1,6 @@
 """Draw the picture of docs/data.md: one row of parts per material, normal ones first, defects outlined; seeded.
 
-    python docs/make_images.py
+python docs/make_images.py
 """
 
 from __future__ import annotations

@@ -121,9 +121,7 @@ def _replaced(old: torch.Tensor, fresh: torch.Tensor, rows_again: list[int], fil
     """Rows of `fresh` in the place of rows of `old`; both padded on the right to the longer one."""
     if old.dim() > 1:
         width = max(old.size(1), fresh.size(1))
-        old, fresh = (
-            torch.nn.functional.pad(part, (0, width - part.size(1)), value=fill) for part in (old, fresh)
-        )
+        old, fresh = (torch.nn.functional.pad(part, (0, width - part.size(1)), value=fill) for part in (old, fresh))
     result = old.clone()
     result[rows_again] = fresh
     return result
@@ -138,7 +136,10 @@ def train_grpo(settings: GrpoSettings, *, resume: bool = False, progress: Progre
     check_batch(settings)
     use_threads(settings.threads)
     examples = manifest_examples(
-        training_manifest(settings), turns=settings.data.turns, balance=settings.data.balance, longest=settings.data.longest
+        training_manifest(settings),
+        turns=settings.data.turns,
+        balance=settings.data.balance,
+        longest=settings.data.longest,
     )
     check_enough(settings, len(examples))
     subject = load_subject(settings)
@@ -186,7 +187,9 @@ def check_enough(settings: GrpoSettings, examples: int) -> None:
         )
 
 
-def build_trainer(settings: GrpoSettings, subject: Subject, examples: Sequence[Example], run: Path) -> GroundedGRPOTrainer:
+def build_trainer(
+    settings: GrpoSettings, subject: Subject, examples: Sequence[Example], run: Path
+) -> GroundedGRPOTrainer:
     """Put model, rows, rewards and engine together."""
     stages = STAGES[settings.stages]
     samples: dict[str, Sample] = {example.sample.id: example.sample for example in examples}

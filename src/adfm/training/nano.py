@@ -24,16 +24,7 @@ from adfm.training.examples import Example
 from adfm.training.run import cut_journal
 from adfm.training.scenes import LabelledScene, SceneSettings, draw_scene
 from adfm.training.settings import SftSettings
-from adfm.training.warmup import (
-    build_heads,
-    build_optimizers,
-    cosine_rate,
-    load_state,
-    overlap_quality,
-    save_state,
-    warmup_step,
-    whiten_patches,
-)
+from adfm.training.warmup import WarmUp, load_state, overlap_quality, save_state, whiten_patches
 
 VALIDATION_FIRST = 10_000_000
 """Scenes from this number on are never trained on."""
@@ -64,7 +55,7 @@ class NanoSettings(Settings):
     shape: NanoShape = NanoShape()
     scenes: SceneSettings = SceneSettings()
     warmup: WarmupSettings = WarmupSettings()
-    rounds: tuple[TuneSettings, ...] = (TuneSettings(), TuneSettings(steps=600, learning_rate=7e-4))
+    rounds: tuple[TuneSettings, ...] = (TuneSettings(),)
 
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
@@ -99,18 +90,13 @@ def scene_loader(settings: SceneSettings, first: int, count: int, batch: int, wo
 
 def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progress, *, workers: int = 1) -> Any:
     """Run the dense warm-up, or go on with it, in `out`; return the model with its warm vision tower."""
-    import torch
-
     warm = settings.warmup
     model = build_model(tokenizer, settings.shape, seed=settings.seed)
     processor = build_processor(tokenizer, settings.shape)
-    heads = build_heads(settings.shape.hidden)
-    weights = [*model.model.visual.parameters(), *heads.parameters()]
     whiten_patches(model, processor, [draw_scene(settings.scenes, index).scene for index in range(0, 40_000, 40)])
-    optimizers = build_optimizers(model, heads, warm.learning_rate)
-    peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+    work = WarmUp(model, processor, warm.learning_rate, warm.steps)
     state = out / "warmup.safetensors"
-    done = load_state(state, model, heads, optimizers) if state.is_file() else 0
+    done = load_state(state, model, work.heads, work.optimizers) if state.is_file() else 0
     cut_journal(out / "warmup.jsonl", done)
     journal = Journal(out / "warmup.jsonl", fresh=done == 0)
     write_text(out / "config.yaml", dump_settings(settings))
@@ -119,21 +105,12 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
     model.train()
     started = time.monotonic()
     for step, batch in enumerate(loader, done + 1):
-        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        for group, peak in zip(groups, peaks, strict=True):
-            group["lr"] = peak * cosine_rate(step - 1, warm.steps)
-        model.zero_grad()
-        heads.zero_grad()
-        loss = warmup_step(model, heads, processor, [labelled.scene for labelled in batch])
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-        row = {"step": step, "loss": loss.item(), "seconds": time.monotonic() - started}
+        loss = work.step(step, [labelled.scene for labelled in batch])
+        row = {"step": step, "loss": loss, "seconds": time.monotonic() - started}
         if step % warm.save_every == 0 or step == warm.steps:
-            tokens, pictures = overlap_quality(model, heads, processor, check)
+            tokens, pictures = overlap_quality(model, work.heads, processor, check)
             row |= {"token_ap": tokens, "picture_auroc": pictures}
-            save_state(state, step, model, heads, optimizers)
+            save_state(state, step, model, work.heads, work.optimizers)
         journal.append(row)
         progress("warm-up", step, warm.steps, row)
     journal.close()

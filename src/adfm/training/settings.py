@@ -60,10 +60,22 @@ class TrainSettings(Settings):
     tracker: Literal["none", "tensorboard", "trackio", "wandb"] = "none"
 
 
+class DenseSettings(Settings):
+    """A dense warm-up of the vision tower on the training boxes: steps, pictures a step, learning rate."""
+
+    steps: Count = 300
+    batch: Count = 32
+    learning_rate: Rate = 5e-4
+
+
 class SftSettings(TrainSettings):
-    """Supervised fine-tuning on canonical answers; `blended` (Muon and AdamW) is for models trained from nothing."""
+    """Supervised fine-tuning on canonical answers.
+
+    `blended` (Muon and AdamW) and `dense` are for small models such as nano, whose vision tower has seen little.
+    """
 
     optimizer: Literal["adamw", "blended"] = "adamw"
+    dense: DenseSettings | None = None
 
 
 class VllmSettings(Settings):

@@ -47,7 +47,14 @@ def train_sft(settings: SftSettings, *, resume: bool = False, progress: Progress
         balance=settings.data.balance,
         longest=settings.data.longest,
     )
-    return fine_tune(settings, load_subject(settings), examples, resume=resume, progress=progress)
+    subject = load_subject(settings)
+    if settings.dense and not resume:
+        from adfm.training.warmup import warm_on_examples
+
+        use_threads(settings.threads)
+        told = progress or (lambda *_: None)
+        warm_on_examples(subject.weights, subject.processor, examples, settings.dense, settings.seed, told)
+    return fine_tune(settings, subject, examples, resume=resume, progress=progress)
 
 
 def fine_tune(

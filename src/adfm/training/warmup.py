@@ -1,4 +1,4 @@
-"""Dense warm-up of nano's vision tower: does each visual token overlap a defect, and where is that defect's box?
+"""Dense warm-up of a vision tower: does each visual token overlap a defect, and where is that defect's box?
 
 Plain fine-tuning from nothing learns the grammar long before it looks at the picture (design section 7); a thousand
 steps of this first give the tower features worth pointing with. The heads are thrown away afterwards.
@@ -6,7 +6,8 @@ steps of this first give the tower features worth pointing with. The heads are t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from adfm.errors import DataError
 from adfm.geometry import Box
 from adfm.storage import write_bytes
+from adfm.training.examples import Example
+from adfm.training.settings import DenseSettings
+
+Progress = Callable[[int, int, dict[str, float]], None]
 
 
 class Scene(NamedTuple):
@@ -176,3 +182,61 @@ def load_state(path: Path, model: Any, heads: Any, optimizers: Sequence[Any]) ->
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
     with safe_open(path, "pt") as file:
         return int(file.metadata()["step"])
+
+
+class WarmUp:
+    """A model, its throw-away heads and their optimizers; `step` moves them by one batch."""
+
+    def __init__(self, model: Any, processor: Any, learning_rate: float, steps: int) -> None:
+        self.model, self.processor, self.steps = model, processor, steps
+        self.heads = build_heads(model.config.get_text_config().hidden_size)
+        self.optimizers = build_optimizers(model, self.heads, learning_rate)
+        self._groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        self._peaks = [group["lr"] for group in self._groups]
+
+    def step(self, number: int, scenes: Sequence[Scene]) -> float:
+        """Take optimizer step `number`, from 1, at the cosine's rate; return the loss."""
+        import torch
+
+        for group, peak in zip(self._groups, self._peaks, strict=True):
+            group["lr"] = peak * cosine_rate(number - 1, self.steps)
+        self.model.zero_grad()
+        self.heads.zero_grad()
+        loss = warmup_step(self.model, self.heads, self.processor, scenes)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([weight for group in self._groups for weight in group["params"]], 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.model.zero_grad()
+        return float(loss.item())
+
+
+def example_scene(example: Example) -> Scene:
+    """Return an example as a scene; its boxes, scaled to the picture as shown, stand for the mask."""
+    image, sample = example.picture(), example.sample
+    sx, sy = image.width / sample.width, image.height / sample.height
+    boxes = tuple(Box(b.x1 * sx, b.y1 * sy, b.x2 * sx, b.y2 * sy) for b in sample.boxes or ())
+    mask = np.zeros((image.height, image.width), np.uint8)
+    for box in boxes:
+        mask[int(box.y1) : math.ceil(box.y2), int(box.x1) : math.ceil(box.x2)] = 1
+    return Scene(image, boxes, mask)
+
+
+def warm_on_examples(
+    model: Any, processor: Any, examples: Sequence[Example], dense: DenseSettings, seed: int, progress: Progress
+) -> None:
+    """Warm a model's vision tower on the boxes of labelled pictures; those of unknown places are left out.
+
+    Raises:
+        DataError: no anomalous picture has boxes.
+    """
+    known = [example for example in examples if example.sample.boxes is not None]
+    if not any(example.sample.boxes for example in known):
+        raise DataError(
+            "setting 'dense': no anomalous training picture has boxes; leave the dense warm-up out (dense=null)"
+        )
+    warm = WarmUp(model.train(), processor, dense.learning_rate, dense.steps)
+    rng = np.random.default_rng(seed)
+    for number in range(1, dense.steps + 1):
+        chosen = rng.integers(0, len(known), dense.batch)
+        progress(number, dense.steps, {"loss": warm.step(number, [example_scene(known[index]) for index in chosen])})

@@ -12,7 +12,17 @@ from adfm.report import ReportInputs, RunResult, write_report
 from adfm.storage import write_json, write_text
 from adfm.training.recipes import filled_recipe
 from adfm.training.settings import GrpoSettings, SftSettings
-from adfm.workflows.arms import Clock, Say, claim_folder, difference, evaluate_arm, journal_of, one_thread_on_cpu, table, train_arm
+from adfm.workflows.arms import (
+    Clock,
+    Say,
+    claim_folder,
+    difference,
+    evaluate_arm,
+    journal_of,
+    one_thread_on_cpu,
+    table,
+    train_arm,
+)
 from adfm.workflows.provenance import provenance
 
 HEADLINE = ("balanced_accuracy", "recall", "false_positive_rate", "auroc", "box_f1@0.3", "mean_iou", "unread_rate")

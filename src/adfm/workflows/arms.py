@@ -16,8 +16,7 @@ from adfm.models.files import best_device
 from adfm.models.local import LocalModel
 from adfm.report import RunResult
 from adfm.storage import read_json, read_jsonl, write_json
-from adfm.training.run import open_run
-from adfm.training.run import use_threads
+from adfm.training.run import open_run, use_threads
 from adfm.training.settings import GrpoSettings, SftSettings
 
 Say = Callable[[str, int, int], None]

@@ -25,7 +25,17 @@ from adfm.rewards import Weights
 from adfm.storage import write_json
 from adfm.training.recipes import filled_recipe
 from adfm.training.settings import GrpoSettings
-from adfm.workflows.arms import Clock, Say, claim_folder, difference, evaluate_arm, journal_of, one_thread_on_cpu, table, train_arm
+from adfm.workflows.arms import (
+    Clock,
+    Say,
+    claim_folder,
+    difference,
+    evaluate_arm,
+    journal_of,
+    one_thread_on_cpu,
+    table,
+    train_arm,
+)
 from adfm.workflows.provenance import provenance
 
 RECIPE = "demo-grpo"
@@ -43,7 +53,7 @@ class DemoSettings:
     images: int = 1000
     products: int = 2
     materials: tuple[str, ...] = ("brushed_metal", "cast")
-    difficulty: float = 0.2
+    difficulty: float = 0.1
     size: int = 140
     labelled_fraction: float = 0.35
     steps: int | None = None
