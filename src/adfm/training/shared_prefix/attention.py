@@ -43,7 +43,8 @@ def _attend_bucket(bucket: Bucket, q: Tensor, k: Tensor, v: Tensor, scale: float
     answers = _attend(_take(q, bucket.queries), _take(k, bucket.keys), _take(v, bucket.keys), scale)
     if not bucket.prefix.shape[1]:
         return [answers]
-    return [_attend(*(_take(states, bucket.prefix) for states in (q, k, v)), scale), answers]
+    prompts = _attend(_take(q, bucket.prefix), _take(k, bucket.prefix), _take(v, bucket.prefix), scale)
+    return [prompts, answers]
 
 
 def _take(states: Tensor, index: Tensor) -> Tensor:

@@ -161,31 +161,57 @@ def answer_groups(
     )
     owner = torch.tensor(owners, device=input_ids.device)
     answers = _Answers(model, first, owner, model_kwargs)
+    batch = _Batch(input_ids[owner], stopping_criteria.max_length, generation_config._pad_token_tensor)
     sampler = Sampler(logits_processor, sample=generation_config.do_sample, batch=len(owners))
-    room = stopping_criteria.max_length - input_ids.shape[1]
-    ids = torch.cat([input_ids[owner], input_ids.new_zeros(len(owners), room)], dim=1)
-    result = torch.full_like(ids, generation_config._pad_token_tensor)
-    result[:, : input_ids.shape[1]] = ids[:, : input_ids.shape[1]]
-    rows, running = (
-        torch.arange(len(owners), device=ids.device),
-        torch.ones(len(owners), dtype=torch.bool, device=ids.device),
-    )
     logits = first.logits[:, -1][owner]
-    for length in range(input_ids.shape[1], stopping_criteria.max_length):
-        if length > input_ids.shape[1]:
-            logits = answers.step(tokens)  # noqa: F821 - bound by the first turn
-        tokens = sampler(ids[:, :length], logits, rows)
-        ids[:, length] = tokens
-        result[rows, length] = torch.where(running, tokens, result[rows, length])
-        running = running & ~stopping_criteria(ids[:, : length + 1], None)
-        left = int(running.sum())
+    while True:
+        tokens = sampler(batch.so_far, logits, batch.rows)
+        batch.append(tokens)
+        left = batch.stop(stopping_criteria(batch.so_far, None))
         if not left:
-            return result[:, : length + 1]
-        if left < SHRINK_AT * len(rows):
-            kept = running.nonzero()[:, 0]
-            rows, ids, tokens, running = rows[kept], ids[kept], tokens[kept], running[kept]
-            answers.keep(kept)
-    return result
+            return batch.result
+        if left < SHRINK_AT * len(batch.rows):
+            answers.keep(kept := batch.shrink())
+            tokens = tokens[kept]
+        logits = answers.step(tokens)
+
+
+class _Batch:
+    """The rows still in the batch, and the answers of all, B rows wide; finished ones are padded."""
+
+    def __init__(self, prompts: Tensor, longest: int, pad: Tensor) -> None:
+        self.rows = torch.arange(len(prompts), device=prompts.device)
+        self._length = prompts.shape[1]
+        self._all = torch.cat([prompts, pad.to(prompts.dtype).expand(len(prompts), longest - self._length)], dim=1)
+        self._ids = self._all.clone()
+        self._running = torch.ones_like(self.rows, dtype=torch.bool)
+
+    @property
+    def so_far(self) -> Tensor:
+        """(R, n) ids of the rows in the batch."""
+        return self._ids[:, : self._length]
+
+    @property
+    def result(self) -> Tensor:
+        """(B, n) ids of all rows."""
+        return self._all[:, : self._length]
+
+    def append(self, tokens: Tensor) -> None:
+        """Take one token per row in the batch; those of finished rows are not kept."""
+        self._ids[:, self._length] = tokens
+        self._all[self.rows, self._length] = torch.where(self._running, tokens, self._all[self.rows, self._length])
+        self._length += 1
+
+    def stop(self, finished: Tensor) -> int:
+        """Mark rows as finished and return how many still run."""
+        self._running = self._running & ~finished
+        return int(self._running.sum())
+
+    def shrink(self) -> Tensor:
+        """Let finished rows leave; return the places of those that stay."""
+        kept: Tensor = self._running.nonzero()[:, 0]
+        self.rows, self._ids, self._running = self.rows[kept], self._ids[kept], self._running[kept]
+        return kept
 
 
 class _Answers:

@@ -136,4 +136,4 @@ def _buckets(
 
 def _exclusive(lengths: list[int]) -> np.ndarray:
     """Return the sum of the lengths before each."""
-    return np.cumsum(lengths) - np.array(lengths)
+    return np.asarray(np.cumsum(lengths) - np.array(lengths))

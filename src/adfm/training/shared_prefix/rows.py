@@ -37,7 +37,7 @@ class Rows:
     @property
     def prompt(self) -> int:
         """Columns of the prompts, padding included."""
-        return self.ids.shape[1] - self.answer
+        return int(self.ids.shape[1]) - self.answer
 
     def select(self, keep: Sequence[int]) -> Rows:
         """Return some rows, in the order given; no picture is copied."""

@@ -99,7 +99,7 @@ class SelfCheckedSteps(SharedPrefixSteps):
         with self._levers_as(ALL_OFF):
             return ours, compute(stock)
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def _log_probs(self, model: Any, inputs: Any) -> Tensor:
         """Return the log-probabilities of the rows that have an advantage, of the answers' tokens."""
         seen: list[Tensor] = []
