@@ -24,8 +24,13 @@ SIDE = 56
 def tiny_qwen25(folder: Path, *, seed: int = 0, side: int = SIDE) -> Path:
     """Save a random Qwen2.5-VL of about 0.15 M parameters and its processor into `folder`; return it."""
     import torch
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
-    from transformers import Qwen2VLImageProcessor, Qwen2VLVideoProcessor
+    from transformers import (
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLProcessor,
+        Qwen2VLImageProcessor,
+        Qwen2VLVideoProcessor,
+    )
 
     tokenizer = tiny_tokenizer()
     pictures = {"size": {"shortest_edge": side**2, "longest_edge": side**2}, "patch_size": 14}
@@ -45,8 +50,13 @@ def tiny_qwen25(folder: Path, *, seed: int = 0, side: int = SIDE) -> Path:
 def tiny_qwen3(folder: Path, *, seed: int = 0, side: int = SIDE) -> Path:
     """Save a random Qwen3-VL (deepstack at one vision layer) and its processor into `folder`; return it."""
     import torch
-    from transformers import Qwen2VLImageProcessor, Qwen3VLConfig, Qwen3VLForConditionalGeneration
-    from transformers import Qwen3VLProcessor, Qwen3VLVideoProcessor
+    from transformers import (
+        Qwen2VLImageProcessor,
+        Qwen3VLConfig,
+        Qwen3VLForConditionalGeneration,
+        Qwen3VLProcessor,
+        Qwen3VLVideoProcessor,
+    )
 
     tokenizer = tiny_tokenizer()
     pictures = {"size": {"shortest_edge": side**2, "longest_edge": side**2}, "patch_size": 16}
