@@ -30,7 +30,7 @@ from adfm.errors import ConfigError
 from adfm.training.settings import GrpoSettings, SftSettings
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.md")])
 MODULES = sorted((ROOT / "src" / "adfm").rglob("*.py"))
 
 

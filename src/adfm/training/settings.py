@@ -71,11 +71,13 @@ class DenseSettings(Settings):
 class SftSettings(TrainSettings):
     """Supervised fine-tuning on canonical answers.
 
-    `blended` (Muon and AdamW) and `dense` are for small models such as nano, whose vision tower has seen little.
+    `blended` (Muon and AdamW) and `dense` are for small models such as nano, whose vision tower has seen little. `most_epochs` cuts the
+    steps of both on a small set: a cold start that has memorised its pictures leaves GRPO nothing to learn from.
     """
 
     optimizer: Literal["adamw", "blended"] = "adamw"
     dense: DenseSettings | None = None
+    most_epochs: Annotated[float, Field(gt=0)] | None = None
 
 
 class VllmSettings(Settings):

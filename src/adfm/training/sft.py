@@ -5,6 +5,7 @@ Left out: packing and padding-free batches, which the engine does not offer for 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def train_sft(settings: SftSettings, *, resume: bool = False, progress: Progress
         balance=settings.data.balance,
         longest=settings.data.longest,
     )
+    settings = capped(settings, len(examples))
     subject = load_subject(settings)
     if settings.dense and not resume:
         from adfm.training.warmup import warm_on_examples
@@ -55,6 +57,23 @@ def train_sft(settings: SftSettings, *, resume: bool = False, progress: Progress
         told = progress or (lambda *_: None)
         warm_on_examples(subject.weights, subject.processor, examples, settings.dense, settings.seed, told)
     return fine_tune(settings, subject, examples, resume=resume, progress=progress)
+
+
+def capped(settings: SftSettings, examples: int) -> SftSettings:
+    """Return the settings with the steps that `most_epochs` passes over this many examples allow."""
+    if settings.most_epochs is None:
+        return settings
+
+    passes = settings.most_epochs
+
+    def most(steps: int, batch: int) -> int:
+        return max(1, min(steps, math.ceil(passes * examples / batch)))
+
+    dense = settings.dense
+    if dense:
+        dense = dense.model_copy(update={"steps": most(dense.steps, dense.batch)})
+    steps = most(settings.steps, settings.micro_batch * settings.accumulation)
+    return settings.model_copy(update={"steps": steps, "dense": dense})
 
 
 def fine_tune(
