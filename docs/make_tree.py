@@ -60,6 +60,7 @@ MEANINGS = {
     "dense.steps": "optimizer steps of that warm-up",
     "dense.batch": "pictures per step of it",
     "dense.learning_rate": "its peak learning rate",
+    "most_epochs": "cut the steps, of `dense` too, to this many passes over the training pictures (null: never)",
     "generations": "answers per prompt: the size of a group",
     "temperature": "temperature of the sampled answers",
     "max_new_tokens": "longest answer, in tokens",
@@ -152,6 +153,8 @@ def settings_table() -> str:
     lines = ["| setting | stage | value | default | what it does |", "|---|---|---|---|---|"]
     for stage, setting in staged_settings():
         value = _kind(setting.annotation, setting.limits)
+        if setting.name not in MEANINGS:
+            raise KeyError(f"the setting '{setting.name}' is new; say in MEANINGS of docs/make_tree.py what it does")
         meaning = _cell(MEANINGS[setting.name])
         lines.append(f"| `{setting.name}` | {stage} | {value} | {_told(setting.default)} | {meaning} |")
     return "\n".join(lines)

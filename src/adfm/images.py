@@ -29,7 +29,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         # Pillow's own limit is left alone; ours is lower and looks at the header, before any memory is taken.
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ImageError(f"{path}: {image.width} x {image.height} is over {MAX_PIXELS} pixels; tile or shrink it")
+                raise ImageError(
+                    f"{path}: {image.width} x {image.height} is over {MAX_PIXELS} pixels; tile or shrink it"
+                )
             yield image
     except ImageError:
         raise
@@ -40,7 +42,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: is over {MAX_PIXELS} pixels; tile or shrink it") from error
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, IndexError, TypeError) as error:
-        raise ImageError(f"{path}: is damaged ({str(error)[:80] or type(error).__name__}); replace or remove it") from error
+        raise ImageError(
+            f"{path}: is damaged ({str(error)[:80] or type(error).__name__}); replace or remove it"
+        ) from error
 
 
 def size(path: Path) -> tuple[int, int]:

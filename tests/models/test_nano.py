@@ -70,7 +70,7 @@ def test_it_loads_with_two_lines() -> None:
 def test_it_is_a_few_megabytes_and_nothing_is_pickled() -> None:
     files = list(WEIGHTS.iterdir())
     assert sum(file.stat().st_size for file in files) < 20e6
-    assert {file.suffix for file in files} <= {".json", ".safetensors", ".jinja"}
+    assert {file.suffix for file in files} <= {".json", ".safetensors", ".jinja", ".md"}
 
 
 @each
