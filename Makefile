@@ -36,8 +36,8 @@ demo: setup ## the whole chain on the bundled model, on a CPU: runs/demo/report.
 DATA ?= ../shared/data
 BOARDS := --tile 96 --tile-overlap 0 --tile-normals 2 --group-by '^(\d{5})' --split fractions --shares 0.7 0 0.3
 results: setup ## the tables of docs/results.md: nano adapted to real boards and cookies
-	$(BIN)/adfm adapt $(DATA)/deeppcb --out runs/deeppcb $(BOARDS) & \
-	$(BIN)/adfm adapt $(DATA)/cookie --out runs/cookie --split labelled --labelled-fraction 0.2; wait
+	$(BIN)/adfm adapt $(DATA)/deeppcb --out runs/deeppcb $(BOARDS) & boards=$$!; \
+	$(BIN)/adfm adapt $(DATA)/cookie --out runs/cookie --split labelled --labelled-fraction 0.2 && wait $$boards
 	@cat runs/deeppcb/table.md runs/cookie/table.md
 
 lint: setup ## style, types and the one-way rule of imports

@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from adfm.errors import ConfigError
 from adfm.reasoning import STAGES
 from adfm.training.examples import Source, manifest_examples, rows
 from adfm.training.run import (
@@ -48,6 +49,8 @@ def train_sft(settings: SftSettings, *, resume: bool = False, progress: Progress
         balance=settings.data.balance,
         longest=settings.data.longest,
     )
+    if settings.dense and settings.lora:
+        raise ConfigError("setting 'dense': warms the vision tower, which 'lora' does not save; leave one of them out")
     settings = capped(settings, len(examples))
     subject = load_subject(settings)
     if settings.dense and not resume:

@@ -191,20 +191,23 @@ class WarmUp:
         self.model, self.processor, self.steps = model, processor, steps
         self.heads = build_heads(model.config.get_text_config().hidden_size)
         self.optimizers = build_optimizers(model, self.heads, learning_rate)
-        self._groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        self._peaks = [group["lr"] for group in self._groups]
+        self._peaks = [group["lr"] for group in self._groups()]
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The groups as they are now: loading a state replaces them."""
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def step(self, number: int, scenes: Sequence[Scene]) -> float:
         """Take optimizer step `number`, from 1, at the cosine's rate; return the loss."""
         import torch
 
-        for group, peak in zip(self._groups, self._peaks, strict=True):
+        for group, peak in zip(self._groups(), self._peaks, strict=True):
             group["lr"] = peak * cosine_rate(number - 1, self.steps)
         self.model.zero_grad()
         self.heads.zero_grad()
         loss = warmup_step(self.model, self.heads, self.processor, scenes)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([weight for group in self._groups for weight in group["params"]], 1.0)
+        torch.nn.utils.clip_grad_norm_([weight for group in self._groups() for weight in group["params"]], 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
         self.model.zero_grad()
