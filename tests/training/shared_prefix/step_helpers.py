@@ -77,6 +77,54 @@ def dataset(count: int = 8) -> Any:
     return made
 
 
+def train_with(
+    out: Path, folder: Path, levers: LeverSettings, *, lora: Any = None, go: bool = True, **options: Any
+) -> Any:
+    """Run a few steps of a tiny model and return the trainer; `answers` holds what was sampled."""
+    from trl import GRPOConfig, GRPOTrainer
+
+    from adfm.training.shared_prefix.selfcheck import SelfCheckedSteps
+    from adfm.training.shared_prefix.support import supported_levers
+
+    class Trainer(SelfCheckedSteps, GRPOTrainer):  # type: ignore[misc]
+        pass
+
+    torch.manual_seed(0)
+    weights = load_weights(str(folder)).train()
+    banned = [weights.config.image_token_id, weights.config.video_token_id]
+    settings = {
+        "output_dir": str(out),
+        "max_steps": 3,
+        "per_device_train_batch_size": 16,
+        "num_generations": 4,
+        "learning_rate": 1e-4,
+        "max_completion_length": 10,
+        "bf16": False,
+        "use_cpu": True,
+        "report_to": "none",
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+        "save_strategy": "no",
+        "logging_steps": 1,
+        "gradient_checkpointing": False,
+        "seed": 3,
+        "generation_kwargs": {"suppress_tokens": banned, "eos_token_id": STOPS},
+    }
+    trainer = Trainer(
+        model=weights,
+        args=GRPOConfig(**(settings | options)),
+        reward_funcs=[reward],
+        train_dataset=dataset(),
+        processing_class=load_processor(str(folder)),
+        peft_config=lora,
+    )
+    trainer.answers = spy(trainer)
+    trainer.attach_levers(supported_levers(levers, trainer)[0])
+    if go:
+        trainer.train()
+    return trainer
+
+
 def spy(trainer: Any) -> list[Any]:
     """Collect the answers of every batch."""
     seen: list[Any] = []
