@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
+from adfm.models.files import load_processor, load_weights
+from adfm.training.settings import LeverSettings
 from adfm.training.shared_prefix.rows import Rows, albums_of
 
 STOPS = [1, *range(30, 120, 6)]
