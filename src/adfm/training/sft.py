@@ -51,6 +51,10 @@ def train_sft(settings: SftSettings, *, resume: bool = False, progress: Progress
     )
     if settings.dense and settings.lora:
         raise ConfigError("setting 'dense': warms the vision tower, which 'lora' does not save; leave one of them out")
+    if settings.dense and not any(example.sample.boxes for example in examples):
+        settings = settings.model_copy(
+            update={"dense": None}
+        )  # labels alone: nothing to be dense about; config.yaml says so
     settings = capped(settings, len(examples))
     subject = load_subject(settings)
     if settings.dense and not resume:
