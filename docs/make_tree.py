@@ -29,6 +29,7 @@ MEANINGS = {
     "out": "the run folder",
     "data.manifest": "`manifest.jsonl` or the folder that holds it; its `train` split is used",
     "data.turns": "also show every picture in its seven other quarter turns and mirrorings, boxes turned with it",
+    "data.cuts": "also show that many random cuts of every picture, at least 60 % of its sides and with every defect whole",
     "data.balance": "repeat samples of the rarer label until both labels are equally frequent",
     "data.category": "name the part's category in the prompt",
     "data.max_pixels": "resize pictures to at most this many pixels for the model, saved with it (0: its own limit)",

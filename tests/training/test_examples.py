@@ -19,15 +19,15 @@ from adfm.reasoning import FULL, read
 from adfm.records import Sample
 from adfm.rewards import reward
 from adfm.rewards.settings import RewardSettings
-from adfm.training.examples import (
+from adfm.training.examples import Example, balanced, manifest_examples, row, rows
+from adfm.training.views import (
+    SMALLEST_CUT,
     TURNS,
-    Example,
-    balanced,
-    manifest_examples,
-    row,
-    rows,
     turned_picture,
     turned_sample,
+    viewed_picture,
+    viewed_sample,
+    views,
 )
 
 WIDTH, HEIGHT = 70, 40
@@ -64,6 +64,43 @@ def test_the_turns_are_eight_different_ones() -> None:
     box = Box(3, 5, 20, 11)
     assert len({(turned_sample(sample(box), t).width, turned_sample(sample(box), t).boxes) for t in range(TURNS)}) == 8
     assert len({turned_sample(sample(box), turn).id for turn in range(TURNS)}) == 8
+
+
+@given(box=boxes(), seed=st.integers(0, 99))
+def test_a_cut_holds_the_whole_defect_where_its_box_says(box: Box, seed: int) -> None:
+    whole = sample(box)
+    for view in list(views(whole, turns=True, cuts=5, seed=seed))[TURNS:]:
+        assert view.window
+        cut, picture = viewed_sample(whole, view), viewed_picture(marked(box), view, whole)
+        assert cut.boxes
+        assert picture.size == (cut.width, cut.height)
+        assert np.array_equal(np.asarray(picture), np.asarray(marked(cut.boxes[0], picture.size)))
+
+
+@pytest.mark.parametrize("places", [None, ()])
+def test_cuts_of_normal_parts_differ_and_unknown_places_are_never_cut(places: tuple[Box, ...] | None) -> None:
+    normal = sample(None, boxes=())
+    cuts = [viewed_sample(normal, view) for view in views(normal, turns=False, cuts=20, seed=3)][1:]
+    assert len({(cut.id, cut.width) for cut in cuts}) > 10
+    assert min(cut.width for cut in cuts) >= round(SMALLEST_CUT * WIDTH)
+    assert all(cut.boxes == () and cut.width <= WIDTH for cut in cuts)
+    unknown = sample(None, label="anomalous", boxes=places)
+    assert len(list(views(unknown, turns=False, cuts=4, seed=0))) == (1 if places is None else 5)
+
+
+def test_a_cut_of_a_shrunk_picture_is_in_original_pixels() -> None:
+    whole = sample(Box(20, 10, 40, 30))
+    small = marked(whole.boxes[0]).resize((WIDTH // 2, HEIGHT // 2))  # type: ignore[index]
+    view = list(views(whole, turns=False, cuts=1, seed=1))[1]
+    cut, picture = viewed_sample(whole, view), viewed_picture(small, view, whole)
+    assert (abs(picture.width * 2 - cut.width), abs(picture.height * 2 - cut.height)) <= (1, 1)
+
+
+def test_the_seed_decides_the_cuts() -> None:
+    def drawn(seed: int) -> list[object]:
+        return list(views(sample(Box(2, 3, 9, 9)), turns=True, cuts=4, seed=seed))
+
+    assert drawn(1) == drawn(1) != drawn(2)
 
 
 @pytest.mark.parametrize("places", [None, ()])

@@ -6,7 +6,7 @@ Pictures are opened when a row is asked for. A group of G equal rows opens its p
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -19,9 +19,9 @@ from adfm.geometry import Box, Frame
 from adfm.models.frames import FrameOf
 from adfm.reasoning import Stages, canonical, focus_box, frame_hint, prompt
 from adfm.records import Sample
+from adfm.training.views import View, viewed_picture, viewed_sample, views
 
 CACHED_PICTURES = 512
-TURNS = 8
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,14 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> Example: ...
 
 
-def manifest_examples(manifest: Manifest, *, turns: bool, balance: bool, longest: int) -> list[Example]:
+def manifest_examples(
+    manifest: Manifest, *, turns: bool, balance: bool, longest: int, cuts: int = 0, seed: int = 0
+) -> list[Example]:
     """Return the examples of a manifest.
 
     Args:
         turns: also show each picture in its seven other quarter turns and mirrorings, boxes turned with it.
+        cuts: also show that many random cuts of each picture, decided by `seed`, every defect whole in each.
         balance: repeat the rarer label until both are equally frequent.
         longest: pictures are shrunk to this longest side in pixels before they are cached (0: never); boxes and frames
             stay in original pixels, because a frame maps parts of the picture.
@@ -57,10 +60,14 @@ def manifest_examples(manifest: Manifest, *, turns: bool, balance: bool, longest
             loaded.thumbnail((longest, longest), Image.Resampling.BICUBIC)
         return loaded
 
-    def example(sample: Sample, turn: int) -> Example:
-        return Example(turned_sample(sample, turn), lambda: turned_picture(picture(sample.image), turn))
+    def example(sample: Sample, view: View) -> Example:
+        return Example(viewed_sample(sample, view), lambda: viewed_picture(picture(sample.image), view, sample))
 
-    examples = [example(sample, turn) for sample in manifest.samples for turn in (range(TURNS) if turns else (0,))]
+    examples = [
+        example(sample, view)
+        for sample in manifest.samples
+        for view in views(sample, turns=turns, cuts=cuts, seed=seed)
+    ]
     return balanced(examples) if balance else examples
 
 
@@ -71,28 +78,6 @@ def balanced(examples: Sequence[Example]) -> list[Example]:
         return list(examples)
     most = max(map(len, by_label))
     return [part[index % len(part)] for index in range(most) for part in by_label]
-
-
-def turned_picture(image: Image.Image, turn: int) -> Image.Image:
-    """Return the picture in one of 8 positions: from 4 on mirrored first, then `turn % 4` quarter turns to the left."""
-    if turn >= 4:
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    quarter = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)[turn % 4]
-    return image.transpose(quarter) if quarter is not None else image
-
-
-def turned_sample(sample: Sample, turn: int) -> Sample:
-    """Return the sample as its picture looks after `turned_picture`; its id tells the turn."""
-    if turn == 0:
-        return sample
-    width, height = sample.width, sample.height
-    boxes = sample.boxes
-    if turn >= 4 and boxes:
-        boxes = tuple(Box(width - b.x2, b.y1, width - b.x1, b.y2) for b in boxes)
-    for _ in range(turn % 4):
-        boxes = boxes and tuple(Box(b.y1, width - b.x2, b.y2, width - b.x1) for b in boxes)
-        width, height = height, width
-    return replace(sample, id=f"{sample.id}#turn{turn}", width=width, height=height, boxes=boxes)
 
 
 def rows(source: Source, frame_of: FrameOf, stages: Stages, *, category: bool, answers: bool) -> Any:

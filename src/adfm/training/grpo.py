@@ -140,6 +140,8 @@ def train_grpo(settings: GrpoSettings, *, resume: bool = False, progress: Progre
         turns=settings.data.turns,
         balance=settings.data.balance,
         longest=settings.data.longest,
+        cuts=settings.data.cuts,
+        seed=settings.seed,
     )
     check_enough(settings, len(examples))
     subject = load_subject(settings)

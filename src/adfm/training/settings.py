@@ -28,6 +28,7 @@ class DataSettings(Settings):
 
     manifest: str = ""
     turns: bool = False
+    cuts: Annotated[int, Field(ge=0, le=64)] = 0
     balance: bool = True
     category: bool = True
     longest: Annotated[int, Field(ge=0)] = 0

@@ -48,6 +48,8 @@ def train_sft(settings: SftSettings, *, resume: bool = False, progress: Progress
         turns=settings.data.turns,
         balance=settings.data.balance,
         longest=settings.data.longest,
+        cuts=settings.data.cuts,
+        seed=settings.seed,
     )
     if settings.dense and settings.lora:
         raise ConfigError("setting 'dense': warms the vision tower, which 'lora' does not save; leave one of them out")
@@ -61,6 +63,7 @@ def train_sft(settings: SftSettings, *, resume: bool = False, progress: Progress
         from adfm.training.warmup import warm_on_examples
 
         use_threads(settings.threads)
+        seed_everything(settings.seed)  # the throw-away heads too start where the seed says
         told = progress or (lambda *_: None)
         warm_on_examples(subject.weights, subject.processor, examples, settings.dense, settings.seed, told)
     return fine_tune(settings, subject, examples, resume=resume, progress=progress)
