@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adfm.data.split import Assignment, Item, contradictions, fractions, labelled, official, units
+from adfm.data.split import Assignment, Held, Item, contradictions, fractions, labelled, official, units
 from adfm.records import Split
 
 SHARES: dict[Split, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
 Rule = Callable[[Sequence[Item]], Assignment]
 RULES: dict[str, Rule] = {
     "fractions": lambda items: fractions(items, SHARES, 3),
-    "official": lambda items: official(items, 0.2, 3),
-    "labelled": lambda items: labelled(items, 0.2, 0.1, 3),
+    "official": lambda items: official(items, Held(0.2), 3),
+    "labelled": lambda items: labelled(items, 0.2, Held(0.1), 3),
 }
 
 
@@ -114,7 +114,7 @@ def test_strata_of_one_still_share_out_their_label() -> None:
 
 def test_a_single_picture_goes_where_most_go() -> None:
     assert fractions([item(0)], SHARES, 0).splits == {"good-000": "train"}
-    assert labelled([item(0, "dent", side="test")], 0.2, 0.0, 0).splits == {"dent-000": "test"}
+    assert labelled([item(0, "dent", side="test")], 0.2, Held(), 0).splits == {"dent-000": "test"}
 
 
 def test_whole_groups_come_close_to_the_shares() -> None:
@@ -131,29 +131,47 @@ def test_the_seed_decides_and_only_the_seed() -> None:
 
 def test_official_is_kept_and_validation_is_cut_from_train() -> None:
     items = mvtec(scratch=30)
-    plain = official(items, 0.0, 0)
+    plain = official(items, Held(0.0), 0)
     assert plain.splits == {each.id: each.official for each in items}
     assert plain.notes == ()
-    found = counted(items, official(items, 0.1, 0))
+    found = counted(items, official(items, Held(0.1), 0))
     assert found["normal/", "validation"] == 4
     assert found["anomalous/scratch", "test"] == 30
 
 
+def test_normal_parts_alone_can_be_held_for_validation() -> None:
+    items = mvtec(scratch=30, dent=15)
+    found = counted(items, labelled(items, 0.2, Held(normals=0.25), 0))
+    assert found["normal/", "validation"] == 11
+    assert found["normal/", "train"] == 33
+    assert {kind for (kind, side) in found if side == "validation"} == {"normal/"}
+
+
+def test_a_normal_part_that_shares_its_group_with_a_defect_stays_in_train() -> None:
+    tied = [replace(each, group="one board") for each in (item(1), item(2, "dent"))]
+    tied = [replace(each, official="train") for each in tied]
+    items = [*tied, *mvtec(train=8, good=2)]
+    assignment = official(items, Held(normals=0.9), 0)
+    assert {assignment.splits[each.id] for each in tied} == {"train"}
+
+
 def test_a_training_copy_of_a_test_picture_leaves_train() -> None:
     items = [*mvtec(train=3, good=3), item(500, sha="same", side="train"), item(501, sha="same", side="test")]
-    assignment = official(items, 0.0, 0)
+    assignment = official(items, Held(0.0), 0)
     assert assignment.splits["good-500"] == "test"
     assert "1 pictures" in assignment.notes[0]
 
 
 def test_labelled_moves_a_fifth_of_each_kind_of_test_and_keeps_train() -> None:
     items = mvtec(scratch=30, dent=15)
-    found = counted(items, labelled(items, 0.2, 0.0, 0))
+    found = counted(items, labelled(items, 0.2, Held(0.0), 0))
     assert found["anomalous/scratch", "train"] == 6
     assert found["anomalous/dent", "train"] == 3
     assert found["normal/", "train"] == 40 + 4
     assert not any(split == "validation" for _, split in found)
-    assert all(labelled(items, 0.2, 0.0, 0).splits[each.id] == "train" for each in items if each.official == "train")
+    assert all(
+        labelled(items, 0.2, Held(0.0), 0).splits[each.id] == "train" for each in items if each.official == "train"
+    )
 
 
 def test_only_opposite_labels_of_one_picture_contradict() -> None:

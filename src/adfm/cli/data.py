@@ -90,6 +90,12 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
     )
     split.add_argument("--validation", type=float, metavar="F", help="share of train that becomes validation (0)")
     split.add_argument(
+        "--validation-normals",
+        type=float,
+        metavar="F",
+        help="share of train's normal parts that becomes validation (0)",
+    )
+    split.add_argument(
         "--group-by", metavar="REGEX", help="first capture group in a file's stem: never split (a board, a video)"
     )
     split.add_argument("--seed", type=int, metavar="N", help="which pictures go where (0)")

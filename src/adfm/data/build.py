@@ -152,9 +152,10 @@ def _assigned(source: Path, layout: Layout, items: Sequence[split.Item], setting
         return split.fractions(items, dict(zip(names, settings.shares, strict=True)), settings.seed)
     if not has_official:
         raise DataError(f"{source}: the layout '{layout.NAME}' has no split of its own; use --split fractions")
+    held = split.Held(settings.validation, settings.validation_normals)
     if rule == "official":
-        return split.official(items, settings.validation, settings.seed)
-    return split.labelled(items, settings.labelled_fraction, settings.validation, settings.seed)
+        return split.official(items, held, settings.seed)
+    return split.labelled(items, settings.labelled_fraction, held, settings.seed)
 
 
 def _groups(source: Path, facts: Sequence[Facts], pattern: str | None) -> tuple[list[str | None], list[str]]:

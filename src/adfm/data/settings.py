@@ -28,6 +28,7 @@ class BuildSettings(Settings):
     split: SplitRule | None = None
     shares: tuple[Share, Share, Share] = (0.7, 0.1, 0.2)
     validation: Share = 0.0
+    validation_normals: Share = 0.0
     labelled_fraction: float = Field(default=0.2, gt=0, lt=1)
     group_by: str | None = None
     seed: int = 0

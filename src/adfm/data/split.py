@@ -93,8 +93,15 @@ def fractions(items: Sequence[Item], shares: Shares, seed: int) -> Assignment:
     return Assignment(_balanced(units(items), lambda _: shares, seed), ())
 
 
-def official(items: Sequence[Item], validation: float, seed: int) -> Assignment:
-    """Keep the layout's own split; a unit on both sides leaves train (counted), a share of train becomes validation."""
+class Held(NamedTuple):
+    """What leaves train for validation: a share of every stratum, and a share of the normal parts alone."""
+
+    parts: float = 0.0
+    normals: float = 0.0
+
+
+def official(items: Sequence[Item], held: Held, seed: int) -> Assignment:
+    """Keep the layout's own split; a unit on both sides leaves train (counted), what is `held` becomes validation."""
     splits: dict[str, Split] = {}
     moved = 0
     for unit in units(items):
@@ -103,10 +110,10 @@ def official(items: Sequence[Item], validation: float, seed: int) -> Assignment:
         moved += sum((item.official or "train") != side for item in unit.items)
         splits |= {item.id: side for item in unit.items}
     notes = [f"{moved} pictures left the official split, because a copy or their group is in test"] if moved else []
-    return Assignment(_carve(items, splits, validation, seed), tuple(notes))
+    return Assignment(_carve(items, splits, held, seed), tuple(notes))
 
 
-def labelled(items: Sequence[Item], fraction: float, validation: float, seed: int) -> Assignment:
+def labelled(items: Sequence[Item], fraction: float, held: Held, seed: int) -> Assignment:
     """The field's few-label protocol: a share of each stratum of the official test split trains, the rest tests."""
     test_shares: Shares = {"train": fraction, "test": 1 - fraction}
     keyed = [
@@ -117,16 +124,26 @@ def labelled(items: Sequence[Item], fraction: float, validation: float, seed: in
     )
     moved = sum((item.official or "train") == "train" and splits[item.id] == "test" for item in items)
     notes = [f"{moved} pictures of the official train split test, because their group or a copy does"] if moved else []
-    return Assignment(_carve(items, splits, validation, seed), tuple(notes))
+    return Assignment(_carve(items, splits, held, seed), tuple(notes))
 
 
-def _carve(items: Sequence[Item], splits: dict[str, Split], validation: float, seed: int) -> dict[str, Split]:
-    """Move a stratified share of train to validation."""
-    if not validation:
-        return splits
-    shares: Shares = {"train": 1 - validation, "validation": validation}
-    train = [item for item in items if splits[item.id] == "train"]
-    return splits | _balanced(units(train), lambda _: shares, seed)
+def _carve(items: Sequence[Item], splits: dict[str, Split], held: Held, seed: int) -> dict[str, Split]:
+    """Move what is held from train to validation: first of all parts, then of the normal ones that are left."""
+    for share, normals in ((held.parts, False), (held.normals, True)):
+        if share:
+            train = [each for each in items if splits[each.id] == "train" and (not normals or each.label == "normal")]
+            splits = splits | _balanced(_whole_units(items, train), _always(1 - share, share), seed)
+    return splits
+
+
+def _always(train: float, validation: float) -> Callable[[str], Shares]:
+    return lambda _: {"train": train, "validation": validation}
+
+
+def _whole_units(items: Sequence[Item], chosen: Sequence[Item]) -> list[Unit]:
+    """The units all of whose items are chosen: one that also holds a defect does not leave train as a normal one."""
+    names = {each.id for each in chosen}
+    return [unit for unit in units(items) if all(each.id in names for each in unit.items)]
 
 
 def _rank(seed: int, key: str) -> bytes:
