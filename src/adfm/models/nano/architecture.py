@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from adfm.config import Settings
@@ -40,13 +41,21 @@ def build_processor(tokenizer: Any, shape: NanoShape) -> Any:
     )
 
 
-def build_model(tokenizer: Any, shape: NanoShape, *, seed: int) -> Any:
-    """Return a randomly initialised `Qwen2_5_VLForConditionalGeneration` of this shape, float32."""
+def build_model(
+    tokenizer: Any, shape: NanoShape, *, seed: int, overrides: Mapping[str, Mapping[str, Any]] | None = None
+) -> Any:
+    """Return a randomly initialised `Qwen2_5_VLForConditionalGeneration` of this shape, float32.
+
+    `overrides` win over fields of `text_config` and `vision_config`, for shapes that are not nano's.
+    """
     import torch
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     torch.manual_seed(seed)
-    model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**_configuration(tokenizer, shape)))
+    configuration = _configuration(tokenizer, shape)
+    for part, fields in (overrides or {}).items():
+        configuration[part] |= fields
+    model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**configuration))
     _scale_weights(model)
     model.generation_config.update(
         eos_token_id=tokenizer.convert_tokens_to_ids(END),

@@ -92,9 +92,15 @@ def install(model: Any) -> None:
 
     AttentionInterface.register(NAME, attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
-    text = model.config.get_text_config()
-    for config in (text, *(part.config for part in model.modules() if hasattr(part, "layer_idx"))):
+    for config, _ in implementations(model):
         config._attn_implementation = NAME
+
+
+def implementations(model: Any) -> list[tuple[Any, str]]:
+    """Return the configurations that decide the language model's attention, and what each names now."""
+    text = model.config.get_text_config()
+    configs = (text, *(part.config for part in model.modules() if hasattr(part, "layer_idx")))
+    return [(config, config._attn_implementation) for config in configs]
 
 
 def placeholder_mask(device: torch.device) -> Tensor:

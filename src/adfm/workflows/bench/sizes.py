@@ -1,0 +1,122 @@
+"""The sizes of `adfm bench step`: a random Qwen2.5-VL, one picture, and how long prompts and answers are; no hub, no files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from adfm.errors import ConfigError, nearest
+from adfm.geometry import Box
+from adfm.models.frames import frame_rule
+from adfm.models.nano.architecture import NanoShape, build_model, build_processor
+from adfm.reasoning import FULL
+from adfm.records import Sample
+from adfm.training.examples import Example, row
+
+
+@dataclass(frozen=True)
+class Case:
+    """G answers of `answer` tokens to a prompt of `prompt` tokens, picture included."""
+
+    generations: int
+    prompt: int
+    answer: int
+
+
+@dataclass(frozen=True)
+class Size:
+    """A model's shape, the picture's side in pixels (28 to a visual token), the cases, and how often each is measured."""
+
+    shape: NanoShape
+    cases: tuple[Case, ...]
+    pairs: int
+    dtype: str = "float32"
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+_CPU = NanoShape(
+    side=448, vision_hidden=256, vision_layers=4, hidden=512, layers=8, heads=8, key_value_heads=4, intermediate=1536
+)
+# Qwen2.5-VL-3B-Instruct's published configuration; 896 px give 1,024 visual tokens.
+_LARGE = NanoShape(
+    side=896,
+    vision_hidden=1280,
+    vision_layers=32,
+    hidden=2048,
+    layers=36,
+    heads=16,
+    key_value_heads=2,
+    intermediate=11008,
+)
+_LARGE_VISION = {"intermediate_size": 3420, "num_heads": 16, "fullatt_block_indexes": [7, 15, 23, 31]}
+
+SIZES = {
+    "tiny": Size(NanoShape(hidden=64, layers=2, vision_hidden=64, vision_layers=2), (Case(4, 120, 24),), pairs=2),
+    "cpu": Size(_CPU, (Case(4, 431, 96), Case(8, 431, 96), Case(16, 431, 96), Case(16, 432, 54)), pairs=5),
+    "h100-3b": Size(
+        _LARGE,
+        (Case(8, 1125, 250),),
+        pairs=5,
+        dtype="bfloat16",
+        overrides={"vision_config": _LARGE_VISION, "text_config": {"vocab_size": 151936}},
+    ),
+}
+
+
+def size_named(name: str) -> Size:
+    """Return a size.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in SIZES:
+        raise ConfigError(f"--size {name}: unknown{nearest(name, SIZES)}; known are {', '.join(SIZES)}")
+    return SIZES[name]
+
+
+def random_subject(size: Size, seed: int, device: str) -> tuple[Any, Any]:
+    """Return a random model of the size and a processor, its tokenizer the bundled model's."""
+    import torch
+
+    from adfm.models.files import load_processor, resolve
+
+    tokenizer = load_processor(resolve("nano")).tokenizer
+    with torch.device(device):
+        model = build_model(tokenizer, size.shape, seed=seed, overrides=size.overrides)
+    return model.to(getattr(torch, size.dtype)).train(), build_processor(tokenizer, size.shape)
+
+
+def prompt_rows(
+    size: Size, case: Case, processor: Any, count: int, seed: int
+) -> tuple[list[dict[str, Any]], list[Sample]]:
+    """Return rows as a training reads them, pictures of noise, every prompt filled up to the case's number of tokens.
+
+    Raises:
+        ConfigError: the protocol's prompt alone is longer.
+    """
+    side = size.shape.side
+    rng = np.random.default_rng(seed)
+    box = (Box(side // 4, side // 4, side // 2, side // 2),)
+    rows, samples = [], []
+    for number in range(count):
+        picture = Image.fromarray(rng.integers(0, 255, (side, side, 3), dtype=np.uint8))
+        sample = Sample(str(number), "", side, side, "anomalous", "part", "hole", None, box, "train", "")
+        example = Example(sample, lambda picture=picture: picture)  # type: ignore[misc]
+        one = row(example, frame_rule("qwen2_5_vl", processor), FULL, category=True, answer=False)
+        missing = case.prompt - _tokens(processor, one)
+        if missing < 0:
+            raise ConfigError(f"a prompt has at least {case.prompt - missing} tokens at this picture size")
+        one["prompt"][0]["content"][-1]["text"] += " x" * missing
+        rows.append(one)
+        samples.append(sample)
+    return rows, samples
+
+
+def _tokens(processor: Any, one: dict[str, Any]) -> int:
+    """Return how many tokens a row's prompt has, picture included."""
+    text = processor.apply_chat_template(one["prompt"], tokenize=False, add_generation_prompt=True)
+    return len(processor(text=[text], images=one["images"])["input_ids"][0])

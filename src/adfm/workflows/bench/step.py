@@ -1,0 +1,250 @@
+"""`adfm bench step`: a stock TRL GRPO step and ours in turn, on one model, with the same rows, rewards and random numbers.
+
+Both trainers hold the same random model and the same optimizer, whose rate is zero: a step pays for all of its work and no weight moves,
+so every pair computes the same thing. The end token is banned: all answers are as long as the case says. Prompts are read beforehand.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from datasets import Dataset
+from trl import GRPOTrainer
+
+from adfm.models.files import best_device, quiet_environment
+from adfm.models.frames import frame_rule
+from adfm.reasoning import FULL
+from adfm.records import Sample
+from adfm.rewards.trl import trl_rewards
+from adfm.training.grpo import GroundedGRPOTrainer, grpo_arguments
+from adfm.training.monitor import RolloutMonitor
+from adfm.training.run import Subject
+from adfm.training.settings import GrpoSettings
+from adfm.training.shared_prefix.attention import implementations
+from adfm.workflows.bench.phases import PHASES, Phases, clock, peak_memory
+from adfm.workflows.bench.sizes import Case, Size, prompt_rows, random_subject
+
+GRADIENT = {"float32": 1e-5, "bfloat16": 0.1}
+"""Relative difference of the whole gradient up to which both count as equal."""
+
+Progress = Callable[[str, int, int], None]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step took: seconds in all and by phase, memory above what was held, and its answers and gradient."""
+
+    seconds: float
+    phases: dict[str, float]
+    memory_mib: float | None
+    answers: list[list[int]]
+    gradient: Any = None
+
+
+class Side:
+    """One trainer on the shared model, and the attention that it uses."""
+
+    def __init__(self, trainer: Any, optimizer: Any) -> None:
+        self.trainer, self._optimizer = trainer, optimizer
+        self._phases, self._answers = Phases(), _listen(trainer)
+        self._phases.watch(trainer)
+        trainer.model_wrapped = trainer.model
+        trainer.optimizer = optimizer
+        trainer.current_gradient_accumulation_steps = 1
+        self._attention = implementations(trainer.model)
+
+    def step(self, rows: Sequence[Row], seed: int, *, keep_gradient: bool = False) -> Step:
+        """Take one step: generate, reward, loss, backward, clip, optimizer."""
+        model = self.trainer.model
+        for config, name in self._attention:
+            config._attn_implementation = name
+        inputs = [{**copy.copy(row), "prompt": copy.deepcopy(row["prompt"])} for row in rows]
+        torch.manual_seed(seed)
+        memory: dict[str, float] = {}
+        with peak_memory(memory):
+            started = clock()
+            self.trainer.training_step(model, inputs, None)
+            gradient = _gradient(model) if keep_gradient else None
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            self._optimizer.step()
+            self._optimizer.zero_grad(set_to_none=True)
+            seconds = clock() - started
+        return Step(seconds, self._phases.take(seconds), memory.get("memory_mib"), self._answers[-1], gradient)
+
+
+def bench_steps(
+    size: Size, cases: Sequence[Case], *, pairs: int, seed: int = 0, progress: Progress | None = None
+) -> list[dict[str, Any]]:
+    """Return a row for each case (design section 2), from `pairs` timed pairs after one that warms up and is compared."""
+    quiet_environment()
+    model, processor = random_subject(size, seed, best_device())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0)
+    found = []
+    for case in cases:
+        rows, samples = prompt_rows(size, case, processor, pairs + 1, seed)
+        with TemporaryDirectory() as run:
+            sides = _sides(model, processor, optimizer, case, samples, Path(run), seed)
+            found.append(_case(size, case, sides, rows, pairs, progress))
+        _unpatch(model)
+    return found
+
+
+def _sides(
+    model: Any, processor: Any, optimizer: Any, case: Case, samples: Sequence[Sample], run: Path, seed: int
+) -> tuple[Side, Side]:
+    """Return the stock trainer and ours; ours is built last, because its attention replaces the model's."""
+    settings = GrpoSettings(
+        out=str(run), seed=seed, micro_batch=case.generations, generations=case.generations, max_new_tokens=case.answer
+    )
+    subject = Subject(model, processor, frame_rule("qwen2_5_vl", processor))
+    stock = Side(_trainer(GRPOTrainer, settings, subject, samples), optimizer)
+    _unpatch(model)
+    ours = _trainer(GroundedGRPOTrainer, settings, subject, samples)
+    ours.monitor = RolloutMonitor({sample.id: sample for sample in samples}, FULL)
+    ours.zero_tolerance, ours.resample = settings.zero_tolerance, 0
+    ours.attach_levers(settings.levers)
+    return stock, Side(ours, optimizer)
+
+
+def _trainer(kind: type, settings: GrpoSettings, subject: Subject, samples: Sequence[Sample]) -> Any:
+    arguments = grpo_arguments(settings, subject, Path(settings.out))
+    end = subject.weights.generation_config.eos_token_id
+    arguments.generation_kwargs["suppress_tokens"] += [end] if isinstance(end, int) else list(end)
+    rewards = trl_rewards({sample.id: sample for sample in samples}, settings.rewards, stages=FULL)
+    arguments.reward_weights = [*arguments.reward_weights, 1.0]
+    return kind(
+        model=subject.weights,
+        args=arguments,
+        reward_funcs=[*rewards, spread],
+        train_dataset=Dataset.from_dict({"prompt": ["never read"]}),
+        processing_class=subject.processor,
+    )
+
+
+def spread(completion_ids: list[list[int]], **_: Any) -> list[float]:
+    """A reward that differs between answers of noise, so that no group is dropped: that lever is not measured here."""
+    return [sum(ids) % 101 / 101 for ids in completion_ids]
+
+
+def _unpatch(model: Any) -> None:
+    """Take off the forward that a trainer put on the model, so that the next one does not wrap it again."""
+    model.__dict__.pop("forward", None)
+
+
+def _listen(trainer: Any) -> list[list[list[int]]]:
+    """Collect the answers of every step."""
+    seen: list[list[list[int]]] = []
+    stock = trainer._calculate_rewards
+
+    def calculate(inputs: Any, prompts: Any, completions: Any, ids: Any) -> Any:
+        seen.append(ids)
+        return stock(inputs, prompts, completions, ids)
+
+    trainer._calculate_rewards = calculate
+    return seen
+
+
+def _gradient(model: Any) -> Any:
+    return torch.cat([weight.grad.flatten().float() for weight in model.parameters() if weight.grad is not None])
+
+
+def _case(
+    size: Size, case: Case, sides: tuple[Side, Side], rows: Sequence[Row], pairs: int, progress: Progress | None
+) -> dict[str, Any]:
+    """Warm up and compare, then measure the pairs, the first of a pair changing from pair to pair."""
+    counts = []
+    warm = []
+    for side in sides:
+        with _counted(side.trainer.model) as count:
+            warm.append(side.step([rows[0]] * case.generations, 0, keep_gradient=True))
+        counts.append(dict(count))
+    apart = float((warm[1].gradient - warm[0].gradient).norm() / warm[0].gradient.norm())
+    same = warm[0].answers == warm[1].answers
+    warm = [replace(step, gradient=None) for step in warm]
+    taken: tuple[list[Step], list[Step]] = ([], [])
+    for pair in range(1, pairs + 1):
+        for which in (0, 1) if pair % 2 else (1, 0):
+            taken[which].append(sides[which].step([rows[pair]] * case.generations, pair))
+        same = same and taken[0][-1].answers == taken[1][-1].answers
+        if progress:
+            progress(f"G {case.generations}, {case.prompt} : {case.answer}", pair, pairs)
+    return {
+        **summary(case, *taken),
+        "work": {"stock": counts[0], "ours": counts[1]},
+        "gradient_difference": apart,
+        "equal": bool(same and apart <= GRADIENT[size.dtype]),
+    }
+
+
+def summary(case: Case, stock: Sequence[Step], ours: Sequence[Step]) -> dict[str, Any]:
+    """Return the ratios of paired steps and both sides' median phases."""
+    whole = [a.seconds / b.seconds for a, b in zip(stock, ours, strict=True)]
+    loss = [_loss(a) / _loss(b) for a, b in zip(stock, ours, strict=True)]
+    generate = [a.phases["generate"] / b.phases["generate"] for a, b in zip(stock, ours, strict=True)]
+    memory = [b.memory_mib / a.memory_mib for a, b in zip(stock, ours, strict=True) if a.memory_mib and b.memory_mib]
+    sides = {"stock": stock, "ours": ours}
+    return {
+        "num_generations": case.generations,
+        "prompt_tokens": case.prompt,
+        "completion_tokens": case.answer,
+        "pairs": len(stock),
+        "ratio": {"median": statistics.median(whole), "min": min(whole), "max": max(whole)},
+        "loss_ratio": statistics.median(loss),
+        "loss_bound": loss_bound(case),
+        "generate_ratio": statistics.median(generate),
+        "memory_ratio": statistics.median(memory) if memory else None,
+        "memory_mib": {name: _median([step.memory_mib for step in steps]) for name, steps in sides.items()},
+        "seconds": {name: statistics.median(step.seconds for step in steps) for name, steps in sides.items()},
+        "phases": {
+            name: {phase: statistics.median(step.phases[phase] for step in steps) for phase in PHASES}
+            for name, steps in sides.items()
+        },
+    }
+
+
+def loss_bound(case: Case) -> float:
+    """Return the ratio of decoder tokens in the loss: G prompts with their answers against one prompt with G answers."""
+    packed = case.prompt - 1 + case.generations * case.answer
+    return case.generations * (case.prompt + case.answer) / packed
+
+
+def _loss(step: Step) -> float:
+    return step.phases["log_probs"] + step.phases["forward"] + step.phases["backward"]
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+@contextmanager
+def _counted(model: Any) -> Iterator[dict[str, int]]:
+    """Count the patches that enter the image tower and the tokens that enter the decoder."""
+    count = {"image_patches": 0, "decoder_tokens": 0}
+
+    def tower(_: Any, arguments: Any, options: Any) -> None:
+        patches = arguments[0] if arguments else options["hidden_states"]
+        count["image_patches"] += patches.shape[0]
+
+    def decoder(_: Any, __: Any, options: Any) -> None:
+        embedded = options["inputs_embeds"]
+        count["decoder_tokens"] += embedded.shape[0] * embedded.shape[1]
+
+    hooks = [
+        model.model.visual.register_forward_pre_hook(tower, with_kwargs=True),
+        model.model.language_model.register_forward_pre_hook(decoder, with_kwargs=True),
+    ]
+    try:
+        yield count
+    finally:
+        for hook in hooks:
+            hook.remove()
