@@ -57,7 +57,7 @@ def test_placeholders_are_never_written(either: Path) -> None:
     import torch
 
     model = LocalModel.load(str(either), max_new_tokens=6)
-    tokenizer, weights = model._processor.tokenizer, model._weights
+    tokenizer, weights = model.processor.tokenizer, model.weights
     head = torch.nn.Linear(weights.lm_head.in_features, len(tokenizer))  # a model that wants placeholders above all
     torch.nn.init.zeros_(head.weight)
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_the_penalty_of_a_checkpoint_is_not_applied(tiny: Path, tmp_path: Path) 
 
 def forced(text: str, model: LocalModel) -> Callable[..., Any]:
     """Return a logits processor that makes a model write a text, seen before the watch; the others keep their logits."""
-    tokens = model._processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+    tokens = model.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     class Force(VerdictWatch):
         step = 0
@@ -110,7 +110,7 @@ def test_the_score_is_the_softmax_of_a_separate_forward(
 
     text = ANSWER.replace("anomalous", said)
     model = LocalModel.load(str(either))
-    tokenizer, shown = model._processor.tokenizer, pictures(1)
+    tokenizer, shown = model.processor.tokenizer, pictures(1)
     tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
     model.max_new_tokens = len(tokens)
     monkeypatch.setattr(local, "VerdictWatch", forced(text, model))
@@ -123,7 +123,7 @@ def test_the_score_is_the_softmax_of_a_separate_forward(
     if "mm_token_type_ids" in batch:
         batch["mm_token_type_ids"] = torch.cat([batch["mm_token_type_ids"], torch.zeros_like(extra)], dim=1)
     with torch.inference_mode():
-        logits = model._weights(**batch).logits[0]
+        logits = model.weights(**batch).logits[0]
     normal, anomalous = verdict_tokens(tokenizer)
     place = tokens.index(anomalous if said == "anomalous" else normal)
     pair = logits[len(logits) - len(tokens) + place - 1, [normal, anomalous]]

@@ -43,8 +43,8 @@ class LocalModel:
         self.name = name
         self.revision = revision
         self.max_new_tokens = max_new_tokens
-        self._weights = weights
-        self._processor = processor
+        self.weights = weights
+        self.processor = processor
         self._frame = frame_rule(weights.config.model_type, processor)
         self._banned = placeholder_tokens(weights.config)
         self._verdict = verdict_tokens(processor.tokenizer)
@@ -74,10 +74,10 @@ class LocalModel:
         """Answer one prompt per picture, greedily, as one batch."""
         import torch
 
-        batch = self._encode(pictures, prompts).to(self._weights.device)
+        batch = self._encode(pictures, prompts).to(self.weights.device)
         watch = VerdictWatch(*self._verdict)
         with torch.inference_mode():
-            tokens = self._weights.generate(
+            tokens = self.weights.generate(
                 **batch,
                 max_new_tokens=self.max_new_tokens,
                 **GREEDY,
@@ -90,19 +90,19 @@ class LocalModel:
         ]
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        text: str = self._processor.tokenizer.decode(tokens, skip_special_tokens=True)
+        text: str = self.processor.tokenizer.decode(tokens, skip_special_tokens=True)
         return text
 
     def _encode(self, pictures: Sequence[Image], prompts: Sequence[str]) -> Any:
         texts = [
-            self._processor.apply_chat_template(
+            self.processor.apply_chat_template(
                 [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}],
                 tokenize=False,
                 add_generation_prompt=True,
             )
             for prompt in prompts
         ]
-        return self._processor(text=texts, images=list(pictures), padding=True, return_tensors="pt")
+        return self.processor(text=texts, images=list(pictures), padding=True, return_tensors="pt")
 
 
 class VerdictWatch:

@@ -1,0 +1,141 @@
+"""`adfm bench`: how fast things are, each against a reference in turn, with what the numbers depend on."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from adfm.cli.common import Parser, add_command, print_json, progress_bar
+from adfm.cli.demo import plain, print_table
+
+EXAMPLE = """
+adfm bench step --size cpu --out runs/bench
+adfm bench reward
+"""
+STEP = """
+adfm bench step --size tiny
+adfm bench step --size cpu --generations 8 --pairs 5 --threads 1 --json
+adfm bench step --size h100-3b --out runs/bench
+"""
+
+
+def add(subparsers: Any) -> None:
+    """Add the command to the program's parser."""
+    parser = add_command(
+        subparsers, "bench", run_step, "time steps, rewards, data and inspection against a reference", EXAMPLE
+    )
+    actions = parser.add_subparsers(dest="action", metavar="WHAT", required=True, parser_class=Parser)
+    step = add_command(
+        actions, "step", run_step, "a GRPO step: stock TRL and ours in turn, with an equality check", STEP
+    )
+    step.add_argument("--size", default="cpu", help="tiny, cpu (35 M parameters) or h100-3b (%(default)s)")
+    step.add_argument("--generations", type=int, nargs="+", metavar="G", help="only the cases with G answers a prompt")
+    step.add_argument("--pairs", type=int, metavar="N", help="timed pairs of steps (the size's own)")
+    reward = add_command(actions, "reward", run_reward, "answers read and rewarded a second", "adfm bench reward")
+    reward.add_argument("--answers", type=int, default=1000, metavar="N", help="answers a repeat (%(default)s)")
+    inspect = add_command(
+        actions, "inspect", run_inspect, "pictures a second, against a plain loop around generate", "adfm bench inspect"
+    )
+    inspect.add_argument("source", type=Path, nargs="?", metavar="FOLDER", help="pictures (default: synthetic parts)")
+    inspect.add_argument("--model", default="nano", help="folder, hub id or nano (%(default)s)")
+    inspect.add_argument("--images", type=int, default=16, metavar="N", help="pictures a repeat, at most (%(default)s)")
+    for command in (step, reward, inspect):
+        command.add_argument(
+            "--seed", type=int, default=0, metavar="N", help="of model, data and samples (%(default)s)"
+        )
+        command.add_argument("--threads", type=int, default=0, metavar="N", help="torch's threads (its own choice)")
+        command.add_argument("--out", type=Path, metavar="DIR", help="also write the JSON to DIR/bench-WHAT.json")
+        command.add_argument("--json", action="store_true", help="print the JSON instead of a table")
+
+
+def run_step(args: argparse.Namespace) -> int:
+    """Measure GRPO steps."""
+    from adfm.errors import ConfigError
+    from adfm.workflows.bench.sizes import size_named
+
+    size = size_named(args.size)
+    cases = [case for case in size.cases if not args.generations or case.generations in args.generations]
+    if not cases:
+        known = ", ".join(sorted({str(case.generations) for case in size.cases}, key=int))
+        raise ConfigError(f"--generations {args.generations}: size '{args.size}' has {known}")
+    pairs = size.pairs if args.pairs is None else args.pairs
+    if pairs < 1:
+        raise ConfigError(f"--pairs {pairs}: must be at least 1")
+    _use_threads(args)
+    from adfm.workflows.bench.step import bench_steps
+
+    with progress_bar() as bar:
+        rows = bench_steps(size, cases, pairs=pairs, seed=args.seed, progress=bar or plain)
+    _tell(args, {"size": args.size, "rows": rows}, step_table(rows))
+    return 0 if all(row["equal"] for row in rows) else 101
+
+
+def step_table(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Return the rows as a table of text."""
+    head = ["G, prompt : answer", "step", "loss + backward", "bound", "generation", "memory", "equal"]
+    return [head, *(_step_line(row) for row in rows)]
+
+
+def _step_line(row: dict[str, Any]) -> list[str]:
+    ratio, memory = row["ratio"], row["memory_ratio"]
+    return [
+        f"{row['num_generations']}, {row['prompt_tokens']} : {row['completion_tokens']}",
+        f"{ratio['median']:.2f}x [{ratio['min']:.2f}, {ratio['max']:.2f}]",
+        f"{row['loss_ratio']:.2f}x",
+        f"{row['loss_bound']:.2f}x",
+        f"{row['generate_ratio']:.2f}x",
+        "-" if memory is None else f"{memory:.2f}x",
+        f"yes ({row['gradient_difference']:.0e})" if row["equal"] else f"NO ({row['gradient_difference']:.0e})",
+    ]
+
+
+def run_reward(args: argparse.Namespace) -> int:
+    """Measure reading and rewarding."""
+    from adfm.workflows.bench.reward import bench_reward
+
+    found = bench_reward(answers=max(1, args.answers), seed=args.seed)
+    rows = [["preset", "answers a second", "least", "most"]]
+    for name, rate in found["presets"].items():
+        rows.append([name, *(f"{rate[which]:,.0f}" for which in ("median", "min", "max"))])
+    _tell(args, found, rows)
+    return 0
+
+
+def run_inspect(args: argparse.Namespace) -> int:
+    """Measure inspection."""
+    _use_threads(args)
+    from adfm.workflows.bench.inspect import bench_inspect
+
+    with progress_bar() as bar:
+        found = bench_inspect(args.model, args.source, images=args.images, seed=args.seed, progress=bar)
+    rows = [["", "median", "least", "most"]]
+    rows += [
+        [name, *(f"{found[name][which]:.2f}" for which in ("median", "min", "max"))]
+        for name in ("ours", "plain", "ratio")
+    ]
+    _tell(args, found, rows)
+    return 0 if found["equal"] else 101
+
+
+def _use_threads(args: argparse.Namespace) -> None:
+    from adfm.training.run import use_threads
+
+    use_threads(args.threads)
+
+
+def _tell(args: argparse.Namespace, found: dict[str, Any], rows: list[list[str]]) -> None:
+    """Print the table or the JSON, and write the JSON where asked for."""
+    from adfm.storage import write_json
+    from adfm.workflows.provenance import provenance
+
+    found = {
+        **found,
+        "provenance": provenance(f"adfm bench {args.action}", args.seed) | {"threads": args.threads or "default"},
+    }
+    if args.out:
+        write_json(args.out / f"bench-{args.action}.json", found)
+    if args.json:
+        print_json(found)
+    else:
+        print_table(rows)
