@@ -39,7 +39,7 @@ def add(subparsers: Any) -> None:
     )
     inspect.add_argument("source", type=Path, nargs="?", metavar="FOLDER", help="pictures (default: synthetic parts)")
     inspect.add_argument("--model", default="nano", help="folder, hub id or nano (%(default)s)")
-    inspect.add_argument("--images", type=int, default=16, metavar="N", help="pictures a repeat, at most (%(default)s)")
+    inspect.add_argument("--images", type=int, default=16, metavar="N", help="synthetic parts to draw (%(default)s)")
     for command in (step, reward, inspect):
         command.add_argument(
             "--seed", type=int, default=0, metavar="N", help="of model, data and samples (%(default)s)"
