@@ -15,11 +15,11 @@ import numpy as np
 from adfm import __version__
 from adfm.errors import ConfigError, DataError
 from adfm.evaluation.calibration import (
-    MIN_EACH,
     Bools,
     Floats,
     Method,
     Quality,
+    Scaling,
     ScoreKind,
     cross_fitted,
     evidence,
@@ -87,11 +87,9 @@ def calibrate(predictions: Sequence[Prediction], provenance: dict[str, Any], wan
     readable = [p for p in predictions if p.verdict is not None and evidence(p, kind) is not None]
     log_odds = np.array([evidence(p, kind) for p in readable], dtype=np.float64)
     anomalous = np.array([p.anomalous for p in readable], dtype=bool)
-    method, notes = _method(anomalous, wanted)
     ng, ok = _levels(log_odds, anomalous, wanted)
-    scaling = fit(log_odds, anomalous, method)
-    raw = fit(log_odds, anomalous, "none").probability(log_odds)
-    fitted = raw if method == "none" else cross_fitted(log_odds, anomalous, method)
+    method, scaling, fitted, notes = _fit(log_odds, anomalous, wanted.method)
+    raw = Scaling().probability(log_odds)
     both = bool(anomalous.any() and not anomalous.all())
     calibration = _made(
         provenance,
@@ -141,13 +139,17 @@ def _score_kind(predictions: Sequence[Prediction]) -> ScoreKind:
     return kind
 
 
-def _method(anomalous: Bools, wanted: Wanted) -> tuple[Method, tuple[str, ...]]:
-    """The fit that was asked for; without a wish, a temperature where both labels have enough samples."""
-    if wanted.method is not None:
-        return wanted.method, ()
-    if min(anomalous.sum(), (~anomalous).sum()) >= MIN_EACH:
-        return "temperature", ()
-    return "none", (f"scores are not calibrated: that needs {MIN_EACH} readable samples of either label",)
+def _fit(log_odds: Floats, anomalous: Bools, wish: Method | None) -> tuple[Method, Scaling, Floats, tuple[str, ...]]:
+    """The fit that was asked for and its cross-fitted probabilities; without a wish a temperature, if it can be had."""
+    method = wish or "temperature"
+    try:
+        scaling = fit(log_odds, anomalous, method)
+        return method, scaling, cross_fitted(log_odds, anomalous, method), ()
+    except DataError as error:
+        if wish is not None:
+            raise
+        note = f"the probabilities are the model's own: {str(error).partition(';')[0]}"
+        return "none", Scaling(), Scaling().probability(log_odds), (note,)
 
 
 def _levels(log_odds: Floats, anomalous: Bools, wanted: Wanted) -> tuple[Level, Level | None]:

@@ -20,8 +20,10 @@ Method = Literal["temperature", "platt", "none"]
 ScoreKind = Literal["log_odds", "score"]
 
 MIN_EACH = 10  # samples of either label; fewer cannot say what a score means
+MAX_SLOPE = 1e6
 BINS = 10
 FOLDS = 5
+_SAME = 1e-5  # log-odds that differ by less all say the same
 _EDGE = 1e-12  # a score of exactly 0 or 1 counts as this far from it: log-odds of about -27.6 and 27.6
 
 
@@ -97,7 +99,7 @@ def fit(log_odds: Floats, anomalous: Bools, method: Method) -> Scaling:
         loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0.0, None), free], options={"ftol": 1e-14}
     )
     slope, offset = float(found.x[0]) / unit, float(found.x[1])
-    if not (slope > 1e-9 and math.isfinite(slope + offset)):
+    if not (np.ptp(log_odds) > _SAME and 1e-9 < slope <= MAX_SLOPE and abs(offset) <= MAX_SLOPE):
         raise DataError(
             f"the scores do not rise with the label, so no {method} fits them; give --method none, or train the model"
         )

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from adfm.config import Settings
 from adfm.errors import DataError, UserError
-from adfm.evaluation.calibration import Method, Scaling, ScoreKind
+from adfm.evaluation.calibration import MAX_SLOPE, Method, Scaling, ScoreKind
 from adfm.evaluation.conformal import samples_needed
 from adfm.reasoning import Stages, prompt, prompt_sha256
 from adfm.reasoning.stages import StagesName
@@ -61,7 +61,7 @@ class Fitted(_Strict):
     """The scaling of the log-odds and how it was found."""
 
     method: Method
-    slope: Annotated[float, Field(gt=0, le=1e6)]
+    slope: Annotated[float, Field(gt=0, le=MAX_SLOPE)]
     offset: Bounded
 
 
