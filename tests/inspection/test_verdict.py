@@ -99,9 +99,7 @@ def test_an_unread_answer_is_never_ok(text: str, score: float | None, threshold:
 
 
 def test_control_a_guessing_judge_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        verdict, "_decide", lambda response, *_: ("NG" if response.verdict == "anomalous" else "OK", ())
-    )
+    monkeypatch.setattr(verdict, "decide", lambda read, *_: ("NG" if read == "anomalous" else "OK", ()))
 
     @given(text=ANSWERS, score=SCORES, threshold=THRESHOLDS, stages=st.sampled_from(sorted(STAGES)))
     @settings(max_examples=400, deadline=None, database=None, report_multiple_bugs=False)

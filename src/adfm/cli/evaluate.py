@@ -38,6 +38,9 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("--no-category", action="store_true", help="leave the part's category out of the prompt")
     parser.add_argument("--batch", type=int, default=16, help="pictures decoded together (%(default)s)")
+    parser.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="of `adfm calibrate`: also tell misses, overkill and review"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (%(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
@@ -47,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and print the headline metrics with their intervals."""
     from adfm.data.manifest import read_manifest
     from adfm.errors import ConfigError
+    from adfm.evaluation.calibration_file import read_calibration, require_made_for
+    from adfm.evaluation.decision import Threshold
     from adfm.evaluation.run import run_evaluation
     from adfm.models.local import LocalModel
     from adfm.reasoning import STAGES
@@ -55,8 +60,19 @@ def run(args: argparse.Namespace) -> int:
     if args.batch < 1:
         raise ConfigError(f"--batch {args.batch}: must be at least 1")
     manifest = read_manifest(args.data).only(args.split)
+    calibration = read_calibration(args.calibration) if args.calibration else None
     use_threads(args.threads)
     model = LocalModel.load(args.model)
+    if calibration:
+        parts = sorted({sample.category for sample in manifest.samples}) if not args.no_category else [None]
+        require_made_for(
+            calibration,
+            args.calibration,
+            model=model.name,
+            revision=model.revision,
+            stages=STAGES[args.stages],
+            parts=parts,
+        )
     with progress_bar() as bar:
         result = run_evaluation(
             model,
@@ -66,19 +82,28 @@ def run(args: argparse.Namespace) -> int:
             category=not args.no_category,
             batch=args.batch,
             seed=args.seed,
+            threshold=Threshold.of(calibration) if calibration else None,
             progress=bar and (lambda done, total: bar("evaluating", done, total)),
         )
     if args.json:
         print_json(result)
     else:
         print(f"{result['n']} parts, {result['n_normal']} normal and {result['n_anomalous']} anomalous -> {args.out}")
-        print("\n".join(headline(result["metrics"])))
+        print("\n".join([*headline(result["metrics"]), *deployed(result.get("operating_point"))]))
     return 0
 
 
 def headline(metrics: dict[str, dict[str, float | None]]) -> list[str]:
     """Return the lines `name value [low, high]` of the metrics that people ask for first."""
     return [f"  {name:<22}{told(metrics[name])}" for name in HEADLINE if name in metrics]
+
+
+def deployed(point: dict[str, Any] | None) -> list[str]:
+    """Return the lines of the operating point under a calibration; none without one."""
+    if point is None:
+        return []
+    lines = [f"  {name:<22}{told(point[name])}" for name in ("miss", "overkill", "review")]
+    return [f"decisions under {point['threshold_origin']}", *lines]
 
 
 def told(cell: dict[str, float | None]) -> str:

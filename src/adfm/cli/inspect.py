@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adfm.cli.common import add_command, folded, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from adfm.inspection.verdict import Threshold
 
 EXAMPLE = """
 adfm inspect new_parts/ --model runs/mine/final --out verdicts
@@ -25,9 +28,12 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--stages", choices=("full", "locate_answer", "verdict"), default="full", help="protocol (%(default)s)"
     )
-    parser.add_argument(
-        "--threshold", type=float, help="score from which a part is NG, 0 to 1 (default: the read verdict)"
+    decides = parser.add_mutually_exclusive_group()
+    decides.add_argument("--threshold", type=float, help="raw score from which a part is NG, 0 to 1; no calibration")
+    decides.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="of `adfm calibrate` (default: the one in the model's folder)"
     )
+    decides.add_argument("--no-calibration", action="store_true", help="let the read verdict alone decide")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
 
@@ -35,20 +41,29 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Inspect and return the exit code of the decisions."""
     from adfm.errors import ConfigError
+    from adfm.evaluation.calibration_file import require_made_for
     from adfm.inspection.run import InspectionSettings, exit_code, find_pictures, inspect_all, require_outside
-    from adfm.inspection.verdict import Threshold
     from adfm.models.local import LocalModel
     from adfm.reasoning import STAGES
     from adfm.training.run import use_threads
 
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         raise ConfigError(f"--threshold {args.threshold}: must be from 0 to 1")
+    file, threshold = _threshold(args)
     find_pictures(args.path)  # a wrong path must not cost a model's loading time
     require_outside(args.out, args.path)
     use_threads(args.threads)
-    threshold = Threshold() if args.threshold is None else Threshold(args.threshold, "--threshold")
     settings = InspectionSettings(STAGES[args.stages], args.part, threshold)
     model = LocalModel.load(args.model)
+    if threshold.calibration and file:
+        require_made_for(
+            threshold.calibration,
+            file,
+            model=model.name,
+            revision=model.revision,
+            stages=settings.stages,
+            parts=[args.part],
+        )
     with progress_bar() as bar:
         verdicts = inspect_all(
             model,
@@ -64,6 +79,17 @@ def run(args: argparse.Namespace) -> int:
     return exit_code(verdicts)
 
 
+def _threshold(args: argparse.Namespace) -> tuple[Path | None, Threshold]:
+    """What the command line says decides, and the file of a calibration; by default the one beside the model."""
+    from adfm.evaluation.calibration_file import find_calibration, read_calibration
+    from adfm.inspection.verdict import Threshold
+
+    if args.threshold is not None:
+        return None, Threshold(args.threshold, "--threshold")
+    file = None if args.no_calibration else args.calibration or find_calibration(args.model)
+    return (file, Threshold.of(read_calibration(file))) if file else (None, Threshold())
+
+
 def _tell(verdicts: list[dict[str, Any]], out: Path) -> None:
     for verdict in verdicts:
         score = "" if verdict["score"] is None else f"{verdict['score']:.3f}"
@@ -71,3 +97,5 @@ def _tell(verdicts: list[dict[str, Any]], out: Path) -> None:
         print(f"{verdict['decision']:<7} {score:<6} {folded(verdict['image'])}  {folded(note)}")
     counts = {name: sum(v["decision"] == name for v in verdicts) for name in ("OK", "NG", "REVIEW", "ERROR")}
     print(", ".join(f"{count} {name}" for name, count in counts.items() if count) + f" -> {out}")
+    if verdicts[0]["threshold"] is not None:
+        print(f"threshold {verdicts[0]['threshold']:.4f} from {folded(verdicts[0]['threshold_origin'])}")

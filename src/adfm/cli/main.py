@@ -14,7 +14,20 @@ from adfm.cli.common import Parser, fail
 from adfm.errors import UserError
 from adfm.models.files import quiet_environment
 
-COMMANDS = ("data", "score", "train", "evaluate", "inspect", "report", "nano", "demo", "adapt", "bench", "doctor")
+COMMANDS = (
+    "data",
+    "score",
+    "train",
+    "evaluate",
+    "calibrate",
+    "inspect",
+    "report",
+    "nano",
+    "demo",
+    "adapt",
+    "bench",
+    "doctor",
+)
 EXAMPLE = """example:
   adfm demo --out runs/demo                            the whole chain on the bundled model, on a CPU
   adfm data build parts/ --out data/parts              pictures + masks -> manifest

@@ -13,6 +13,7 @@ from typing import Any
 from adfm import images
 from adfm.data.manifest import Manifest, sample_json
 from adfm.errors import UserError
+from adfm.evaluation.decision import Threshold, operating_point
 from adfm.evaluation.predictions import PREDICTIONS, Prediction, prediction_json, read_predictions
 from adfm.evaluation.summary import evaluate
 from adfm.models.base import Answer, Model
@@ -94,9 +95,12 @@ def run_evaluation(
     category: bool = True,
     batch: int = 16,
     seed: int = 0,
+    threshold: Threshold | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Predict every sample, write `predictions.jsonl` and `metrics.json` to `out`, and return the metrics.
+
+    With a threshold the metrics hold the `operating_point`: how often its decisions miss, overkill and ask a person.
 
     An evaluation that was stopped goes on where it was, if model, prompts and data are the same.
 
@@ -105,7 +109,7 @@ def run_evaluation(
     """
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    provenance = _provenance(model, manifest, stages, category)
+    provenance = provenance_of(model, manifest, stages, category)
     kept = _kept(out, provenance)
     write_json(out / "provenance.json", provenance)
     rest = Manifest(manifest.root, manifest.samples[len(kept) :])
@@ -113,7 +117,9 @@ def run_evaluation(
     for prediction in predict(model, rest, stages=stages, category=category, batch=batch, progress=progress):
         journal.append(prediction_json(prediction))
     journal.close()
-    result = evaluate(read_predictions(out), seed=seed)
+    predictions = read_predictions(out)
+    result = evaluate(predictions, seed=seed)
+    result |= {"operating_point": operating_point(predictions, threshold)} if threshold else {}
     result |= {"provenance": provenance | {"seconds": round(time.monotonic() - started, 2), "batch": batch}}
     write_json(out / METRICS_FILE, result)
     return result
@@ -132,7 +138,8 @@ def _kept(out: Path, provenance: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _provenance(model: Model, manifest: Manifest, stages: Stages, category: bool) -> dict[str, Any]:
+def provenance_of(model: Model, manifest: Manifest, stages: Stages, category: bool) -> dict[str, Any]:
+    """Return what predictions come from: model, prompts, samples."""
     from adfm import __version__
 
     first = manifest.samples[0]

@@ -115,6 +115,7 @@ def _identity(model: Model, settings: InspectionSettings) -> dict[str, Any]:
         "decoding": {"method": "greedy", "batch": 1},
         "threshold": settings.threshold.value,
         "threshold_origin": settings.threshold.origin,
+        "review_from": settings.threshold.review_from,
     }
 
 
@@ -193,6 +194,7 @@ def _failed(picture: Path, name: str, reason: str) -> dict[str, Any]:
         "height": None,
         "decision": "ERROR",
         "score": None,
+        "raw_score": None,
         "regions": [],
         "located": [],
         "explanation": "",

@@ -1,37 +1,34 @@
-"""The verdict on one picture: how an answer becomes OK, NG or REVIEW; pure, no files and no models.
+"""The verdict on one picture: what an answer says and what is decided about it; pure, no files and no models.
 
-Only two things decide: the verdict that was read, and the verdict token's odds against a threshold where one is set.
-Where they contradict each other, or the answer itself, a person decides. The explanation is shown and never decides.
+The decision itself is `evaluation/decision.py`. The explanation is shown and never decides.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from adfm.evaluation.decision import Decision, Threshold, decide
 from adfm.geometry import Frame
 from adfm.models.base import Answer
 from adfm.reasoning import Stages, read
-from adfm.records import Region, Response, region_json
+from adfm.records import Region, region_json
 
-Decision = Literal["OK", "NG", "REVIEW", "ERROR"]
+__all__ = ["SCHEMA", "Decision", "Judgement", "Threshold", "judge", "judgement_json"]
+
 SCHEMA = "adfm.verdict/1"
 
 
 @dataclass(frozen=True)
-class Threshold:
-    """At which score a part is NG, and where that number comes from; None: the read verdict alone decides."""
-
-    value: float | None = None
-    origin: str = "verdict token (no calibration)"
-
-
-@dataclass(frozen=True)
 class Judgement:
-    """What was decided about one picture; boxes in original pixels."""
+    """What was decided about one picture; boxes in original pixels.
+
+    `score` is the calibrated probability where there is a calibration, `raw_score` what the model gave.
+    """
 
     decision: Decision
     score: float | None
+    raw_score: float | None
     regions: tuple[Region, ...]
     located: tuple[Region, ...]
     explanation: str
@@ -43,13 +40,15 @@ def judge(answer: Answer, frame: Frame, stages: Stages, threshold: Threshold) ->
     """Read an answer and decide.
 
     An unread verdict is REVIEW. So is a contradiction: `normal` beside defects, or, with a threshold, a score on the
-    other side of it than the read verdict. A score of exactly the threshold is NG.
+    other side of it than the read verdict. A score of exactly a plain threshold is NG; a calibration says NG only above
+    its level, and REVIEW between its levels.
     """
     response = read(answer.text, frame, stages=stages)
-    decision, warnings = _decide(response, answer.score, threshold)
+    decision, warnings = decide(response.verdict, response.problems, answer, threshold)
     return Judgement(
         decision=decision,
-        score=answer.score,
+        score=threshold.shown(answer),
+        raw_score=answer.score,
         regions=response.regions,
         located=response.located or (),
         explanation=response.examination,
@@ -58,28 +57,13 @@ def judge(answer: Answer, frame: Frame, stages: Stages, threshold: Threshold) ->
     )
 
 
-def _decide(response: Response, score: float | None, threshold: Threshold) -> tuple[Decision, tuple[str, ...]]:
-    if response.verdict is None:
-        return "REVIEW", ("the answer could not be read",)
-    said: Decision = "NG" if response.verdict == "anomalous" else "OK"
-    if "regions_under_normal" in response.problems:
-        return "REVIEW", ("the answer says normal and names defects",)
-    if threshold.value is None:
-        return said, ()
-    if score is None:
-        return "REVIEW", ("the answer has no score to hold against the threshold",)
-    scored: Decision = "NG" if score >= threshold.value else "OK"
-    if scored != said:
-        return "REVIEW", (f"the score says {scored} and the answer says {said}",)
-    return said, ()
-
-
 def judgement_json(judgement: Judgement) -> dict[str, Any]:
     """Return the judgement's part of the verdict JSON (design section 2)."""
     parse = judgement.parse
     return {
         "decision": judgement.decision,
         "score": judgement.score,
+        "raw_score": judgement.raw_score,
         "regions": [region_json(region) for region in judgement.regions],
         "located": [region_json(region) for region in judgement.located],
         "explanation": judgement.explanation,

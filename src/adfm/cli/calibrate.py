@@ -1,0 +1,198 @@
+"""`adfm calibrate`: a model and a validation split in, the threshold, its promises and a reliability picture out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adfm.cli.common import add_command, folded, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from adfm.evaluation.calibrate import Wanted
+    from adfm.evaluation.calibration_file import Calibration
+    from adfm.evaluation.predictions import Prediction
+
+EXAMPLE = """
+adfm calibrate --model runs/mine/final --data data/parts
+adfm calibrate --predictions runs/mine/validation --alpha 0.02 --out runs/mine/final
+"""
+SHORT = "a threshold with a promised rate of false rejects, and probabilities that can be believed"
+PICTURE = "reliability.png"
+
+
+def add(subparsers: Any) -> None:
+    """Add the command to the program's parser."""
+    parser = add_command(subparsers, "calibrate", run, SHORT, EXAMPLE)
+    parser.add_argument("--model", help="model folder, hub id or nano (default: nano, or the predictions' model)")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", type=Path, metavar="MANIFEST", help="manifest.jsonl or its folder")
+    source.add_argument("--predictions", type=Path, metavar="P", help="a folder of `adfm eval`, instead of asking anew")
+    parser.add_argument(
+        "--split", choices=("validation", "test"), default="validation", help="which samples (%(default)s)"
+    )
+    parser.add_argument("--alpha", type=float, default=0.05, help="rate of false rejects, at most (%(default)s)")
+    parser.add_argument(
+        "--miss", type=float, help="rate of anomalous parts OK, at most (default: 0.05, if there are enough samples)"
+    )
+    parser.add_argument(
+        "--method", choices=("temperature", "platt", "none"), help="of the probabilities (default: temperature)"
+    )
+    parser.add_argument("--out", type=Path, help="folder for calibration.json (default: the model's folder)")
+    parser.add_argument(
+        "--stages", choices=("full", "locate_answer", "verdict"), default="full", help="protocol (%(default)s)"
+    )
+    parser.add_argument("--no-category", action="store_true", help="leave the part's category out of the prompt")
+    parser.add_argument(
+        "--batch", type=int, default=1, help="pictures decoded together; `inspect` does 1 (%(default)s)"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
+    parser.add_argument("--json", action="store_true", help="print the calibration as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Calibrate, write the files, print the table."""
+    from adfm.errors import ConfigError
+    from adfm.evaluation.calibrate import Wanted, calibrate, require_valid
+    from adfm.evaluation.calibration_file import CALIBRATION, calibration_json, write_calibration
+    from adfm.report.reliability import write_reliability
+
+    if args.batch < 1:
+        raise ConfigError(f"--batch {args.batch}: must be at least 1")
+    wanted = Wanted(args.alpha, args.miss, args.method, args.split)
+    require_valid(wanted)
+    predictions, provenance = _read(args) if args.predictions else _ask(args, wanted)
+    out = _folder(args, provenance)
+    found = calibrate(predictions, provenance, wanted)
+    write_calibration(out / CALIBRATION, found.calibration)
+    if found.calibration.quality:
+        after = None if found.calibration.scaling.method == "none" else found.fitted
+        write_reliability(out / PICTURE, found.anomalous, found.raw, after)
+    if args.json:
+        print_json(calibration_json(found.calibration))
+    else:
+        print("\n".join([*table(found.calibration), f"-> {out / CALIBRATION}"]))
+    return 0
+
+
+def _read(args: argparse.Namespace) -> tuple[list[Prediction], dict[str, Any]]:
+    """Predictions that `adfm eval` wrote, and what it wrote about their origin."""
+    from adfm.errors import DataError
+    from adfm.evaluation.predictions import read_predictions
+    from adfm.storage import read_json
+
+    folder = args.predictions if args.predictions.is_dir() else args.predictions.parent
+    provenance = read_json(folder / "provenance.json")
+    if not isinstance(provenance, dict):
+        raise DataError(f"{folder / 'provenance.json'}: must be a JSON object; run `adfm eval` anew")
+    return read_predictions(args.predictions), provenance
+
+
+def _ask(args: argparse.Namespace, wanted: Wanted) -> tuple[list[Prediction], dict[str, Any]]:
+    """Ask the model about the split; what cannot work is refused before it is loaded."""
+    from adfm.data.manifest import read_manifest
+    from adfm.evaluation.conformal import require_enough
+    from adfm.evaluation.run import predict, provenance_of
+    from adfm.models.local import LocalModel
+    from adfm.reasoning import STAGES
+    from adfm.training.run import use_threads
+
+    args.model = args.model or "nano"
+    _folder(args, {"model": args.model})
+    manifest = read_manifest(args.data).only(args.split)
+    require_enough(sum(not sample.anomalous for sample in manifest.samples), wanted.alpha, "normal samples")
+    use_threads(args.threads)
+    model = LocalModel.load(args.model)
+    stages, category = STAGES[args.stages], not args.no_category
+    with progress_bar() as bar:
+        predictions = list(
+            predict(
+                model,
+                manifest,
+                stages=stages,
+                category=category,
+                batch=args.batch,
+                progress=bar and (lambda done, total: bar("asking", done, total)),
+            )
+        )
+    return predictions, provenance_of(model, manifest, stages, category)
+
+
+def _folder(args: argparse.Namespace, provenance: dict[str, Any]) -> Path:
+    """Where to write: --out, or beside the model, which then must be the one that gave the predictions.
+
+    Raises:
+        UserError: a model without a folder of one's own, or another model.
+    """
+    from adfm.errors import UserError
+    from adfm.models.files import revision_of
+
+    model = str(args.model or provenance.get("model"))
+    folder = Path(model)
+    local = model != "nano" and (folder / "config.json").is_file()
+    revision = provenance.get("revision")
+    if local and revision is not None and revision_of(model, None) != revision:
+        raise UserError(
+            f"{args.predictions or model}: the predictions are not of the model in {model}; evaluate it anew"
+        )
+    if args.out is not None:
+        return Path(args.out)
+    if not local:
+        raise UserError(f"{model}: is no model folder of yours to write beside; give --out")
+    return folder
+
+
+def table(calibration: Calibration) -> list[str]:
+    """Return what was found as lines: the levels and their promises, what was measured, what to beware of."""
+    lines = [
+        f"{calibration.normal} normal and {calibration.anomalous} anomalous readable samples of the {calibration.split} "
+        f"split, {calibration.unread} unread or without a score",
+        *_promises(calibration),
+        *_measured(calibration),
+    ]
+    if calibration.quality:
+        before, after = calibration.quality["before"], calibration.quality["after"]
+        pairs = ", ".join(f"{name} {before[key]:.3f} -> {after[key]:.3f}" for name, key in _QUALITY)
+        lines.append(f"  {calibration.scaling.method:<22}slope {calibration.scaling.slope:.3g}; {pairs}")
+    return lines + [f"  beware: {folded(warning)}" for warning in calibration.warnings]
+
+
+_QUALITY = (("ECE", "ece"), ("Brier", "brier"))
+
+
+def _promises(calibration: Calibration) -> list[str]:
+    from adfm.evaluation.conformal import expected_rate, worst_rate
+
+    lines = []
+    for name, sign, level, what in (
+        ("NG", "above", calibration.ng, "normal parts"),
+        ("OK", "below", calibration.ok, "anomalous parts"),
+    ):
+        if level is not None:
+            expected, worst = (rate(level.samples, level.rate) for rate in (expected_rate, worst_rate))
+            at = f"{name} {sign} {calibration.probability(level.log_odds):.4f}"
+            lines.append(
+                f"  {at:<22}at most {level.rate:.3g} of {what}: {expected:.4f} on average over calibrations, "
+                f"this one under {worst:.4f} with 95 % certainty"
+            )
+    return lines
+
+
+def _measured(calibration: Calibration) -> list[str]:
+    from adfm.evaluation.conformal import exact_interval
+
+    normal, anomalous = (calibration.measured[label] for label in ("normal", "anomalous"))
+    lines = []
+    for name, hits, row in (
+        ("false rejects", normal["NG"], normal),
+        ("misses", anomalous["OK"], anomalous),
+        ("review, normal", normal["REVIEW"], normal),
+        ("review, anomalous", anomalous["REVIEW"], anomalous),
+    ):
+        n = sum(row.values())
+        low, high = exact_interval(hits, n)
+        set_here = name == "false rejects" or (name == "misses" and calibration.ok is not None)
+        note = "the level was set on these" if set_here else f"[{low:.4f}, {high:.4f}]"
+        if n:
+            lines.append(f"  {name:<22}{hits} of {n}: {hits / n:.4f}  {note}")
+    return lines

@@ -1,0 +1,177 @@
+"""From log-odds to probabilities that mean what they say: the fit, and how far off they are; no files, no decisions.
+
+Probabilities hold for the share of anomalous parts in the samples they were fitted on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adfm.errors import DataError
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Method = Literal["temperature", "platt", "none"]
+ScoreKind = Literal["log_odds", "score"]
+
+MIN_EACH = 10  # samples of either label; fewer cannot say what a score means
+MAX_SLOPE = 1e6
+BINS = 10
+FOLDS = 5
+_SAME = 1e-5  # log-odds that differ by less all say the same
+_EDGE = 1e-12  # a score of exactly 0 or 1 counts as this far from it: log-odds of about -27.6 and 27.6
+
+
+class Scored(Protocol):
+    """An answer or a prediction: it may also carry the unrounded `log_odds`."""
+
+    @property
+    def score(self) -> float | None:
+        """P(anomalous) from 0 to 1, None where the answer gives none."""
+
+
+def evidence(scored: Scored, kind: ScoreKind) -> float | None:
+    """Return the log-odds of `anomalous` of one answer, from the named source; None where it has none.
+
+    A `score` saturates at 0 and 1 and is clipped there, so that the result is always finite.
+    """
+    if kind == "log_odds":
+        value = getattr(scored, "log_odds", None)
+        return float(value) if value is not None and math.isfinite(value) else None
+    if scored.score is None or math.isnan(scored.score):
+        return None
+    p = min(max(scored.score, _EDGE), 1 - _EDGE)
+    return math.log(p) - math.log1p(-p)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Log-odds to calibrated log-odds: `slope * x + offset`; a temperature T is a slope of 1/T."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def probability(self, log_odds: Floats) -> Floats:
+        """Return P(anomalous) (n,) of log-odds (n,)."""
+        from scipy.special import expit
+
+        result: Floats = expit(self.slope * log_odds + self.offset)
+        return result
+
+
+def fit(log_odds: Floats, anomalous: Bools, method: Method) -> Scaling:
+    """Fit a temperature (slope alone) or Platt's sigmoid (slope and offset) by maximum likelihood.
+
+    The loss is convex. Platt's smoothed targets (Platt 1999; Lin, Lin and Weng 2007) keep the slope finite where the
+    labels separate; a slope of 0 or less is refused, because it would turn the order of the scores.
+
+    Args:
+        log_odds: (n,) finite.
+        anomalous: (n,) labels.
+        method: `none` leaves the log-odds as they are.
+
+    Raises:
+        DataError: too few samples of a label, or scores that do not rise with the label.
+    """
+    if method == "none":
+        return Scaling()
+    _require_both(anomalous)
+    from scipy.optimize import minimize
+
+    unit = max(1e-6, float(np.abs(log_odds).max()))  # solved in units of the largest, reported in log-odds
+    x, targets = log_odds / unit, _smoothed(anomalous)
+
+    def loss(w: Floats) -> tuple[float, Floats]:
+        from scipy.special import expit
+
+        u = w[0] * x + w[1]
+        error = expit(u) - targets
+        gradient = np.array([(error * x).mean(), error.mean()])
+        return float((np.logaddexp(0, u) - targets * u).mean()), gradient
+
+    free = (None, None) if method == "platt" else (0.0, 0.0)
+    found = minimize(
+        loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0.0, None), free], options={"ftol": 1e-14}
+    )
+    slope, offset = float(found.x[0]) / unit, float(found.x[1])
+    if not (np.ptp(log_odds) > _SAME and 1e-9 < slope <= MAX_SLOPE and abs(offset) <= MAX_SLOPE):
+        raise DataError(
+            f"the scores do not rise with the label, so no {method} fits them; give --method none, or train the model"
+        )
+    return Scaling(slope, offset)
+
+
+def _require_both(anomalous: Bools) -> None:
+    for name, count in (("anomalous", int(anomalous.sum())), ("normal", int((~anomalous).sum()))):
+        if count < MIN_EACH:
+            raise DataError(
+                f"{count} {name} samples cannot fit probabilities, which needs {MIN_EACH} of either label; "
+                f"add {MIN_EACH - count} more or give --method none"
+            )
+
+
+def _smoothed(anomalous: Bools) -> Floats:
+    positive = int(anomalous.sum())
+    high, low = (positive + 1) / (positive + 2), 1 / (len(anomalous) - positive + 2)
+    return np.where(anomalous, high, low)
+
+
+def cross_fitted(log_odds: Floats, anomalous: Bools, method: Method) -> Floats:
+    """Return each sample's probability (n,) under a fit to the other folds, so that it can be judged by its own label.
+
+    Five folds, dealt out in turn within each label.
+    """
+    folds = np.empty(len(anomalous), dtype=np.int_)
+    for label in (False, True):
+        members = np.flatnonzero(anomalous == label)
+        folds[members] = np.arange(len(members)) % FOLDS
+    result = np.empty(len(anomalous))
+    for fold in range(FOLDS):
+        inside = folds == fold
+        result[inside] = fit(log_odds[~inside], anomalous[~inside], method).probability(log_odds[inside])
+    return result
+
+
+class Quality(NamedTuple):
+    """How far probabilities are off, all lower is better: Brier score, expected calibration error, mean log loss."""
+
+    brier: float
+    ece: float
+    log_loss: float
+
+
+def quality(probability: Floats, anomalous: Bools) -> Quality:
+    """Measure probabilities (n,) against labels (n,).
+
+    ECE: over ten equal bins of P(anomalous), the mean distance of a bin's mean probability from its share of anomalous
+    samples, weighted by its samples.
+    """
+    bins = reliability(probability, anomalous)
+    gaps = sum(each.samples * abs(each.probability - each.anomalous / each.samples) for each in bins)
+    p = np.clip(probability, _EDGE, 1 - _EDGE)
+    log_loss = -np.where(anomalous, np.log(p), np.log1p(-p)).mean()
+    return Quality(float(((probability - anomalous) ** 2).mean()), gaps / len(anomalous), float(log_loss))
+
+
+class Bin(NamedTuple):
+    """The samples whose probability lies in one tenth: how many, how many anomalous, and their mean probability."""
+
+    samples: int
+    anomalous: int
+    probability: float
+
+
+def reliability(probability: Floats, anomalous: Bools) -> list[Bin]:
+    """Return the bins that hold samples, by rising probability; 1 falls into the last."""
+    places = np.minimum((probability * BINS).astype(np.int_), BINS - 1)
+    inside = [places == place for place in range(BINS)]
+    return [
+        Bin(int(rows.sum()), int(anomalous[rows].sum()), float(probability[rows].mean()))
+        for rows in inside
+        if rows.any()
+    ]

@@ -1,0 +1,189 @@
+"""`calibration.json` in and out: levels, scaling, and the model and prompts they hold for; strict, since it is untrusted.
+
+Whatever a file says, it can only take an `OK` or `NG` away (to `REVIEW`), never give one: see `decision.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+
+from adfm.config import Settings
+from adfm.errors import DataError, UserError
+from adfm.evaluation.calibration import MAX_SLOPE, Method, Scaling, ScoreKind
+from adfm.evaluation.conformal import samples_needed
+from adfm.reasoning import Stages, prompt, prompt_sha256
+from adfm.reasoning.stages import StagesName
+from adfm.storage import encode_line, sha256_bytes, write_json
+
+CALIBRATION = "calibration.json"
+SCHEMA: Literal["adfm.calibration/1"] = "adfm.calibration/1"
+MAX_BYTES = 1 << 20
+
+Name = Annotated[str, Field(max_length=1000)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+Bounded = Annotated[float, Field(ge=-1e6, le=1e6)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Strict(Settings):
+    """No conversions, no NaN or infinity, no unknown names."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, populate_by_name=True)
+
+
+class Level(_Strict):
+    """A conformal level on the log-odds: which rate it promises and from how many samples."""
+
+    log_odds: Bounded
+    rate: Rate
+    samples: Count
+
+    @model_validator(mode="after")
+    def _earned(self) -> Level:
+        needed = samples_needed(self.rate)
+        if self.samples < needed:
+            raise ValueError(f"{self.samples} samples cannot promise a rate of {self.rate:g}; that needs {needed}")
+        return self
+
+
+class Asked(_Strict):
+    """A prompt that the samples were asked: the part it names, and its hash without the unit of coordinates."""
+
+    part: Name | None
+    sha256: Name
+
+
+class Fitted(_Strict):
+    """The scaling of the log-odds and how it was found."""
+
+    method: Method
+    slope: Annotated[float, Field(gt=0, le=MAX_SLOPE)]
+    offset: Bounded
+
+
+class Calibration(_Strict):
+    """What `adfm calibrate` found for one model, prompt and kind of score.
+
+    `ng`: a part is NG only above this level; `ok`: it is OK only below this one (None: no promise about misses).
+    `quality` and `measured` are for the reader and decide nothing.
+    """
+
+    schema_name: Literal["adfm.calibration/1"] = Field(alias="schema")
+    adfm: Name
+    model: Name
+    revision: Name
+    stages: StagesName
+    prompts: Annotated[tuple[Asked, ...], Field(min_length=1, max_length=1000)]
+    score_kind: ScoreKind
+    split: Literal["validation", "test"]
+    samples_sha256: Name
+    normal: Count
+    anomalous: Count
+    unread: Count
+    ng: Level
+    ok: Level | None
+    scaling: Fitted
+    quality: dict[str, dict[str, float]] | None = None
+    measured: dict[str, dict[str, Count]]
+    warnings: Annotated[tuple[Name, ...], Field(max_length=100)] = ()
+
+    def probability(self, log_odds: float) -> float:
+        """Return the calibrated P(anomalous) of one answer's log-odds."""
+        import numpy as np
+
+        return float(Scaling(self.scaling.slope, self.scaling.offset).probability(np.array([log_odds]))[0])
+
+    @property
+    def id(self) -> str:
+        """A short hash of everything it says, which names it in every verdict."""
+        return sha256_bytes(encode_line(calibration_json(self)).encode())[:16]
+
+    @property
+    def origin(self) -> str:
+        """Where its levels come from, in words."""
+        text = f"calibration {self.id}: at most {self.ng.rate:.3g} of normal parts NG, from {self.ng.samples}"
+        if self.ok:
+            text += f"; at most {self.ok.rate:.3g} of anomalous parts OK, from {self.ok.samples}"
+        return f"{text} ({self.split} split)"
+
+
+def calibration_json(calibration: Calibration) -> dict[str, Any]:
+    """Return a calibration as the content of its file."""
+    return calibration.model_dump(mode="json", by_alias=True)
+
+
+def write_calibration(path: Path, calibration: Calibration) -> None:
+    """Write a calibration's file atomically."""
+    write_json(path, calibration_json(calibration))
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read a calibration, or the one in a folder.
+
+    Raises:
+        DataError: no such file, too large, not JSON, or a field that is missing, unknown or out of its range.
+    """
+    file = path / CALIBRATION if path.is_dir() else path
+    if not file.is_file():
+        raise DataError(f"{file}: no such calibration; make one by `adfm calibrate`")
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from error
+    if len(content) > MAX_BYTES:
+        raise DataError(f"{file}: is larger than a calibration can be (1 MiB)")
+    try:
+        return Calibration.model_validate_json(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"]) or "the file"
+        raise DataError(
+            f"{file}: {place}: {fault['msg']}; make it anew by `adfm calibrate`, or give --no-calibration"
+        ) from error
+
+
+def find_calibration(model: str) -> Path | None:
+    """Return the calibration in a model's folder, if it has one; whatever has that name must be readable."""
+    file = Path(model) / CALIBRATION
+    return file if file.exists() or file.is_symlink() else None
+
+
+def asked(stages: Stages, part: str | None) -> Asked:
+    """Return what stands for one prompt; the unit of coordinates is left out, because the model decides it."""
+    return Asked(part=part, sha256=prompt_sha256(prompt(stages, category=part, frame_hint="(unit)")))
+
+
+def require_made_for(
+    calibration: Calibration, file: Path, *, model: str, revision: str, stages: Stages, parts: Iterable[str | None]
+) -> None:
+    """Refuse a calibration of another model or of other prompts: its promises would be worth nothing.
+
+    Raises:
+        UserError: names what differs, and the fix.
+    """
+    again = "run `adfm calibrate` again, or give --no-calibration"
+    # A revision that is not known tells nothing; then at least the name must be the same.
+    if revision != calibration.revision or (revision == "unknown" and model != calibration.model):
+        raise UserError(
+            f"{file}: was made for {calibration.model} ({calibration.revision}) and the model is {model} "
+            f"({revision}); {again}"
+        )
+    known = {each.sha256 for each in calibration.prompts}
+    for part in parts:
+        if asked(stages, part).sha256 not in known:
+            raise UserError(f"{file}: was made for other prompts than {_told(stages.name, part)}; {_hint(calibration)}")
+
+
+def _told(stages: str, part: str | None) -> str:
+    return f"protocol {stages}, " + ("no part named" if part is None else f"part '{part}'")
+
+
+def _hint(calibration: Calibration) -> str:
+    names = sorted(each.part for each in calibration.prompts if each.part is not None)
+    words = f"--part with {' or '.join(repr(name) for name in names[:5])}" if names else "no --part"
+    return f"it holds for --stages {calibration.stages} and {words}; or give --no-calibration"

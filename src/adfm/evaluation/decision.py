@@ -1,0 +1,127 @@
+"""OK, NG or REVIEW from what was read and what the score says, and how often which; pure, no files and no models.
+
+Only two things decide: the verdict that was read, and the score where a threshold or a calibration is set. Where they
+contradict each other, or the answer itself, a person decides. So a score can only turn OK or NG into REVIEW: NG needs a
+score above the level that normal parts exceed with the promised rate, and OK needs a verdict that was read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from adfm.evaluation.calibration import Scored, evidence
+from adfm.evaluation.calibration_file import Calibration
+from adfm.evaluation.conformal import exact_interval
+from adfm.evaluation.predictions import Prediction
+from adfm.records import LABELS, Label
+
+Decision = Literal["OK", "NG", "REVIEW", "ERROR"]
+DECIDED: tuple[Decision, ...] = ("OK", "NG", "REVIEW")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """At which score a part is NG, and where that number comes from; None: the read verdict alone decides.
+
+    With a calibration its levels decide, on the log-odds; `value` then only tells the NG level as a probability.
+    """
+
+    value: float | None = None
+    origin: str = "verdict token (no calibration)"
+    calibration: Calibration | None = None
+
+    @classmethod
+    def of(cls, calibration: Calibration) -> Threshold:
+        """Return the threshold that a calibration stands for."""
+        return cls(calibration.probability(calibration.ng.log_odds), calibration.origin, calibration)
+
+    @property
+    def review_from(self) -> float | None:
+        """From which calibrated probability a part is no longer OK, where a calibration promises that."""
+        if self.calibration is None or self.calibration.ok is None:
+            return None
+        return self.calibration.probability(self.calibration.ok.log_odds)
+
+    def shown(self, scored: Scored) -> float | None:
+        """Return the probability to show: calibrated, where there is a calibration."""
+        if self.calibration is None:
+            return scored.score
+        value = evidence(scored, self.calibration.score_kind)
+        return None if value is None else self.calibration.probability(value)
+
+
+def decide(
+    verdict: Label | None, problems: Sequence[str], scored: Scored, threshold: Threshold
+) -> tuple[Decision, tuple[str, ...]]:
+    """Return the decision and, for REVIEW, why."""
+    if verdict is None:
+        return "REVIEW", ("the answer could not be read",)
+    said: Decision = "NG" if verdict == "anomalous" else "OK"
+    if "regions_under_normal" in problems:
+        return "REVIEW", ("the answer says normal and names defects",)
+    if threshold.value is None and threshold.calibration is None:
+        return said, ()
+    side = _side(scored, threshold)
+    if side is None:
+        return "REVIEW", ("the answer has no score to hold against the threshold",)
+    if side == "REVIEW":
+        return "REVIEW", ("the score lies between the calibrated levels for OK and for NG",)
+    if side != said:
+        return "REVIEW", (f"the score says {side} and the answer says {said}",)
+    return said, ()
+
+
+def _side(scored: Scored, threshold: Threshold) -> Decision | None:
+    """What the score says; a plain threshold is NG from its value on, a conformal level only above it."""
+    calibration = threshold.calibration
+    if calibration is None:
+        if scored.score is None or threshold.value is None or math.isnan(scored.score):
+            return None
+        return _ng_if(scored.score >= threshold.value)
+    value = evidence(scored, calibration.score_kind)
+    if value is None:
+        return None
+    if value > calibration.ng.log_odds or calibration.ok is None:
+        return _ng_if(value > calibration.ng.log_odds)
+    return "OK" if value < calibration.ok.log_odds else "REVIEW"
+
+
+def _ng_if(beyond: bool) -> Decision:
+    return "NG" if beyond else "OK"
+
+
+def count_decisions(predictions: Iterable[Prediction], threshold: Threshold) -> dict[Label, dict[Decision, int]]:
+    """Return how many parts of each label get each decision."""
+    found = Counter((p.label, decide(p.verdict, p.problems, p, threshold)[0]) for p in predictions)
+    return {label: {decision: found[label, decision] for decision in DECIDED} for label in LABELS}
+
+
+def operating_point(predictions: Sequence[Prediction], threshold: Threshold) -> dict[str, Any]:
+    """Return miss (anomalous OK), overkill (normal NG) and review shares with exact 95 % intervals, ready for JSON.
+
+    Misses and overkill are shares of all parts of their label: what goes to REVIEW is neither, and is told beside them.
+    """
+    counts = count_decisions(predictions, threshold)
+    sizes = {label: sum(counts[label].values()) for label in LABELS}
+    review = sum(counts[label]["REVIEW"] for label in LABELS)
+    return {
+        "threshold": threshold.value,
+        "threshold_origin": threshold.origin,
+        "counts": counts,
+        "miss": _share(counts["anomalous"]["OK"], sizes["anomalous"]),
+        "overkill": _share(counts["normal"]["NG"], sizes["normal"]),
+        "review": _share(review, len(predictions)),
+        "review_normal": _share(counts["normal"]["REVIEW"], sizes["normal"]),
+        "review_anomalous": _share(counts["anomalous"]["REVIEW"], sizes["anomalous"]),
+    }
+
+
+def _share(hits: int, n: int) -> dict[str, float | None]:
+    if n == 0:
+        return {"value": None, "low": None, "high": None}
+    low, high = exact_interval(hits, n)
+    return {"value": hits / n, "low": low, "high": high}
