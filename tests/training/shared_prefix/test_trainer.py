@@ -53,13 +53,15 @@ CASES = {
     "masked": {"mask_truncated_completions": True, "max_completion_length": 6},
     "sequence": {"importance_sampling_level": "sequence", "loss_type": "bnpo"},
     "dr": {"loss_type": "dr_grpo", "num_generations": 8},
+    "pairs": {"num_generations": 2},
+    "one large group": {"num_generations": 16},
 }
 
 
 @pytest.mark.parametrize("case", list(CASES))
-def test_the_same_steps_in_every_mode(qwen25: Any, train: Any, case: str) -> None:
+def test_the_same_steps_in_every_mode(folder: Any, train: Any, case: str) -> None:
     options: dict[str, Any] = {"learning_rate": 3e-5} | CASES[case]
-    theirs, ours = (train(qwen25, levers, **options) for levers in (ALL_OFF, ON))
+    theirs, ours = (train(folder, levers, **options) for levers in (ALL_OFF, ON))
     assert ours.answers == theirs.answers
     assert apart(ours, theirs) < WEIGHTS
     for a, b in zip(theirs.state.log_history, ours.state.log_history, strict=True):
@@ -140,6 +142,14 @@ def test_a_lever_that_would_not_be_exact_is_refused_with_a_reason(
     assert sum(map(int, levers.model_dump().values())) == 3
     assert len(reasons) == 1
     assert reasons[0].startswith(f"levers.{lever} is off: ")
+
+
+def test_dropout_in_an_adapter_refuses_the_packed_loss_alone(qwen25: Any, train: Any) -> None:
+    dropping = LoraConfig(r=4, lora_dropout=0.1, target_modules=r".*language_model.*q_proj", task_type="CAUSAL_LM")
+    levers, reasons = supported_levers(ON, train(qwen25, ALL_OFF, go=False, lora=dropping))
+    assert levers == ON.model_copy(update={"packed_loss": False})
+    assert "lora.dropout=0" in reasons[0]
+    assert supported_levers(ON, train(qwen25, ALL_OFF, go=False, lora=LORA)) == (ON, [])
 
 
 def test_another_attention_refuses_both_shared_passes(qwen25: Any, train: Any) -> None:

@@ -55,7 +55,22 @@ def _model_obstacle(trainer: Any) -> str | None:
 
 
 def _loss_obstacle(trainer: Any) -> str | None:
-    return "a balancing loss counts tokens" if trainer.aux_loss_enabled else None
+    """The pass must do to every token what the stock pass does, and must not count tokens."""
+    if trainer.aux_loss_enabled:
+        return "a balancing loss counts tokens"
+    if dropout(trainer.model):
+        return (
+            "dropout would hit the shared prompt once for all answers, not once for each; set it to 0 (lora.dropout=0)"
+        )
+    return None
+
+
+def dropout(model: Any) -> bool:
+    """Tell whether any part of a model drops values at random while it trains."""
+    from torch import nn
+
+    modules = any(part.p > 0 for part in model.modules() if isinstance(part, nn.Dropout))
+    return modules or any(getattr(part, "attention_dropout", 0.0) for part in model.modules())
 
 
 def _generation_obstacle(trainer: Any) -> str | None:

@@ -110,7 +110,7 @@ def prompt_rows(
         missing = case.prompt - _tokens(processor, one)
         if missing < 0:
             raise ConfigError(f"a prompt has at least {case.prompt - missing} tokens at this picture size")
-        one["prompt"][0]["content"][-1]["text"] += " x" * missing
+        one["prompt"][0]["content"][-1]["text"] += " part" * missing  # one token of the bundled tokenizer each
         rows.append(one)
         samples.append(sample)
     return rows, samples
