@@ -34,7 +34,7 @@ demo: setup ## the whole chain on the bundled model, on a CPU: runs/demo/report.
 
 # Side by side on two cores, one thread each; $(DATA) holds `deeppcb` and `cookie` in the MVTec layout.
 DATA ?= ../shared/data
-BOARDS := --tile 96 --tile-overlap 0 --tile-normals 2 --group-by '^(\d{5})' --split fractions --shares 0.7 0 0.3 --grpo learning_rate=2e-4
+BOARDS := --tile 96 --tile-overlap 0 --tile-normals 2 --group-by '^(\d{5})' --split fractions --shares 0.7 0 0.3 --sft data.cuts=0 --grpo data.cuts=0 learning_rate=2e-4 steps=150
 results: setup ## the tables of docs/results.md: nano adapted to real boards and cookies
 	$(BIN)/adfm adapt $(DATA)/deeppcb --out runs/deeppcb $(BOARDS) & boards=$$!; \
 	$(BIN)/adfm adapt $(DATA)/cookie --out runs/cookie --split labelled --labelled-fraction 0.2 && wait $$boards
