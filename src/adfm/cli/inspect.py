@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from adfm.cli.common import add_command, folded, print_json, progress_bar
+from adfm.cli.common import add_command, add_score, folded, print_json, progress_bar, require_votes
 
 EXAMPLE = """
 adfm inspect new_parts/ --model runs/mine/final --out verdicts
@@ -28,6 +28,8 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--threshold", type=float, help="score from which a part is NG, 0 to 1 (default: the read verdict)"
     )
+    add_score(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of --score votes (%(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
 
@@ -38,17 +40,19 @@ def run(args: argparse.Namespace) -> int:
     from adfm.inspection.run import InspectionSettings, exit_code, find_pictures, inspect_all, require_outside
     from adfm.inspection.verdict import Threshold
     from adfm.models.local import LocalModel
+    from adfm.models.votes import scored
     from adfm.reasoning import STAGES
     from adfm.training.run import use_threads
 
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         raise ConfigError(f"--threshold {args.threshold}: must be from 0 to 1")
+    require_votes(args)
     find_pictures(args.path)  # a wrong path must not cost a model's loading time
     require_outside(args.out, args.path)
     use_threads(args.threads)
     threshold = Threshold() if args.threshold is None else Threshold(args.threshold, "--threshold")
     settings = InspectionSettings(STAGES[args.stages], args.part, threshold)
-    model = LocalModel.load(args.model)
+    model = scored(LocalModel.load(args.model), args.score, votes=args.votes, seed=args.seed, stages=settings.stages)
     with progress_bar() as bar:
         verdicts = inspect_all(
             model,

@@ -82,6 +82,9 @@ def prediction_of(model: Model, sample: Sample, answer: Answer, stages: Stages) 
         strict=response.strict,
         problems=response.problems,
         reward=reward(response, sample, SCORING),
+        log_odds=answer.log_odds,
+        votes=answer.votes,
+        group=sample.group,
     )
 
 
@@ -94,11 +97,13 @@ def run_evaluation(
     category: bool = True,
     batch: int = 16,
     seed: int = 0,
+    threshold: float | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Predict every sample, write `predictions.jsonl` and `metrics.json` to `out`, and return the metrics.
 
-    An evaluation that was stopped goes on where it was, if model, prompts and data are the same.
+    `threshold` is the deployed one (None: the read verdict decides). An evaluation that was stopped goes on where it
+    was, if model, prompts, score and data are the same.
 
     Raises:
         UserError: `out` holds the evaluation of something else, or a picture cannot be read.
@@ -113,7 +118,7 @@ def run_evaluation(
     for prediction in predict(model, rest, stages=stages, category=category, batch=batch, progress=progress):
         journal.append(prediction_json(prediction))
     journal.close()
-    result = evaluate(read_predictions(out), seed=seed)
+    result = evaluate(read_predictions(out), seed=seed, threshold=threshold)
     result |= {"provenance": provenance | {"seconds": round(time.monotonic() - started, 2), "batch": batch}}
     write_json(out / METRICS_FILE, result)
     return result
@@ -149,4 +154,5 @@ def _provenance(model: Model, manifest: Manifest, stages: Stages, category: bool
         "category_in_prompt": category,
         "prompt_sha256": prompt_sha256(prompt_of(model, first, stages, category=False)),
         "decoding": "greedy",
+        "scoring": model.scoring,
     }
