@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from adfm.errors import ConfigError, DataError
 from adfm.evaluation import Prediction
 from adfm.evaluation.calibrate import Wanted, calibrate
 from adfm.evaluation.decision import Threshold, decide
+from adfm.models.base import Votes
 
 PROVENANCE = {
     "model": "mine",
@@ -119,16 +120,18 @@ def test_predictions_of_unknown_origin_are_refused(broken: dict[str, Any], one: 
 
 
 def test_log_odds_are_taken_where_every_read_answer_has_them(one: Make) -> None:
-    @dataclass(frozen=True)
-    class WithLogOdds(Prediction):
-        log_odds: float | None = None
-
     plain = parts(one, 30, 30, saturated=True)
     random = np.random.default_rng(0)
-    rich: list[Prediction] = [WithLogOdds(**vars(p), log_odds=float(random.normal(40))) for p in plain]
+    rich: list[Prediction] = [replace(p, log_odds=float(random.normal(40))) for p in plain]
     assert made(plain).calibration.score_kind == "score"
     assert made(rich, method="none").calibration.score_kind == "log_odds"
     assert made([*rich[1:], plain[0]]).calibration.score_kind == "score"
+
+
+def test_vote_shares_are_refused(one: Make) -> None:
+    voted = [replace(p, votes=Votes(1, 3, 0)) for p in parts(one, 30, 30)]
+    with pytest.raises(DataError, match="votes"):
+        calibrate(voted, PROVENANCE, Wanted())
 
 
 def false_reject_rate(one: Make, drift: float, saturated: bool) -> tuple[float, float]:

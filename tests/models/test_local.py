@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from adfm.models import local
-from adfm.models.local import LocalModel, VerdictWatch, placeholder_tokens, verdict_tokens
+from adfm.models.local import LocalModel, VerdictWatch, placeholder_tokens, sigmoid, verdict_tokens
 
 PROMPT = "Inspect this part."
 ANSWER = '<locate>[]</locate>\n<examine>fine</examine>\n<answer>{"verdict": "anomalous", "regions": []}</answer>'
@@ -149,23 +149,25 @@ def words(tokens: Sequence[int]) -> str:
 
 def test_a_label_that_begins_like_a_verdict_is_not_one() -> None:
     watch = watch_of([(0, 0), (0, 2), (0, 0), (9, -9), (0, 0)])
-    assert watch.score(0, [0, 2, 4, 2, 3], words) == pytest.approx(0.8808, abs=1e-4)
+    assert watch.log_odds(0, [0, 2, 4, 2, 3], words) == pytest.approx(2.0)
 
 
 def test_the_last_verdict_counts() -> None:
     watch = watch_of([(0, 0), (0, 0), (0, 0), (0, 0), (0, -1)])
-    assert watch.score(0, [0, 1, 5, 0, 2], words) == pytest.approx(0.2689, abs=1e-4)
+    assert watch.log_odds(0, [0, 1, 5, 0, 2], words) == pytest.approx(-1.0)
 
 
 @pytest.mark.parametrize("tokens", [[], [2], [4, 2], [0, 3], [5, 1, 0]])
 def test_no_verdict_no_score(tokens: list[int]) -> None:
-    assert watch_of([(0, 5)] * len(tokens)).score(0, tokens, words) is None
+    assert watch_of([(0, 5)] * len(tokens)).log_odds(0, tokens, words) is None
 
 
 def test_a_score_of_no_numbers_is_none() -> None:
     nan = float("nan")
-    assert watch_of([(0, 0), (nan, 0)]).score(0, [0, 2], words) is None
-    assert watch_of([(0, 0), (9e9, -9e9)]).score(0, [0, 2], words) == pytest.approx(0, abs=1e-300)
+    assert watch_of([(0, 0), (nan, 0)]).log_odds(0, [0, 2], words) is None
+    log_odds = watch_of([(0, 0), (9e9, -9e9)]).log_odds(0, [0, 2], words)
+    assert log_odds == pytest.approx(-1.8e10)
+    assert sigmoid(log_odds) == pytest.approx(0, abs=1e-300)
 
 
 def test_every_placeholder_is_known(either: Path) -> None:

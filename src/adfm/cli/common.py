@@ -70,6 +70,32 @@ def add_command(subparsers: Any, name: str, run: Run, summary: str, example: str
     return parser
 
 
+def add_score(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where a part's score comes from."""
+    parser.add_argument(
+        "--score",
+        choices=("odds", "votes"),
+        default="odds",
+        help="where scores come from: odds of the verdict token, or share of sampled answers (%(default)s)",
+    )
+    parser.add_argument("--votes", type=int, help="sampled answers per picture, for --score votes (8)")
+
+
+def require_votes(args: argparse.Namespace) -> None:
+    """Fill in and check `args.votes`.
+
+    Raises:
+        ConfigError: fewer than 2 votes, or votes for another score.
+    """
+    from adfm.errors import ConfigError
+
+    if args.votes is not None and args.score != "votes":
+        raise ConfigError(f"--votes {args.votes}: needs --score votes")
+    args.votes = 8 if args.votes is None else args.votes
+    if args.votes < 2:
+        raise ConfigError(f"--votes {args.votes}: must be at least 2; for one answer take --score odds")
+
+
 def folded(message: str) -> str:
     """Return a message on one line, without control characters that could move the cursor or recolour the terminal."""
     return "".join(c if c.isprintable() else " " for c in " ".join(message.split()))

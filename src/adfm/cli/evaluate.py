@@ -1,4 +1,4 @@
-"""`adfm eval`: a model and a manifest in, predictions and metrics with intervals out."""
+"""`adfm eval`: a model and a manifest in, predictions and metrics with intervals out; or two evaluations compared."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from adfm.cli.common import add_command, print_json, progress_bar
+from adfm.cli.common import add_command, add_score, folded, print_json, progress_bar, require_votes
 
 EXAMPLE = """
 adfm eval --model runs/mine/final --data data/parts --out runs/mine/eval
+adfm eval --compare runs/base/eval runs/mine/eval --out runs/mine/compared
 """
 HEADLINE = (
     "accuracy",
@@ -28,8 +29,8 @@ def add(subparsers: Any) -> None:
     """Add the command to the program's parser."""
     parser = add_command(subparsers, "eval", run, "greedy evaluation: predictions.jsonl and metrics.json", EXAMPLE)
     parser.add_argument("--model", default="nano", help="model folder, hub id or nano (%(default)s)")
-    parser.add_argument("--data", type=Path, required=True, metavar="MANIFEST", help="manifest.jsonl or its folder")
-    parser.add_argument("--out", type=Path, required=True, help="folder for predictions and metrics")
+    parser.add_argument("--data", type=Path, metavar="MANIFEST", help="manifest.jsonl or its folder")
+    parser.add_argument("--out", type=Path, help="folder for predictions and metrics, or for the comparison")
     parser.add_argument(
         "--split", choices=("train", "validation", "test"), default="test", help="which split (%(default)s)"
     )
@@ -37,16 +38,43 @@ def add(subparsers: Any) -> None:
         "--stages", choices=("full", "locate_answer", "verdict"), default="full", help="protocol (%(default)s)"
     )
     parser.add_argument("--no-category", action="store_true", help="leave the part's category out of the prompt")
+    add_score(parser)
+    parser.add_argument(
+        "--threshold", type=float, help="deployed threshold on the score, 0 to 1 (default: the read verdict decides)"
+    )
     parser.add_argument("--batch", type=int, default=16, help="pictures decoded together (%(default)s)")
     parser.add_argument(
         "--calibration", type=Path, metavar="FILE", help="of `adfm calibrate`: also tell misses, overkill and review"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap and of --score votes (%(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
+    parser.add_argument(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar=("RUN_A", "RUN_B"),
+        help="compare two evaluations of the same parts instead; --out writes compare.json and table.md",
+    )
+    parser.add_argument("--common", action="store_true", help="compare on the parts that both evaluations hold")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Evaluate a model, or compare two evaluations."""
+    from adfm.errors import ConfigError
+
+    if args.threshold is not None and not 0 <= args.threshold <= 1:
+        raise ConfigError(f"--threshold {args.threshold}: must be from 0 to 1")
+    if args.compare:
+        return _compare(args)
+    if args.data is None or args.out is None:
+        raise ConfigError("--data and --out are required, unless two evaluations are compared by --compare")
+    if args.common:
+        raise ConfigError("--common: belongs to --compare RUN_A RUN_B")
+    return _evaluate(args)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
     """Evaluate and print the headline metrics with their intervals."""
     from adfm.data.manifest import read_manifest
     from adfm.errors import ConfigError
@@ -54,15 +82,18 @@ def run(args: argparse.Namespace) -> int:
     from adfm.evaluation.decision import Threshold
     from adfm.evaluation.run import run_evaluation
     from adfm.models.local import LocalModel
+    from adfm.models.votes import scored
     from adfm.reasoning import STAGES
     from adfm.training.run import use_threads
 
     if args.batch < 1:
         raise ConfigError(f"--batch {args.batch}: must be at least 1")
+    require_votes(args)
     manifest = read_manifest(args.data).only(args.split)
     calibration = read_calibration(args.calibration) if args.calibration else None
     use_threads(args.threads)
-    model = LocalModel.load(args.model)
+    stages = STAGES[args.stages]
+    model = scored(LocalModel.load(args.model), args.score, votes=args.votes, seed=args.seed, stages=stages)
     if calibration:
         parts = sorted({sample.category for sample in manifest.samples}) if not args.no_category else [None]
         require_made_for(
@@ -70,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
             args.calibration,
             model=model.name,
             revision=model.revision,
-            stages=STAGES[args.stages],
+            stages=stages,
             parts=parts,
         )
     with progress_bar() as bar:
@@ -78,11 +109,12 @@ def run(args: argparse.Namespace) -> int:
             model,
             manifest,
             args.out,
-            stages=STAGES[args.stages],
+            stages=stages,
             category=not args.no_category,
             batch=args.batch,
             seed=args.seed,
-            threshold=Threshold.of(calibration) if calibration else None,
+            threshold=args.threshold,
+            decisions=Threshold.of(calibration) if calibration else None,
             progress=bar and (lambda done, total: bar("evaluating", done, total)),
         )
     if args.json:
@@ -91,6 +123,37 @@ def run(args: argparse.Namespace) -> int:
         print(f"{result['n']} parts, {result['n_normal']} normal and {result['n_anomalous']} anomalous -> {args.out}")
         print("\n".join([*headline(result["metrics"]), *deployed(result.get("operating_point"))]))
     return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    """Compare and print the table of all metrics."""
+    from adfm.evaluation.compare import compare, find_predictions, in_common, write_comparison
+    from adfm.evaluation.predictions import read_predictions
+
+    first, second = (read_predictions(find_predictions(path)) for path in args.compare)
+    sizes = [len(first), len(second)]
+    if args.common:
+        first, second = in_common(first, second)
+    result = {"a": str(args.compare[0]), "b": str(args.compare[1]), "evaluated": sizes}
+    result |= compare(first, second, seed=args.seed, threshold=args.threshold)
+    if args.out is not None:
+        write_comparison(result, args.out)
+    if args.json:
+        print_json(result)
+    else:
+        print("\n".join(compared(result)))
+    return 0
+
+
+def compared(result: dict[str, Any]) -> list[str]:
+    """Return the lines of a comparison as they are shown on a terminal."""
+    from adfm.evaluation.compare import summary_lines, table_rows
+
+    rows = [("", "a", "b", "b - a [95 %]", "b is"), *table_rows(result)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    names = [f"a: {folded(result['a'])}", f"b: {folded(result['b'])}"]
+    return [*names, *lines, *summary_lines(result)]
 
 
 def headline(metrics: dict[str, dict[str, float | None]]) -> list[str]:

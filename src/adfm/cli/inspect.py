@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adfm.cli.common import add_command, folded, print_json, progress_bar
+from adfm.cli.common import add_command, add_score, folded, print_json, progress_bar, require_votes
 
 if TYPE_CHECKING:
     from adfm.inspection.verdict import Threshold
@@ -34,6 +34,8 @@ def add(subparsers: Any) -> None:
         "--calibration", type=Path, metavar="FILE", help="of `adfm calibrate` (default: the one in the model's folder)"
     )
     decides.add_argument("--no-calibration", action="store_true", help="let the read verdict alone decide")
+    add_score(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of --score votes (%(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
 
@@ -44,18 +46,22 @@ def run(args: argparse.Namespace) -> int:
     from adfm.evaluation.calibration_file import require_made_for
     from adfm.inspection.run import InspectionSettings, exit_code, find_pictures, inspect_all, require_outside
     from adfm.models.local import LocalModel
+    from adfm.models.votes import scored
     from adfm.reasoning import STAGES
     from adfm.training.run import use_threads
 
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         raise ConfigError(f"--threshold {args.threshold}: must be from 0 to 1")
+    require_votes(args)
     file, threshold = _threshold(args)
     find_pictures(args.path)  # a wrong path must not cost a model's loading time
     require_outside(args.out, args.path)
     use_threads(args.threads)
     settings = InspectionSettings(STAGES[args.stages], args.part, threshold)
-    model = LocalModel.load(args.model)
+    model = scored(LocalModel.load(args.model), args.score, votes=args.votes, seed=args.seed, stages=settings.stages)
     if threshold.calibration and file:
+        if args.score != "odds":
+            raise ConfigError(f"--score {args.score}: {file} is made for odds; add --no-calibration")
         require_made_for(
             threshold.calibration,
             file,

@@ -1,5 +1,6 @@
 """Predictions in, metrics with intervals out: verdicts, boxes, differences of runs."""
 
+from adfm.evaluation.compare import compare
 from adfm.evaluation.definitions import METRICS, Metric
 from adfm.evaluation.predictions import (
     PREDICTIONS,
@@ -15,6 +16,7 @@ __all__ = [
     "PREDICTIONS",
     "Metric",
     "Prediction",
+    "compare",
     "evaluate",
     "paired_difference",
     "prediction_from_json",

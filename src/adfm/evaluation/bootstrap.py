@@ -43,11 +43,27 @@ def _draw(strata: NDArray[np.int_], rows: int, generator: np.random.Generator) -
 
 
 def replicates(
-    measure: Callable[[Floats], dict[str, Floats]], strata: NDArray[np.int_], *, resamples: int, seed: int
+    measure: Callable[[Floats], dict[str, Floats]],
+    labels: NDArray[np.int_],
+    units: NDArray[np.int_],
+    *,
+    resamples: int,
+    seed: int,
 ) -> dict[str, Floats]:
-    """Return each metric's values (resamples,) over the resamples of `strata` (n,); NaN where it is undefined."""
-    blocks = [measure(weights) for weights in weight_blocks(strata, resamples, seed)]
+    """Return each metric's values (resamples,), NaN where it is undefined.
+
+    What is drawn are the `units` (n,), numbered from 0, each with all its samples (a cluster bootstrap, Davison and
+    Hinkley 1997, 3.8); the units that hold the same set of `labels` (n,) are a stratum.
+    """
+    blocks = [measure(weights[:, units]) for weights in weight_blocks(unit_strata(labels, units), resamples, seed)]
     return {name: np.concatenate([block[name] for block in blocks]) for name in (blocks[0] if blocks else ())}
+
+
+def unit_strata(labels: NDArray[np.int_], units: NDArray[np.int_]) -> NDArray[np.int_]:
+    """Return the stratum (u,) of each unit: the set of `labels` (n,) that its samples have, as bits."""
+    strata = np.zeros(units.max() + 1, dtype=np.int_)
+    np.bitwise_or.at(strata, units, 1 << labels)
+    return strata
 
 
 def interval(values: Floats, level: float = LEVEL) -> Interval:
@@ -59,12 +75,12 @@ def interval(values: Floats, level: float = LEVEL) -> Interval:
     return Interval(float(low), float(high))
 
 
-def exact_edge(hits: int, parts: int, level: float = LEVEL) -> Interval | None:
+def exact_edge(share: float, parts: int, level: float = LEVEL) -> Interval | None:
     """Clopper-Pearson interval of a proportion that is 0 or 1, where every resample agrees; None elsewhere.
 
     Six right of six say little: the bootstrap would give [1, 1], the exact interval is [0.54, 1].
     """
-    if parts == 0 or 0 < hits < parts:
+    if parts == 0 or 0 < share < 1:
         return None
     edge = ((1 - level) / 2) ** (1 / parts)
-    return Interval(0.0, 1 - edge) if hits == 0 else Interval(edge, 1.0)
+    return Interval(0.0, 1 - edge) if share == 0 else Interval(edge, 1.0)

@@ -83,6 +83,7 @@ def calibrate(predictions: Sequence[Prediction], provenance: dict[str, Any], wan
     """
     require_valid(wanted)
     _require_split(str(provenance.get("split")), wanted.split)
+    _require_odds(predictions)
     kind = _score_kind(predictions)
     readable = [p for p in predictions if p.verdict is not None and evidence(p, kind) is not None]
     log_odds = np.array([evidence(p, kind) for p in readable], dtype=np.float64)
@@ -129,6 +130,12 @@ def _require_split(found: str, wanted: Split) -> None:
             f"the predictions are of the {found} split and --split is {wanted}; calibrate on validation, "
             "or name the split on purpose (what was calibrated on cannot test it any more)"
         )
+
+
+def _require_odds(predictions: Sequence[Prediction]) -> None:
+    """Refuse shares of votes: `inspect` would hold odds against levels that were made from something else."""
+    if any(prediction.votes for prediction in predictions):
+        raise DataError("the scores are shares of votes; calibrate on the odds (`adfm eval` without --score votes)")
 
 
 def _score_kind(predictions: Sequence[Prediction]) -> ScoreKind:

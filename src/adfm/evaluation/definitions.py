@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 THRESHOLDS = (0.1, 0.3, 0.5)
+AP_THRESHOLDS = (0.3, 0.5)
+RECALLS = (0.99, 0.995, 1.0)
+ECE_BINS = 15
 
-Better = Literal["higher", "lower"]
+Better = Literal["higher", "lower", "neither"]
 Unit = Literal["share", "index", "count"]
 Ratio = tuple[str, str]
 
@@ -16,7 +19,8 @@ Ratio = tuple[str, str]
 class Metric:
     """What a metric is called and means; `ratio` names the two totals it divides (None: it is no single ratio).
 
-    A `share` is usually read in per cent, an `index` from 0 to 1 is not, a `count` is in boxes.
+    A `share` is usually read in per cent, an `index` from 0 to 1 is not, a `count` is in boxes. A metric that is
+    `neither` better when higher nor when lower only describes.
     """
 
     name: str
@@ -74,6 +78,75 @@ _VERDICTS = (
         unit="index",
     ),
     Metric(
+        "f1_max",
+        "F1-max",
+        "Largest F1 of the anomalous class that any threshold on the score gives on these parts; an upper bound, as the "
+        "threshold is chosen on the parts it is measured on. Unread answers and missing scores as for AUROC.",
+        unit="index",
+    ),
+    Metric(
+        "f1_max_threshold",
+        "Threshold of F1-max",
+        "The lowest score that, as a threshold (anomalous from it upwards), gives F1-max.",
+        better="neither",
+        unit="index",
+    ),
+    *(
+        Metric(
+            f"false_reject@{recall:g}",
+            f"False rejects at recall {recall:g}",
+            f"Share of normal parts that score at least as high as the highest threshold that still catches "
+            f"{100 * recall:g} % of the anomalous parts (1 where an unread one without a score makes that impossible).",
+            better="lower",
+        )
+        for recall in RECALLS
+    ),
+    Metric(
+        "decided_balanced_accuracy",
+        "Balanced accuracy as deployed",
+        "Balanced accuracy of the deployed decision: score at or above the deployed threshold, or the read verdict "
+        "where none is deployed; an undecided part (unread, or no score for the threshold) counts as wrong.",
+    ),
+    Metric(
+        "miss_rate",
+        "Miss rate",
+        "Share of anomalous parts that the deployed decision passes; an undecided part is not passed.",
+        ("missed", "anomalous"),
+        better="lower",
+    ),
+    Metric(
+        "overkill",
+        "Overkill",
+        "Share of normal parts that the deployed decision rejects; an undecided part is not rejected.",
+        ("overkilled", "normal"),
+        better="lower",
+    ),
+    Metric("coverage", "Coverage", "Share of parts with a deployed decision.", ("decided", "one")),
+    Metric(
+        "ece",
+        "Calibration error",
+        f"Expected calibration error of the score as the probability of anomalous: over {ECE_BINS} equally wide bins, the "
+        "mean distance between mean score and share of anomalous parts, weighted by the bins' parts; parts without a "
+        "score are left out.",
+        better="lower",
+        unit="index",
+    ),
+    Metric(
+        "brier",
+        "Brier score",
+        "Mean squared difference between the score and the truth (1 anomalous, 0 normal); parts without a score are left "
+        "out.",
+        ("squared", "scored"),
+        better="lower",
+        unit="index",
+    ),
+    Metric(
+        "kind_recall",
+        "Recall by kind",
+        "Unweighted mean over the kinds of defect (of a category) of the share of their parts called anomalous, so that a "
+        "rare kind counts as much as a common one.",
+    ),
+    Metric(
         "unread_rate",
         "Unread answers",
         "Share of answers without a verdict that can be read.",
@@ -98,6 +171,27 @@ _BOXES = (
         "area that all true ones cover (0 if unread).",
         ("union_iou", "boxed"),
         unit="index",
+    ),
+    Metric(
+        "region_overlap",
+        "Region overlap",
+        "Mean over all true boxes, each weighing the same whatever its size, of the share of its area that the predicted "
+        "boxes cover together (per-region overlap, PRO; 0 if unread); what they cover beside it costs nothing here.",
+        ("covered", "true"),
+        unit="index",
+    ),
+    Metric(
+        "kind_region_overlap",
+        "Region overlap by kind",
+        "Unweighted mean over the kinds of defect (of a category) of their region overlap.",
+        unit="index",
+    ),
+    Metric(
+        "pointing_game",
+        "Pointing game",
+        "Share of anomalous parts with known boxes where the centre of the first predicted box lies in a true box; no "
+        "tolerance, and an unread answer or one without a box misses.",
+        ("pointed", "boxed"),
     ),
     Metric(
         "box_count_error",
@@ -133,6 +227,20 @@ def _at(threshold: float) -> tuple[Metric, Metric, Metric]:
     )
 
 
+def _average(threshold: float) -> Metric:
+    return Metric(
+        f"box_ap@{threshold:g}",
+        f"Box AP at {threshold:g}",
+        f"COCO average precision (101 recall points, one class) of the boxes at IoU {threshold:g}; a box ranks by the score "
+        "of its part, boxes of equal score enter together and are paired by the largest one-to-one matching; those of "
+        "an answer without a score come first, parts with unknown boxes are left out.",
+        unit="index",
+    )
+
+
 METRICS: dict[str, Metric] = {
-    metric.name: metric for metric in (*_VERDICTS, *_BOXES, *(m for t in THRESHOLDS for m in _at(t)))
+    metric.name: metric
+    for metric in (*_VERDICTS, *_BOXES, *(m for t in THRESHOLDS for m in _at(t)), *map(_average, AP_THRESHOLDS))
 }
+KIND_METRICS = ("recall", "region_overlap", "pointing_game", "box_recall@0.3", "mean_iou")
+"""The metrics that are told for every kind of defect by itself."""

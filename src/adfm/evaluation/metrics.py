@@ -1,46 +1,114 @@
 """Metrics as functions of how often each sample counts, so that one pass serves the value and every bootstrap resample.
 
 A run becomes a table of per-sample statistics; a row of weights (how often each sample is drawn; all ones for the value
-itself) turns them into totals, and every metric is a ratio of two totals or a weighted rank statistic.
+itself) turns them into totals, and every metric is a ratio of two totals or a weighted statistic of the scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adfm.evaluation.definitions import METRICS, THRESHOLDS
+from adfm.evaluation.definitions import AP_THRESHOLDS, ECE_BINS, METRICS, RECALLS, THRESHOLDS
 from adfm.evaluation.detection import box_counts
 from adfm.evaluation.predictions import Prediction
+from adfm.evaluation.scores import (
+    auroc,
+    average_precision,
+    by_score,
+    coco_average_precision,
+    divide,
+    f1_max,
+    false_rejects,
+    grouped,
+)
+from adfm.records import Label
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int_]
+
+NORMAL_KIND = -1
 
 
 @dataclass(frozen=True)
 class Table:
-    """Per-sample statistics: `columns` (n, k) with their `names`, scores (n,) or None where they cannot rank."""
+    """Per-sample statistics of n samples: `columns` (n, k) with their `names`.
+
+    `ranks` (n,) are the scores to rank parts by and `box_ranks` (n,) those to rank boxes by, None where the run has
+    none; `gaps` (n, bins) is score minus truth in the score's bin; `kinds` (n,) numbers the kind of defect (normal
+    parts: `NORMAL_KIND`); `units` (n,) numbers what is resampled together.
+    """
 
     names: tuple[str, ...]
     columns: Floats
     anomalous: NDArray[np.bool_]
-    scores: Floats | None
+    ranks: Floats | None
+    box_ranks: Floats | None
+    gaps: Floats
+    kinds: Integers
+    units: Integers
 
-    def rows(self, chosen: NDArray[np.int_]) -> Table:
+    def rows(self, chosen: Integers) -> Table:
         """Return the table of some samples only."""
-        columns, anomalous = self.columns[chosen], self.anomalous[chosen]
-        return Table(self.names, columns, anomalous, None if self.scores is None else self.scores[chosen])
+        return Table(
+            self.names,
+            self.columns[chosen],
+            self.anomalous[chosen],
+            None if self.ranks is None else self.ranks[chosen],
+            None if self.box_ranks is None else self.box_ranks[chosen],
+            self.gaps[chosen],
+            self.kinds[chosen],
+            np.unique(self.units[chosen], return_inverse=True)[1],
+        )
+
+    def column(self, name: str) -> Floats:
+        """Return one column (n,)."""
+        found: Floats = self.columns[:, self.names.index(name)]
+        return found
 
 
-def build_table(predictions: Sequence[Prediction]) -> Table:
-    """Turn predictions into per-sample statistics, in their order."""
-    rows = [{**_verdict_row(prediction), **_box_row(prediction)} for prediction in predictions]
+def build_table(predictions: Sequence[Prediction], threshold: float | None = None) -> Table:
+    """Turn predictions into per-sample statistics, in their order; `threshold` is the deployed one, if any."""
+    rows = [
+        {**_verdict_row(prediction), **_decision_row(prediction, threshold), **_box_row(prediction)}
+        for prediction in predictions
+    ]
     names = tuple(rows[0]) if rows else ()
-    columns = np.array([list(row.values()) for row in rows], dtype=np.float64).reshape(len(rows), len(names))
-    anomalous = np.array([prediction.anomalous for prediction in predictions], dtype=bool)
-    return Table(names, columns, anomalous, rank_scores(predictions))
+    ranks = rank_scores(predictions)
+    return Table(
+        names=names,
+        columns=np.array([list(row.values()) for row in rows], dtype=np.float64).reshape(len(rows), len(names)),
+        anomalous=np.array([prediction.anomalous for prediction in predictions], dtype=bool),
+        ranks=ranks,
+        box_ranks=None if ranks is None else _box_ranks(predictions),
+        gaps=_gaps(predictions),
+        kinds=_numbered([kind_of(p) if p.anomalous else None for p in predictions]),
+        units=_numbered([("group", p.group) if p.group is not None else ("part", p.id) for p in predictions]),
+    )
+
+
+def kind_of(prediction: Prediction) -> str:
+    """Return an anomalous part's kind of defect, of its category, as it is named in the summary."""
+    return f"{prediction.category}/{prediction.defect or 'unnamed'}"
+
+
+def _numbered(names: Sequence[object]) -> Integers:
+    """Number equal names alike, in order of their first place; None is `NORMAL_KIND`."""
+    numbers: dict[object, int] = {}
+    found = [NORMAL_KIND if name is None else numbers.setdefault(name, len(numbers)) for name in names]
+    return np.array(found, dtype=np.int_)
+
+
+def decision_of(prediction: Prediction, threshold: float | None) -> Label | None:
+    """Return the deployed decision: the score against the threshold, or the read verdict; None where undecided."""
+    if threshold is None or prediction.verdict is None:
+        return prediction.verdict
+    if prediction.score is None:
+        return None
+    return "anomalous" if prediction.score >= threshold else "normal"
 
 
 def _verdict_row(prediction: Prediction) -> dict[str, float]:
@@ -58,6 +126,19 @@ def _verdict_row(prediction: Prediction) -> dict[str, float]:
     }
 
 
+def _decision_row(prediction: Prediction, threshold: float | None) -> dict[str, float]:
+    anomalous, decision, score = prediction.anomalous, decision_of(prediction, threshold), prediction.score
+    return {
+        "caught": anomalous and decision == "anomalous",
+        "missed": anomalous and decision == "normal",
+        "passed": not anomalous and decision == "normal",
+        "overkilled": not anomalous and decision == "anomalous",
+        "decided": decision is not None,
+        "scored": score is not None,
+        "squared": 0.0 if score is None else (score - anomalous) ** 2,
+    }
+
+
 def _box_row(prediction: Prediction) -> dict[str, float]:
     counts = box_counts(prediction)
     boxed = prediction.anomalous and counts.known
@@ -66,6 +147,8 @@ def _box_row(prediction: Prediction) -> dict[str, float]:
         "set_iou": counts.set_iou * boxed,
         "union_iou": counts.union_iou * boxed,
         "count_error": abs(counts.predicted - counts.true) * boxed,
+        "covered": counts.covered,
+        "pointed": counts.pointed,
         "false_boxes": 0 if prediction.anomalous else len(prediction.regions),
         "predicted": counts.predicted,
         "true": counts.true,
@@ -79,9 +162,11 @@ def _box_row(prediction: Prediction) -> dict[str, float]:
 def rank_scores(predictions: Sequence[Prediction]) -> Floats | None:
     """Return the scores (n,) to rank by, or None where a read answer has none (the model gives no odds).
 
-    An unread answer without a score ranks as wrong: below everything if the part is anomalous, above if it is normal.
+    An unread answer without a score, or one whose votes could mostly not be read, ranks as wrong: below everything if
+    the part is anomalous, above if it is normal.
     """
-    if any(p.score is None and p.verdict is not None for p in predictions) or all(p.score is None for p in predictions):
+    unscored = [p for p in predictions if p.score is None]
+    if len(unscored) == len(predictions) or any(p.verdict is not None and p.votes is None for p in unscored):
         return None
     worst = [-np.inf if p.anomalous else np.inf for p in predictions]
     return np.array(
@@ -89,50 +174,74 @@ def rank_scores(predictions: Sequence[Prediction]) -> Floats | None:
     )
 
 
+def _box_ranks(predictions: Sequence[Prediction]) -> Floats:
+    """The scores (n,) to rank boxes by; the boxes of an answer without a score come first, where false ones cost most."""
+    return np.array([np.inf if p.score is None else p.score for p in predictions], dtype=np.float64)
+
+
+def _gaps(predictions: Sequence[Prediction]) -> Floats:
+    """Score minus truth (n, bins) in the bin of the score, of equal width and closed below (the last on both sides)."""
+    gaps = np.zeros((len(predictions), ECE_BINS))
+    for row, prediction in zip(gaps, predictions, strict=True):
+        if prediction.score is not None:
+            row[min(int(prediction.score * ECE_BINS), ECE_BINS - 1)] = prediction.score - prediction.anomalous
+    return gaps
+
+
 def measure(table: Table, weights: Floats) -> dict[str, Floats]:
     """Return every metric (R,) for weights (R, n); NaN where it is undefined."""
     totals = dict(zip(table.names, (weights @ table.columns).T, strict=True))
-    values = {m.name: _divide(totals[m.ratio[0]], totals[m.ratio[1]]) for m in METRICS.values() if m.ratio}
+    values = {m.name: divide(totals[m.ratio[0]], totals[m.ratio[1]]) for m in METRICS.values() if m.ratio}
     values["balanced_accuracy"] = (values["recall"] + values["specificity"]) / 2
-    values["auroc"], values["average_precision"] = _ranked(table, weights)
-    return {name: values[name] for name in METRICS}
+    halves = (divide(totals[a], totals[b]) for a, b in (("caught", "anomalous"), ("passed", "normal")))
+    values["decided_balanced_accuracy"] = sum(halves, np.zeros(len(weights))) / 2
+    values["ece"] = divide(np.abs(weights @ table.gaps).sum(axis=1), totals["scored"])
+    values["kind_recall"] = _mean_over_kinds(table, weights, "hit", "anomalous")
+    values["kind_region_overlap"] = _mean_over_kinds(table, weights, "covered", "true")
+    values |= _ranked(table, weights) | _ranked_boxes(table, weights)
+    nothing = np.full(len(weights), np.nan)
+    return {name: values.get(name, nothing) for name in METRICS}
 
 
-def _divide(above: Floats, below: Floats) -> Floats:
-    quotient: Floats = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
-    return quotient
+def _mean_over_kinds(table: Table, weights: Floats, above: str, below: str) -> Floats:
+    """The unweighted mean (R,) of a ratio over the kinds of defect where it is defined."""
+    kinds = np.unique(table.kinds[table.kinds != NORMAL_KIND])
+    members = (table.kinds[:, None] == kinds).astype(np.float64)
+    sums = (weights @ (members * table.column(name)[:, None]) for name in (above, below))
+    return mean_of_defined(divide(*sums).T)
 
 
-def _ranked(table: Table, weights: Floats) -> tuple[Floats, Floats]:
-    if table.scores is None:
-        undefined = np.full(len(weights), np.nan)
-        return undefined, undefined
-    positive, negative = grouped(table.scores, table.anomalous, weights)
-    return auroc(positive, negative), average_precision(positive, negative)
+def mean_of_defined(rows: Floats) -> Floats:
+    """Mean over axis 0 of (k, R) without the undefined values; NaN where all are."""
+    defined = ~np.isnan(rows)
+    return divide(np.where(defined, rows, 0).sum(axis=0), defined.sum(axis=0))
 
 
-def grouped(scores: Floats, anomalous: NDArray[np.bool_], weights: Floats) -> tuple[Floats, Floats]:
-    """Return the weight of anomalous and of normal samples (R, g) at each of the g distinct scores, lowest first."""
-    order = np.argsort(scores, kind="stable")
-    ordered = scores[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    drawn = weights[:, order]
-    positive = np.add.reduceat(drawn * anomalous[order], starts, axis=1)
-    return positive, np.add.reduceat(drawn, starts, axis=1) - positive
+def _ranked(table: Table, weights: Floats) -> dict[str, Floats]:
+    """The metrics of the ranking of parts; none where they cannot be ranked."""
+    if table.ranks is None:
+        return {}
+    positive, negative = grouped(table.ranks, table.anomalous, weights)
+    best, at = f1_max(positive, negative, np.unique(table.ranks))
+    return {
+        "auroc": auroc(positive, negative),
+        "average_precision": average_precision(positive, negative),
+        "f1_max": best,
+        "f1_max_threshold": at,
+        **{f"false_reject@{recall:g}": false_rejects(positive, negative, recall) for recall in RECALLS},
+    }
 
 
-def auroc(positive: Floats, negative: Floats) -> Floats:
-    """Area under the ROC curve (R,) from weights (R, g) by rising score: Mann-Whitney, ties count half."""
-    below = np.cumsum(negative, axis=1) - negative / 2
-    return _divide((positive * below).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1))
-
-
-def average_precision(positive: Floats, negative: Floats) -> Floats:
-    """Average precision (R,) from weights (R, g) by rising score; undefined (NaN) where only one class is drawn."""
-    falling = positive[:, ::-1]
-    hits, alarms = np.cumsum(falling, axis=1), np.cumsum(negative[:, ::-1], axis=1)
-    total = np.where(alarms[:, -1] > 0, hits[:, -1], 0)
-    return _divide((falling * np.nan_to_num(_divide(hits, hits + alarms))).sum(axis=1), total)
+def _ranked_boxes(table: Table, weights: Floats) -> dict[str, Floats]:
+    if table.box_ranks is None:
+        return {}
+    names = ("predicted", *(f"pairs@{t:g}" for t in AP_THRESHOLDS))
+    boxes, *pairs = by_score(table.box_ranks, weights, *(table.column(name) for name in names))
+    true = weights @ table.column("true")
+    return {
+        f"box_ap@{t:g}": coco_average_precision(found, boxes, true)
+        for t, found in zip(AP_THRESHOLDS, pairs, strict=True)
+    }
 
 
 def values_of(table: Table) -> dict[str, float | None]:
@@ -141,10 +250,10 @@ def values_of(table: Table) -> dict[str, float | None]:
     return {name: None if np.isnan(value[0]) else float(value[0]) for name, value in measure(table, ones).items()}
 
 
-def counts_of(table: Table) -> Iterator[tuple[str, int, int]]:
-    """Yield (metric, hits, parts) for the metrics that are plain proportions of parts."""
+def shares_of(table: Table, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, int]]:
+    """Return (share, independent parts) of some proportions of parts; a group of parts is one, if it has any."""
     totals = dict(zip(table.names, table.columns.sum(axis=0), strict=True))
-    for name in ("accuracy", "recall", "specificity", "false_positive_rate", "unread_rate", "strict_rate"):
-        ratio = METRICS[name].ratio
-        assert ratio
-        yield name, round(totals[ratio[0]]), round(totals[ratio[1]])
+    return [
+        (totals[above] / totals[below] if totals[below] else 0.0, len(np.unique(table.units[table.column(below) > 0])))
+        for above, below in pairs
+    ]

@@ -10,6 +10,7 @@ from typing import Any
 
 from adfm.errors import DataError
 from adfm.geometry import Box
+from adfm.models.base import Votes
 from adfm.records import LABELS, Label, Region, Reward, region_json
 from adfm.storage import read_jsonl
 
@@ -21,8 +22,9 @@ class Prediction:
     """One sample's truth and answer: a line of `predictions.jsonl`, every box in original pixels.
 
     `boxes` is None where an anomalous part's places are unknown; `verdict` is None where the answer could not be read;
-    `score` is the probability of `anomalous` from the verdict token's odds (None where the model gives none);
-    `image` is relative to the manifest's folder.
+    `score` is from 0 to 1, by the verdict token's odds or by votes (None where there is none); `log_odds` is the former
+    before it is squeezed, `votes` the latter's counts. `image` is relative to the manifest's folder; `group` names what
+    the part shares with others (the picture that tiles were cut from), None where it stands alone.
     """
 
     id: str
@@ -43,6 +45,9 @@ class Prediction:
     strict: bool
     problems: tuple[str, ...]
     reward: Reward
+    log_odds: float | None = None
+    votes: Votes | None = None
+    group: str | None = None
 
     @property
     def anomalous(self) -> bool:
@@ -56,9 +61,12 @@ class Prediction:
 
 
 def prediction_json(prediction: Prediction) -> dict[str, Any]:
-    """Return a prediction as its line of `predictions.jsonl`; `prediction_from_json` reads it back."""
-    located, reward = prediction.located, prediction.reward
-    return {
+    """Return a prediction as its line of `predictions.jsonl`; the optional fields last, only where they say something.
+
+    `prediction_from_json` reads it back.
+    """
+    located, reward, votes = prediction.located, prediction.reward, prediction.votes
+    row: dict[str, Any] = {
         "id": prediction.id,
         "label": prediction.label,
         "category": prediction.category,
@@ -83,6 +91,12 @@ def prediction_json(prediction: Prediction) -> dict[str, Any]:
             "total": reward.total,
         },
     }
+    extra = {
+        "log_odds": prediction.log_odds,
+        "votes": None if votes is None else votes._asdict(),
+        "group": prediction.group,
+    }
+    return row | {name: value for name, value in extra.items() if value is not None}
 
 
 def prediction_from_json(row: dict[str, Any]) -> Prediction:
@@ -112,6 +126,9 @@ def prediction_from_json(row: dict[str, Any]) -> Prediction:
         strict=_flag(row, "strict"),
         problems=tuple(str(name) for name in _items(row.get("problems"), "problems")),
         reward=_reward(row.get("reward")),
+        log_odds=_log_odds(row.get("log_odds")),
+        votes=_votes(row.get("votes")),
+        group=None if row.get("group") is None else _text(row, "group"),
     )
 
 
@@ -207,6 +224,22 @@ def _score(value: Any) -> float | None:
     if not _number(value) or not 0 <= value <= 1:
         raise DataError("'score' must be a number from 0 to 1, or null")
     return float(value)
+
+
+def _log_odds(value: Any) -> float | None:
+    if value is not None and not _number(value):
+        raise DataError("'log_odds' must be a finite number or null")
+    return None if value is None else float(value)
+
+
+def _votes(value: Any) -> Votes | None:
+    if value is None:
+        return None
+    counts = [value.get(name) for name in Votes._fields] if isinstance(value, dict) else []
+    whole = [n for n in counts if isinstance(n, int) and not isinstance(n, bool) and n >= 0]
+    if len(whole) != len(Votes._fields):
+        raise DataError("'votes' must hold the counts anomalous, normal and unread, or be null")
+    return Votes(*whole)
 
 
 def _reward(value: Any) -> Reward:

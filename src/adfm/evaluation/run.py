@@ -83,6 +83,9 @@ def prediction_of(model: Model, sample: Sample, answer: Answer, stages: Stages) 
         strict=response.strict,
         problems=response.problems,
         reward=reward(response, sample, SCORING),
+        log_odds=answer.log_odds,
+        votes=answer.votes,
+        group=sample.group,
     )
 
 
@@ -95,14 +98,15 @@ def run_evaluation(
     category: bool = True,
     batch: int = 16,
     seed: int = 0,
-    threshold: Threshold | None = None,
+    threshold: float | None = None,
+    decisions: Threshold | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Predict every sample, write `predictions.jsonl` and `metrics.json` to `out`, and return the metrics.
 
-    With a threshold the metrics hold the `operating_point`: how often its decisions miss, overkill and ask a person.
-
-    An evaluation that was stopped goes on where it was, if model, prompts and data are the same.
+    `threshold` is the deployed one on the score (None: the read verdict decides). With `decisions` the metrics also hold
+    the `operating_point`: how often calibrated decisions miss, overkill and ask a person. An evaluation that was stopped
+    goes on where it was, if model, prompts, score and data are the same.
 
     Raises:
         UserError: `out` holds the evaluation of something else, or a picture cannot be read.
@@ -118,8 +122,8 @@ def run_evaluation(
         journal.append(prediction_json(prediction))
     journal.close()
     predictions = read_predictions(out)
-    result = evaluate(predictions, seed=seed)
-    result |= {"operating_point": operating_point(predictions, threshold)} if threshold else {}
+    result = evaluate(predictions, seed=seed, threshold=threshold)
+    result |= {"operating_point": operating_point(predictions, decisions)} if decisions else {}
     result |= {"provenance": provenance | {"seconds": round(time.monotonic() - started, 2), "batch": batch}}
     write_json(out / METRICS_FILE, result)
     return result
@@ -156,4 +160,5 @@ def provenance_of(model: Model, manifest: Manifest, stages: Stages, category: bo
         "category_in_prompt": category,
         "prompt_sha256": prompt_sha256(prompt_of(model, first, stages, category=False)),
         "decoding": "greedy",
+        "scoring": model.scoring,
     }

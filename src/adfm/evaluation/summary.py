@@ -1,9 +1,13 @@
-"""A run's metrics with their intervals, overall and by category, and the paired difference of two runs; no files."""
+"""A run's metrics with their intervals, overall, by category and by kind of defect; no files.
+
+Also the paired difference of two runs. What the user sees of a comparison is in `compare`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,21 +16,44 @@ from numpy.typing import NDArray
 
 from adfm.errors import DataError
 from adfm.evaluation.bootstrap import LEVEL, Interval, exact_edge, interval, replicates
-from adfm.evaluation.definitions import METRICS
-from adfm.evaluation.metrics import Table, build_table, counts_of, measure, values_of
+from adfm.evaluation.definitions import KIND_METRICS, METRICS
+from adfm.evaluation.metrics import Table, build_table, kind_of, mean_of_defined, measure, shares_of, values_of
 from adfm.evaluation.predictions import Prediction, require_unique
 
 Floats = NDArray[np.float64]
 Cell = dict[str, float | None]
 
 RESAMPLES = 1000
+_PROPORTIONS = (
+    "accuracy",
+    "recall",
+    "specificity",
+    "false_positive_rate",
+    "miss_rate",
+    "overkill",
+    "coverage",
+    "pointing_game",
+    "unread_rate",
+    "strict_rate",
+)
+_SHARES: dict[str, tuple[tuple[str, str], ...]] = {
+    **{name: (ratio,) for name in _PROPORTIONS if (ratio := METRICS[name].ratio)},
+    "kind_recall": (("hit", "anomalous"),),
+    "balanced_accuracy": (("hit", "anomalous"), ("cleared", "normal")),
+    "decided_balanced_accuracy": (("caught", "anomalous"), ("passed", "normal")),
+}
+"""The metrics that are proportions of parts, or means of two, by what they divide."""
 
 
-def evaluate(predictions: Sequence[Prediction], *, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Any]:
+def evaluate(
+    predictions: Sequence[Prediction], *, seed: int = 0, resamples: int = RESAMPLES, threshold: float | None = None
+) -> dict[str, Any]:
     """Return every metric with its 95 % bootstrap interval, ready for JSON (None where undefined, never NaN).
 
     `metrics` are over all parts (resampled within each label), `categories` each by itself, `macro` the unweighted mean
-    over categories (resampled within each category and label; a category where the metric is undefined is left out).
+    over categories (resampled within each category and label; a category where the metric is undefined is left out),
+    `defects` some metrics of each kind of defect. Parts of one group are drawn together. `threshold` is the deployed
+    one; without it the read verdict decides.
 
     Raises:
         DataError: no prediction, or an id used twice.
@@ -37,7 +64,7 @@ def evaluate(predictions: Sequence[Prediction], *, seed: int = 0, resamples: int
     ordered = sorted(
         predictions, key=lambda prediction: prediction.id
     )  # the result depends on the set, not on its order
-    table = build_table(ordered)
+    table = build_table(ordered, threshold)
     parts = _parts(ordered)
     by_category = {name: table.rows(rows) for name, rows in parts.items()}
     draws = {name: _replicates(part, seed, resamples) for name, part in by_category.items()}
@@ -47,25 +74,35 @@ def evaluate(predictions: Sequence[Prediction], *, seed: int = 0, resamples: int
         "metrics": metrics,
         "macro": metrics if len(parts) == 1 else _macro(by_category, draws),
         "categories": {n: {**_sizes(part), "metrics": _cells(part, draws[n])} for n, part in by_category.items()},
+        "defects": _by_kind(ordered, table, seed, resamples),
+        "threshold": threshold,
         "rewards": _reward_means(ordered),
         "problems": dict(Counter(name for p in ordered for name in sorted(p.problems)).most_common()),
-        "bootstrap": {"resamples": resamples, "seed": seed, "level": LEVEL},
+        "bootstrap": {"resamples": resamples, "seed": seed, "level": LEVEL, "units": int(table.units.max()) + 1},
         "definitions": {metric.name: metric.definition for metric in METRICS.values()},
     }
 
 
 def paired_difference(
-    a: Sequence[Prediction], b: Sequence[Prediction], *, seed: int = 0, resamples: int = RESAMPLES
+    a: Sequence[Prediction],
+    b: Sequence[Prediction],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    threshold: float | None = None,
 ) -> dict[str, list[float]]:
     """Return `[low, mid, high]` of b minus a for every metric that both runs define, over all parts.
 
-    `mid` is the observed difference; the 95 % interval resamples the parts, the same ones for both runs.
+    `mid` is the observed difference; the 95 % interval resamples the parts, the same ones for both runs and those of
+    one group together.
 
     Raises:
-        DataError: the runs do not hold the same ids with the same labels.
+        DataError: the runs do not hold the same ids with the same truth.
     """
-    ours, theirs = _aligned(a, b)
-    before, after = build_table(ours), build_table(theirs)
+    ours, theirs = aligned(a, b)
+    before, after = build_table(ours, threshold), build_table(theirs, threshold)
+    units = min((before.units, after.units), key=lambda units: int(units.max()))  # one file may carry no groups
+    before, after = replace(before, units=units), replace(after, units=units)
     observed_a, observed_b = values_of(before), values_of(after)
     drawn_a, drawn_b = (_replicates(table, seed, resamples) for table in (before, after))
     result: dict[str, list[float]] = {}
@@ -77,20 +114,33 @@ def paired_difference(
     return result
 
 
-def _aligned(a: Sequence[Prediction], b: Sequence[Prediction]) -> tuple[list[Prediction], list[Prediction]]:
+def aligned(a: Sequence[Prediction], b: Sequence[Prediction]) -> tuple[list[Prediction], list[Prediction]]:
+    """Return both runs in order of id.
+
+    Raises:
+        DataError: they do not hold the same ids with the same truth; says how many differ.
+    """
     for run in (a, b):
         require_unique(run, "predictions")
     first, second = ({p.id: p for p in run} for run in (a, b))
-    odd = sorted(first.keys() ^ second.keys()) or sorted(k for k in first if _truth(first[k]) != _truth(second[k]))
+    only_a, only_b = sorted(first.keys() - second.keys()), sorted(second.keys() - first.keys())
+    changed = sorted(k for k in first.keys() & second.keys() if truth_of(first[k]) != truth_of(second[k]))
+    odd = [*only_a, *only_b, *changed]
     if odd or not first:
-        which = f" ('{odd[0]}' differs)" if odd else ""
+        which = (
+            f" ({len(only_a)} only in the first, {len(only_b)} only in the second, {len(changed)} with another truth; "
+            f"'{odd[0]}' differs)"
+            if odd
+            else ""
+        )
         raise DataError(
             f"two runs can only be compared on the same samples{which}; evaluate both on the same manifest and split"
         )
     return [first[key] for key in sorted(first)], [second[key] for key in sorted(first)]
 
 
-def _truth(prediction: Prediction) -> tuple[object, ...]:
+def truth_of(prediction: Prediction) -> tuple[object, ...]:
+    """Return what two runs must agree on to be comparable on a part."""
     return prediction.label, prediction.category, prediction.boxes
 
 
@@ -105,24 +155,42 @@ def _sizes(table: Table) -> dict[str, int]:
     return {"n": n, "n_normal": n - anomalous, "n_anomalous": anomalous}
 
 
+def _by_kind(predictions: Sequence[Prediction], table: Table, seed: int, resamples: int) -> dict[str, dict[str, Any]]:
+    """Some metrics of each kind of defect, kinds in order of name."""
+    names = np.array([kind_of(p) if p.anomalous else None for p in predictions], dtype=object)
+    parts = {name: table.rows(np.flatnonzero(names == name)) for name in sorted({n for n in names if n is not None})}
+    cells = {name: _cells(part, _replicates(part, seed, resamples)) for name, part in parts.items()}
+    return {
+        name: {"n": len(part.anomalous), "metrics": {metric: cells[name][metric] for metric in KIND_METRICS}}
+        for name, part in parts.items()
+    }
+
+
 def _replicates(table: Table, seed: int, resamples: int) -> dict[str, Floats]:
-    return replicates(partial(measure, table), table.anomalous.astype(np.int_), resamples=resamples, seed=seed)
+    labels = table.anomalous.astype(np.int_)
+    return replicates(partial(measure, table), labels, table.units, resamples=resamples, seed=seed)
 
 
 def _cells(table: Table, drawn: dict[str, Floats]) -> dict[str, Cell]:
     bounds = {name: interval(values) for name, values in drawn.items()}
-    exact = {name: exact_edge(hits, parts) for name, hits, parts in counts_of(table)}
-    bounds |= {name: edge for name, edge in exact.items() if edge}
-    if exact["recall"] or exact["specificity"]:
-        bounds["balanced_accuracy"] = _midway(bounds.get("recall"), bounds.get("specificity"))
+    for names, pairs in _SHARES.items():
+        bounds[names] = _widened(bounds[names], shares_of(table, pairs))
     return {name: _cell(value, bounds.get(name, Interval(None, None))) for name, value in values_of(table).items()}
 
 
-def _midway(a: Interval | None, b: Interval | None) -> Interval:
-    """The mean of two intervals: wide enough, as both truths would have to lie at their edges at once."""
-    if a is None or b is None or None in (*a, *b):
-        return Interval(None, None)
-    low, high = (sum(edge for edge in edges if edge is not None) / 2 for edges in zip(a, b, strict=True))
+def _widened(bounds: Interval, shares: Sequence[tuple[float, int]]) -> Interval:
+    """Widen the interval of a mean of proportions where one is 0 or 1, by its exact interval's distance.
+
+    The resamples of such a proportion are all alike, so the interval says nothing of it.
+    """
+    low, high = bounds
+    if low is None or high is None:
+        return bounds
+    for share, parts in shares:
+        edge = exact_edge(share, parts)
+        if edge and edge.low is not None and edge.high is not None:
+            low += (edge.low - share) / len(shares)
+            high += (edge.high - share) / len(shares)
     return Interval(low, high)
 
 
@@ -135,18 +203,10 @@ def _macro(tables: dict[str, Table], draws: dict[str, dict[str, Floats]]) -> dic
     cells: dict[str, Cell] = {}
     for name in METRICS:
         column = np.array([[np.nan if row[name] is None else row[name] for row in values]], dtype=np.float64).T
-        mean = float(_defined_mean(column)[0])
+        mean = float(mean_of_defined(column)[0])
         drawn = np.stack([part[name] for part in draws.values()]) if all(draws.values()) else np.full((1, 1), np.nan)
-        cells[name] = _cell(None if np.isnan(mean) else mean, interval(_defined_mean(drawn)))
+        cells[name] = _cell(None if np.isnan(mean) else mean, interval(mean_of_defined(drawn)))
     return cells
-
-
-def _defined_mean(rows: Floats) -> Floats:
-    """Mean over axis 0 of (categories, R) without the undefined values; NaN where all are."""
-    defined = ~np.isnan(rows)
-    total, count = np.where(defined, rows, 0).sum(axis=0), defined.sum(axis=0)
-    mean: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return mean
 
 
 def _reward_means(predictions: Iterable[Prediction]) -> dict[str, float | None]:

@@ -112,7 +112,7 @@ def _identity(model: Model, settings: InspectionSettings) -> dict[str, Any]:
         "model": model.name,
         "revision": model.revision,
         "prompt_sha256": prompt_sha256(text),
-        "decoding": {"method": "greedy", "batch": 1},
+        "decoding": {"method": "greedy", "batch": 1, "scoring": model.scoring},
         "threshold": settings.threshold.value,
         "threshold_origin": settings.threshold.origin,
         "review_from": settings.threshold.review_from,

@@ -10,21 +10,49 @@ from PIL.Image import Image
 from adfm.geometry import Frame
 
 
+class Votes(NamedTuple):
+    """How many of several sampled answers gave each verdict, and how many could not be read."""
+
+    anomalous: int
+    normal: int
+    unread: int
+
+    @property
+    def score(self) -> float | None:
+        """Share of `anomalous` among the answers that were read; None where more than half were not."""
+        read = self.anomalous + self.normal
+        return self.anomalous / read if read and self.unread <= read else None
+
+
 class Answer(NamedTuple):
-    """One raw answer; `score` is P(anomalous) from 0 to 1 by the odds of the verdict token, None if that never came."""
+    """One raw answer and how sure of `anomalous` the model is.
+
+    `score` is from 0 to 1, None where there is none; `log_odds` is the same before it is squeezed, natural logarithm
+    (None where the score is no probability of one token); `votes` are there where the score is a share of votes.
+    """
 
     text: str
     score: float | None
+    log_odds: float | None = None
+    votes: Votes | None = None
 
 
 class Model(Protocol):
-    """Something that answers prompts about pictures."""
+    """Something that answers prompts about pictures; `scoring` says where its scores come from."""
 
     name: str
     revision: str
+    scoring: str
 
     def frame(self, width: int, height: int) -> Frame:
         """Return the frame in which it writes boxes on a picture of this size, in original pixels."""
 
     def answer(self, pictures: Sequence[Image], prompts: Sequence[str]) -> list[Answer]:
         """Answer one prompt per picture, greedily."""
+
+
+class Sampler(Model, Protocol):
+    """A model that can also draw answers."""
+
+    def sample(self, pictures: Sequence[Image], prompts: Sequence[str], seeds: Sequence[int]) -> list[str]:
+        """Draw one answer per picture at temperature 1; a row's answer depends on its seed and not on its neighbours."""

@@ -1,6 +1,6 @@
-"""A vision-language model on this machine, by plain transformers: greedy answers and the odds of the verdict token.
+"""A vision-language model on this machine, by plain transformers: greedy or sampled answers, odds of the verdict token.
 
-Left out: sampling (training does that) and several pictures per prompt.
+Left out: several pictures per prompt, and sampling that is fast (training does that).
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class LocalModel:
     ) -> None:
         self.name = name
         self.revision = revision
+        self.scoring = "odds"
         self.max_new_tokens = max_new_tokens
         self.weights = weights
         self.processor = processor
@@ -72,22 +73,35 @@ class LocalModel:
 
     def answer(self, pictures: Sequence[Image], prompts: Sequence[str]) -> list[Answer]:
         """Answer one prompt per picture, greedily, as one batch."""
+        watch = VerdictWatch(*self._verdict)
+        tokens = self._generate(self._encode(pictures, prompts), watch)
+        odds = [watch.log_odds(row, ids, self._decode) for row, ids in enumerate(tokens)]
+        return [
+            Answer(self._decode(ids), None if value is None else sigmoid(value), value)
+            for ids, value in zip(tokens, odds, strict=True)
+        ]
+
+    def sample(self, pictures: Sequence[Image], prompts: Sequence[str], seeds: Sequence[int]) -> list[str]:
+        """Draw one answer per picture at temperature 1; `seeds` (one each) decide it, whatever else is in the batch."""
+        noise = GumbelNoise(seeds, self.weights.device)
+        return [self._decode(ids) for ids in self._generate(self._encode(pictures, prompts), noise)]
+
+    def _generate(self, batch: Any, processor: Callable[[Any, Any], Any]) -> list[list[int]]:
+        """Return the most likely tokens of every row, by the logits that `processor` returns."""
         import torch
 
-        batch = self._encode(pictures, prompts).to(self.weights.device)
-        watch = VerdictWatch(*self._verdict)
+        batch = batch.to(self.weights.device)
         with torch.inference_mode():
             tokens = self.weights.generate(
                 **batch,
                 max_new_tokens=self.max_new_tokens,
                 **GREEDY,
                 suppress_tokens=self._banned,
-                logits_processor=[watch],
+                logits_processor=[processor],
                 disable_compile=True,
-            )[:, batch["input_ids"].shape[1] :]
-        return [
-            Answer(self._decode(ids), watch.score(row, ids, self._decode)) for row, ids in enumerate(tokens.tolist())
-        ]
+            )
+        written: list[list[int]] = tokens[:, batch["input_ids"].shape[1] :].tolist()
+        return written
 
     def _decode(self, tokens: Sequence[int]) -> str:
         text: str = self.processor.tokenizer.decode(tokens, skip_special_tokens=True)
@@ -113,18 +127,40 @@ class VerdictWatch:
         self._steps: list[Any] = []
 
     def __call__(self, _: Any, scores: Any) -> Any:
-        self._steps.append(scores[:, self._tokens].float().cpu())
+        self._steps.append(scores[:, self._tokens].double().cpu())
         return scores
 
-    def score(self, row: int, tokens: Sequence[int], decode: Callable[[Sequence[int]], str]) -> float | None:
-        """Return P(anomalous) against P(normal) where the last verdict was written; None if none was.
+    def log_odds(self, row: int, tokens: Sequence[int], decode: Callable[[Sequence[int]], str]) -> float | None:
+        """Return log P(anomalous) - log P(normal) where the last verdict was written; None if none was.
 
         The token alone does not tell: Qwen's `anomalous` begins with `an`, which a region's label may too.
         """
         for step in reversed(range(min(len(tokens), len(self._steps)))):
             if tokens[step] in self._tokens and _begins_verdict(decode(tokens[:step]), decode(tokens[: step + 1])):
-                return _odds(*self._steps[step][row].tolist())
+                normal, anomalous = self._steps[step][row].tolist()
+                return anomalous - normal if math.isfinite(anomalous - normal) else None
         return None
+
+
+class GumbelNoise:
+    """A logits processor that turns the largest logit into a draw from the softmax (Gumbel-max, Gumbel 1954).
+
+    Each row has its own generator, so that what is drawn for it depends on its seed and logits alone.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: Any) -> None:
+        import torch
+
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+    def __call__(self, _: Any, scores: Any) -> Any:
+        import torch
+
+        rows, size = scores.shape
+        waits = torch.empty((rows, size), dtype=torch.float64, device=scores.device)
+        for row, generator in zip(waits, self._generators, strict=True):
+            row.exponential_(generator=generator)  # -log of an exponential draw is a Gumbel draw
+        return scores.double() - waits.log()
 
 
 def _begins_verdict(before: str, after: str) -> bool:
@@ -133,10 +169,9 @@ def _begins_verdict(before: str, after: str) -> bool:
     return bool(found) and found[-1] > len(before)
 
 
-def _odds(normal: float, anomalous: float) -> float | None:
-    """Return P(anomalous) of two logits; None where they are no numbers."""
-    difference = normal - anomalous
-    return None if math.isnan(difference) else 1 / (1 + math.exp(min(700.0, difference)))
+def sigmoid(log_odds: float) -> float:
+    """Return the probability (0 to 1) of log-odds, without overflow."""
+    return 1 / (1 + math.exp(min(700.0, -log_odds)))
 
 
 def verdict_tokens(tokenizer: Any) -> tuple[int, int]:

@@ -17,6 +17,7 @@ class ScriptedModel:
         self._script = script
         self.name = name
         self.revision = "none"
+        self.scoring = "odds"
 
     def frame(self, width: int, height: int) -> Frame:
         """Return the frame of original pixels."""

@@ -15,9 +15,25 @@ TILES = ("balanced_accuracy", "recall", "false_positive_rate", "mean_iou")
 _GROUPS = (
     (
         "Verdicts",
-        ("accuracy", "balanced_accuracy", "recall", "specificity", "false_positive_rate", "auroc", "average_precision"),
+        ("accuracy", "balanced_accuracy", "recall", "kind_recall", "specificity", "false_positive_rate"),
     ),
-    ("Boxes", tuple(n for n in METRICS if n.startswith("box_") or n.endswith("_iou") or n.startswith("false_boxes"))),
+    ("Decisions as deployed", ("decided_balanced_accuracy", "miss_rate", "overkill", "coverage")),
+    (
+        "Scores",
+        (
+            *("auroc", "average_precision", "f1_max", "f1_max_threshold"),
+            *(n for n in METRICS if n.startswith("false_reject@")),
+            *("ece", "brier"),
+        ),
+    ),
+    (
+        "Boxes",
+        tuple(
+            n
+            for n in METRICS
+            if n.startswith(("box_", "false_boxes", "pointing")) or n.endswith(("_iou", "region_overlap"))
+        ),
+    ),
     ("Answers", ("strict_rate", "unread_rate")),
 )
 _VERBS: dict[Trend, str] = {
@@ -93,7 +109,7 @@ def change_of(inputs: ReportInputs, metric: Metric) -> Change | None:
 
 def trend_of(low: float, high: float, metric: Metric) -> Trend:
     """Better or worse only where the interval leaves out zero."""
-    if low <= 0 <= high:
+    if low <= 0 <= high or metric.better == "neither":
         return "unclear"
     return "better" if (low > 0) == (metric.better == "higher") else "worse"
 

@@ -1,0 +1,182 @@
+"""Two evaluations of the same parts side by side: paired differences, McNemar's test, a table; no model and no printing.
+
+Left out: a correction for the number of metrics, so a lone clear difference among many may be chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adfm.errors import DataError
+from adfm.evaluation.definitions import METRICS, Metric
+from adfm.evaluation.metrics import build_table, values_of
+from adfm.evaluation.predictions import PREDICTIONS, Prediction
+from adfm.evaluation.summary import RESAMPLES, aligned, paired_difference, truth_of
+from adfm.storage import write_json, write_text
+
+COMPARISON = "compare.json"
+TABLE = "table.md"
+Runs = tuple[list[Prediction], list[Prediction]]
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """On how many parts which run's verdict is right, and the exact two-sided p that the runs are equally good."""
+
+    both: int
+    only_a: int
+    only_b: int
+    neither: int
+    p: float
+
+
+def find_predictions(path: Path) -> Path:
+    """Return the `predictions.jsonl` that a user means: the file, the one in a folder, or the only one below it.
+
+    Raises:
+        DataError: there is none, or more than one.
+    """
+    if path.is_file():
+        return path
+    if (path / PREDICTIONS).is_file():
+        return path / PREDICTIONS
+    found = sorted(path.rglob(PREDICTIONS)) if path.is_dir() else []
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise DataError(f"{path}: holds no {PREDICTIONS}; give the --out folder of an `adfm eval`")
+    names = ", ".join(str(file.parent.relative_to(path)) for file in found[:4])
+    raise DataError(f"{path}: holds {len(found)} evaluations ({names}); give one of these folders")
+
+
+def in_common(a: Sequence[Prediction], b: Sequence[Prediction]) -> Runs:
+    """Return the predictions of both runs on the parts that both hold with the same truth.
+
+    Raises:
+        DataError: there is no such part.
+    """
+    first, second = ({p.id: p for p in run} for run in (a, b))
+    shared = sorted(k for k in first.keys() & second.keys() if truth_of(first[k]) == truth_of(second[k]))
+    if not shared:
+        raise DataError("the two runs have no part in common; evaluate both on the same manifest and split")
+    return [first[key] for key in shared], [second[key] for key in shared]
+
+
+def compare(
+    a: Sequence[Prediction],
+    b: Sequence[Prediction],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    threshold: float | None = None,
+) -> dict[str, Any]:
+    """Return every metric of both runs with the paired difference b - a, and McNemar's test, ready for JSON.
+
+    Raises:
+        DataError: the runs do not hold the same ids with the same truth; says how many differ.
+    """
+    ours, theirs = aligned(a, b)
+    tables = [build_table(run, threshold) for run in (ours, theirs)]
+    values = [values_of(table) for table in tables]
+    differences = paired_difference(ours, theirs, seed=seed, resamples=resamples, threshold=threshold)
+    units = min(int(table.units.max()) + 1 for table in tables)
+    return {
+        "n": len(ours),
+        "n_normal": sum(not p.anomalous for p in ours),
+        "n_anomalous": sum(p.anomalous for p in ours),
+        "threshold": threshold,
+        "metrics": {
+            name: {"a": values[0][name], "b": values[1][name], **_difference(metric, differences.get(name))}
+            for name, metric in METRICS.items()
+        },
+        "mcnemar": vars(mcnemar(ours, theirs)),
+        "bootstrap": {"resamples": resamples, "seed": seed, "units": units, "clustered": units < len(ours)},
+        "definitions": {metric.name: metric.definition for metric in METRICS.values()},
+    }
+
+
+def mcnemar(a: Sequence[Prediction], b: Sequence[Prediction]) -> McNemar:
+    """Return McNemar's exact test (binomial, two-sided) on whether each verdict is right, runs in the same order.
+
+    An unread answer is not right. Parts count as independent: where parts share a group, p is too small.
+    """
+    from scipy.stats import binomtest  # a slow import, only needed here
+
+    right = [(p.correct, q.correct) for p, q in zip(a, b, strict=True)]
+    only_a, only_b = right.count((True, False)), right.count((False, True))
+    p = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+    return McNemar(right.count((True, True)), only_a, only_b, right.count((False, False)), p)
+
+
+def _difference(metric: Metric, found: Sequence[float] | None) -> dict[str, Any]:
+    if found is None:
+        return {"difference": None, "low": None, "high": None, "trend": None}
+    low, middle, high = found
+    return {"difference": middle, "low": low, "high": high, "trend": trend(metric, low, high)}
+
+
+def trend(metric: Metric, low: float, high: float) -> str | None:
+    """Return whether b is `better` or `worse`, or `unclear` where the interval holds zero; None if neither exists."""
+    if metric.better == "neither":
+        return None
+    if low <= 0 <= high:
+        return "unclear"
+    return "better" if (low > 0) == (metric.better == "higher") else "worse"
+
+
+def table_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return rows (metric, a, b, b - a with its interval, trend) of the metrics that at least one run defines."""
+    return [
+        (name, _told(cell["a"]), _told(cell["b"]), _told_difference(cell), cell["trend"] or "")
+        for name, cell in result["metrics"].items()
+        if cell["a"] is not None or cell["b"] is not None
+    ]
+
+
+def _told(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _told_difference(cell: dict[str, Any]) -> str:
+    if cell["difference"] is None:
+        return "-"
+    return f"{cell['difference']:+.3f} [{cell['low']:+.3f}, {cell['high']:+.3f}]"
+
+
+def summary_lines(result: dict[str, Any]) -> list[str]:
+    """Return what stands above and below the table, as plain sentences."""
+    test, drawn = result["mcnemar"], result["bootstrap"]
+    what = f"{drawn['units']} groups of parts" if drawn["clustered"] else "parts"
+    lines = [
+        f"{result['n']} parts, {result['n_normal']} normal and {result['n_anomalous']} anomalous; differences are b - a "
+        f"with 95 % intervals of a paired bootstrap of {what} ({drawn['resamples']} resamples, seed {drawn['seed']})",
+        f"verdict right: both {test['both']}, only a {test['only_a']}, only b {test['only_b']}, neither "
+        f"{test['neither']}; McNemar's exact p = {test['p']:.3g}",
+    ]
+    if drawn["clustered"]:
+        lines.append("parts of one group are not independent, so p is too small; the intervals allow for it")
+    return lines
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """Return the comparison as a Markdown page."""
+    names = [f"**{key}**: {_escaped(str(result[key]))}" for key in ("a", "b") if key in result]
+    head = ["| metric | a | b | b - a [95 %] | b is |", "|---|---|---|---|---|"]
+    rows = [f"| {' | '.join(row)} |" for row in table_rows(result)]
+    return "\n\n".join([*names, *summary_lines(result), "\n".join([*head, *rows])]) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Keep a folder's name from being read as markup."""
+    plain = " ".join(text.split())
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|" else c for c in plain)
+
+
+def write_comparison(result: dict[str, Any], out: Path) -> None:
+    """Write `compare.json` and `table.md` to a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / COMPARISON, result)
+    write_text(out / TABLE, markdown(result))
