@@ -29,7 +29,7 @@ def add(subparsers: Any) -> None:
     step = add_command(
         actions, "step", run_step, "a GRPO step: stock TRL and ours in turn, with an equality check", STEP
     )
-    step.add_argument("--size", default="cpu", help="tiny, cpu (35 M parameters) or h100-3b (%(default)s)")
+    step.add_argument("--size", default="cpu", help="tiny, demo (nano), cpu (35 M parameters) or h100-3b (%(default)s)")
     step.add_argument("--generations", type=int, nargs="+", metavar="G", help="only the cases with G answers a prompt")
     step.add_argument("--pairs", type=int, metavar="N", help="timed pairs of steps (the size's own)")
     reward = add_command(actions, "reward", run_reward, "answers read and rewarded a second", "adfm bench reward")
@@ -73,14 +73,14 @@ def run_step(args: argparse.Namespace) -> int:
 
 def step_table(rows: list[dict[str, Any]]) -> list[list[str]]:
     """Return the rows as a table of text."""
-    head = ["G, prompt : answer", "step", "loss + backward", "bound", "generation", "memory", "equal"]
+    head = ["prompts x G, prompt : answer", "step", "loss + backward", "bound", "generation", "memory", "equal"]
     return [head, *(_step_line(row) for row in rows)]
 
 
 def _step_line(row: dict[str, Any]) -> list[str]:
     ratio, memory = row["ratio"], row["memory_ratio"]
     return [
-        f"{row['num_generations']}, {row['prompt_tokens']} : {row['completion_tokens']}",
+        f"{row['prompts']} x {row['num_generations']}, {row['prompt_tokens']} : {row['completion_tokens']}",
         f"{ratio['median']:.2f}x [{ratio['min']:.2f}, {ratio['max']:.2f}]",
         f"{row['loss_ratio']:.2f}x",
         f"{row['loss_bound']:.2f}x",

@@ -20,11 +20,12 @@ from adfm.training.examples import Example, row
 
 @dataclass(frozen=True)
 class Case:
-    """G answers of `answer` tokens to a prompt of `prompt` tokens, picture included."""
+    """G answers of `answer` tokens to each of `prompts` prompts of `prompt` tokens, picture included."""
 
     generations: int
     prompt: int
     answer: int
+    prompts: int = 1
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ _LARGE_VISION = {"intermediate_size": 3420, "num_heads": 16, "fullatt_block_inde
 
 SIZES = {
     "tiny": Size(NanoShape(hidden=64, layers=2, vision_hidden=64, vision_layers=2), (Case(4, 120, 24),), pairs=2),
+    "demo": Size(NanoShape(), (Case(8, 115, 70, prompts=16),), pairs=5),
     "cpu": Size(_CPU, (Case(4, 431, 96), Case(8, 431, 96), Case(16, 431, 96), Case(16, 432, 54)), pairs=5),
     "h100-3b": Size(
         _LARGE,

@@ -90,7 +90,7 @@ def bench_steps(
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0)
     found = []
     for case in cases:
-        rows, samples = prompt_rows(size, case, processor, pairs + 1, seed)
+        rows, samples = prompt_rows(size, case, processor, (pairs + 1) * case.prompts, seed)
         with TemporaryDirectory() as run:
             sides = _sides(model, processor, optimizer, case, samples, Path(run), seed)
             found.append(_case(size, case, sides, rows, pairs, progress))
@@ -103,7 +103,11 @@ def _sides(
 ) -> tuple[Side, Side]:
     """Return the stock trainer and ours; ours is built last, because its attention replaces the model's."""
     settings = GrpoSettings(
-        out=str(run), seed=seed, micro_batch=case.generations, generations=case.generations, max_new_tokens=case.answer
+        out=str(run),
+        seed=seed,
+        micro_batch=case.prompts * case.generations,
+        generations=case.generations,
+        max_new_tokens=case.answer,
     )
     subject = Subject(model, processor, frame_rule("qwen2_5_vl", processor))
     stock = Side(_trainer(GRPOTrainer, settings, subject, samples), optimizer)
@@ -165,7 +169,7 @@ def _case(
     warm = []
     for side in sides:
         with _counted(side.trainer.model) as count:
-            warm.append(side.step([rows[0]] * case.generations, 0, keep_gradient=True))
+            warm.append(side.step(_batch(case, rows, 0), 0, keep_gradient=True))
         counts.append(dict(count))
     apart = float((warm[1].gradient - warm[0].gradient).norm() / warm[0].gradient.norm())
     same = warm[0].answers == warm[1].answers
@@ -173,7 +177,7 @@ def _case(
     taken: tuple[list[Step], list[Step]] = ([], [])
     for pair in range(1, pairs + 1):
         for which in (0, 1) if pair % 2 else (1, 0):
-            taken[which].append(sides[which].step([rows[pair]] * case.generations, pair))
+            taken[which].append(sides[which].step(_batch(case, rows, pair), pair))
         same = same and taken[0][-1].answers == taken[1][-1].answers
         if progress:
             progress(f"G {case.generations}, {case.prompt} : {case.answer}", pair, pairs)
@@ -183,6 +187,12 @@ def _case(
         "gradient_difference": apart,
         "equal": bool(same and apart <= GRADIENT[size.dtype]),
     }
+
+
+def _batch(case: Case, rows: Sequence[Row], pair: int) -> list[Row]:
+    """Return the rows of one step: each of its prompts G times."""
+    chosen = rows[pair * case.prompts : (pair + 1) * case.prompts]
+    return [row for row in chosen for _ in range(case.generations)]
 
 
 def summary(case: Case, stock: Sequence[Step], ours: Sequence[Step]) -> dict[str, Any]:
@@ -196,6 +206,7 @@ def summary(case: Case, stock: Sequence[Step], ours: Sequence[Step]) -> dict[str
         "num_generations": case.generations,
         "prompt_tokens": case.prompt,
         "completion_tokens": case.answer,
+        "prompts": case.prompts,
         "pairs": len(stock),
         "ratio": {"median": statistics.median(whole), "min": min(whole), "max": max(whole)},
         "loss_ratio": statistics.median(loss),
