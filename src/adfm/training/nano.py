@@ -55,7 +55,7 @@ class NanoSettings(Settings):
     shape: NanoShape = NanoShape()
     scenes: SceneSettings = SceneSettings()
     warmup: WarmupSettings = WarmupSettings()
-    rounds: tuple[TuneSettings, ...] = (TuneSettings(),)
+    rounds: tuple[TuneSettings, ...] = (TuneSettings(), TuneSettings(steps=1500, learning_rate=7e-4, save_every=150))
 
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
