@@ -60,7 +60,8 @@ def build(source: Path, out: Path, settings: BuildSettings, progress: Progress |
         if settings.tile is not None:
             samples, tile_notes = cut_all(samples, target, staging, settings, threads)
             warnings += tile_notes
-        meta = make_meta(samples, layout.NAME, os.path.relpath(root, target), settings, warnings, licences(root, found))
+        terms = licences(root, found) | ({"as published": layout.TERMS} if layout.TERMS else {})
+        meta = make_meta(samples, layout.NAME, os.path.relpath(root, target), settings, warnings, terms)
         write_json(staging / META, meta)
         write_manifest(staging / MANIFEST, samples)
     return BuildReport(out / MANIFEST, len(samples), meta)

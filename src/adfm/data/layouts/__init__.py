@@ -6,7 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from adfm.data.layouts import folder, mvtec
+from adfm.data.layouts import (
+    btad,
+    dagm,
+    defect_spectrum,
+    folder,
+    magnetic,
+    meta_json,
+    mvtec,
+    mvtec2,
+    real_iad,
+    visa,
+)
 from adfm.data.layouts.found import Found
 from adfm.errors import DataError, nearest
 
@@ -18,6 +29,7 @@ class Layout(Protocol):
 
     NAME: str
     SHAPE: str
+    TERMS: str | None
 
     def recognise(self, root: Path) -> str | None:
         """Say in one sentence why a folder has this layout, or None."""
@@ -26,11 +38,17 @@ class Layout(Protocol):
         """Yield every picture of the layout, in any order."""
 
 
-LAYOUTS: tuple[Layout, ...] = (mvtec, folder)
+# A set's own layout wins over the general ones, whose folders it may have too.
+SETS: tuple[Layout, ...] = (btad, dagm, defect_spectrum, magnetic, mvtec2, real_iad, visa)
+LISTED: tuple[Layout, ...] = (meta_json,)
+GENERAL: tuple[Layout, ...] = (mvtec, folder)
+LAYOUTS: tuple[Layout, ...] = (*SETS, *GENERAL, *LISTED)
 
 
 def choose(root: Path, name: str = "auto") -> Layout:
-    """Return the layout of that name, or with `auto` the only one that recognises the folder.
+    """Return the layout of that name, or with `auto` the one that recognises the folder.
+
+    A published set's own layout comes before the general ones, and these before a list that lies among the folders.
 
     Raises:
         DataError: the folder is missing, does not have the named layout, or none or several layouts fit.
@@ -40,8 +58,11 @@ def choose(root: Path, name: str = "auto") -> Layout:
     fitting = [layout for layout in LAYOUTS if layout.recognise(root)]
     if name != "auto":
         return _named(root, name, fitting)
-    if len(fitting) == 1:
-        return fitting[0]
+    for kind in (SETS, GENERAL, LISTED):
+        if len(alone := [layout for layout in kind if layout in fitting]) == 1:
+            return alone[0]
+        if alone:
+            break
     shapes = "; ".join(f"{layout.NAME}: {layout.SHAPE}" for layout in LAYOUTS)
     found = " and ".join(layout.NAME for layout in fitting)
     fault = f"fits several layouts ({found}), name one with --layout" if fitting else "has no known layout"

@@ -14,6 +14,7 @@ OK = frozenset({"ok", "good", "normal", "pass", "io"})
 NG = frozenset({"ng", "nok", "bad", "defect", "defects", "anomaly", "anomalous", "ko", "fail", "nio"})
 MASKS = frozenset({"mask", "masks", "ground_truth", "gt", "label", "labels"})
 SHAPE = "OK/ and NG/ (or good, normal, pass / bad, nok, defect, anomaly, fail), masks in masks/ or ground_truth/"
+TERMS: str | None = None
 
 
 def _named(folder: Path, names: frozenset[str]) -> list[Path]:

@@ -10,6 +10,7 @@ from adfm.records import Split
 
 NAME = "mvtec"
 SHAPE = "train/good, test/good, test/<defect>, ground_truth/<defect>/<stem>_mask.png (one category or several)"
+TERMS: str | None = None  # several published sets have this layout
 
 _SPLITS: dict[str, Split] = {"train": "train", "validation": "validation", "test": "test"}
 

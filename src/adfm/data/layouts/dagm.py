@@ -1,0 +1,39 @@
+"""DAGM 2007: `ClassN/{Train,Test}/NNNN.PNG`, anomalous where `Label/NNNN_label.PNG` exists; a label is a coarse ellipse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from adfm.data.layouts.found import Found, categories, pictures
+from adfm.records import Split
+
+NAME = "dagm"
+SHAPE = "ClassN/{Train,Test}/NNNN.PNG, ClassN/{Train,Test}/Label/NNNN_label.PNG"
+TERMS: str | None = "DAGM 2007: see the contest's page; its labels are coarse ellipses, so boxes are not tight"
+
+_SPLITS: dict[str, Split] = {"Train": "train", "Test": "test"}
+
+
+def _is_category(folder: Path) -> bool:
+    return any((folder / part / "Label").is_dir() for part in _SPLITS)
+
+
+def recognise(root: Path) -> str | None:
+    """Say why a folder is DAGM, or None."""
+    names = [folder.name for folder in categories(root, _is_category)]
+    return f"Train/Label or Test/Label in {', '.join(names)}" if names else None
+
+
+def read(root: Path) -> Iterator[Found]:
+    """Yield the pictures of every class."""
+    for category in categories(root, _is_category):
+        for part, split in _SPLITS.items():
+            labels = {path.stem: path for path in pictures(category / part / "Label")}
+            for path in pictures(category / part):
+                if path.parent != category / part:
+                    continue
+                label = labels.get(f"{path.stem}_label")
+                masks = (label.relative_to(root),) if label else ()
+                state = "anomalous" if label else "normal"
+                yield Found(path.relative_to(root), state, category.resolve().name, None, masks, split)  # type: ignore[arg-type]
