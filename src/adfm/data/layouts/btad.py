@@ -10,7 +10,7 @@ from adfm.records import Split
 
 NAME = "btad"
 SHAPE = "train/ok, test/ok, test/ko, ground_truth/ko (one product or several)"
-TERMS: str | None = "BTAD: CC BY-NC-SA 4.0 by its publisher's page; check it"
+TERMS: str | None = "BTAD: not known here; see its publisher"
 
 _SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
 

@@ -10,7 +10,7 @@ from adfm.records import Split
 
 NAME = "dagm"
 SHAPE = "ClassN/{Train,Test}/NNNN.PNG, ClassN/{Train,Test}/Label/NNNN_label.PNG"
-TERMS: str | None = "DAGM 2007: see the contest's page; its labels are coarse ellipses, so boxes are not tight"
+TERMS: str | None = "DAGM 2007: not known here; see the contest; its labels are coarse ellipses, so boxes are not tight"
 
 _SPLITS: dict[str, Split] = {"Train": "train", "Test": "test"}
 

@@ -9,7 +9,7 @@ from adfm.data.layouts.found import Found, folders, pictures
 
 NAME = "magnetic-tiles"
 SHAPE = "MT_Free/Imgs/*.jpg, MT_<defect>/Imgs/*.jpg with *.png masks of the same stem"
-TERMS: str | None = "magnetic tile defects: no licence is stated by its publisher; ask"
+TERMS: str | None = "magnetic tile defects: not known here; see its publisher"
 
 _FREE = "MT_Free"
 
