@@ -60,6 +60,7 @@ def random_prediction(random: np.random.Generator, number: int, skill: float = 0
         id=f"{number:05d}",
         label="anomalous" if anomalous else "normal",
         category=f"part {random.integers(3)}",
+        defect=f"kind {random.integers(3)}" if anomalous else None,
         boxes=None if anomalous and random.random() < 0.1 else true,
         verdict=verdict,
         score=score,

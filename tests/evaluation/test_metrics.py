@@ -15,7 +15,8 @@ from adfm.evaluation import METRICS, Prediction
 from adfm.evaluation.bootstrap import weight_blocks
 from adfm.evaluation.definitions import THRESHOLDS
 from adfm.evaluation.detection import box_counts, matched_pairs, set_iou
-from adfm.evaluation.metrics import auroc, average_precision, build_table, grouped, measure, values_of
+from adfm.evaluation.metrics import build_table, measure, values_of
+from adfm.evaluation.scores import auroc, average_precision, grouped
 from adfm.geometry import Box, iou, pairwise, union_mask_iou
 from adfm.records import Region
 
@@ -149,6 +150,8 @@ def test_undefined_metrics_are_none_never_nan(one: Make) -> None:
     only_bad = values_of(build_table([one()]))
     absent = {name for name, value in only_bad.items() if value is None}
     assert absent == {
+        *("f1_max", "f1_max_threshold", "false_reject@0.99", "false_reject@0.995", "false_reject@1"),
+        *("overkill", "decided_balanced_accuracy"),
         "specificity",
         "balanced_accuracy",
         "false_positive_rate",
@@ -160,6 +163,8 @@ def test_undefined_metrics_are_none_never_nan(one: Make) -> None:
     only_good = values_of(build_table([normal]))
     assert only_good["recall"] is None and only_good["auroc"] is None and only_good["average_precision"] is None
     assert only_good["box_precision@0.5"] is None and only_good["mean_iou"] is None
+    assert only_good["box_ap@0.5"] is None and only_good["region_overlap"] is None and only_good["miss_rate"] is None
+    assert only_good["pointing_game"] is None and only_good["kind_recall"] is None and only_good["overkill"] == 0
     assert only_good["false_boxes_per_normal"] == 0 and only_good["false_positive_rate"] == 0
 
 
@@ -176,6 +181,7 @@ def test_unknown_boxes_stay_out_of_the_box_metrics(one: Make) -> None:
         "accuracy": 1.0,
         "recall": 1.0,
     }
+    assert values_of(build_table([unknown]))["box_ap@0.3"] is None
 
 
 def test_absurd_boxes_give_finite_numbers(one: Make) -> None:

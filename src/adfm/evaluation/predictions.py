@@ -235,10 +235,11 @@ def _log_odds(value: Any) -> float | None:
 def _votes(value: Any) -> Votes | None:
     if value is None:
         return None
-    counts = {name: value.get(name) for name in Votes._fields} if isinstance(value, dict) else {}
-    if not counts or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts.values()):
+    counts = [value.get(name) for name in Votes._fields] if isinstance(value, dict) else []
+    whole = [n for n in counts if isinstance(n, int) and not isinstance(n, bool) and n >= 0]
+    if len(whole) != len(Votes._fields):
         raise DataError("'votes' must hold the counts anomalous, normal and unread, or be null")
-    return Votes(**counts)
+    return Votes(*whole)
 
 
 def _reward(value: Any) -> Reward:
