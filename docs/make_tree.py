@@ -1,4 +1,4 @@
-"""Writes the generated parts of the pages beside it: the file tree, the problems of an answer, the training settings.
+"""Writes the generated parts of the pages beside it: file tree, problems of an answer, training settings, metrics.
 
 `python docs/make_tree.py` rewrites what stands between a page's `generated` markers; `tests/test_project.py` checks
 that it is current. Everything outside the markers is written by hand and left alone.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from adfm.config import Settings
+from adfm.evaluation import METRICS
 from adfm.reasoning import PROBLEMS
 from adfm.storage import write_text
 from adfm.training.settings import GrpoSettings, SftSettings, TrainSettings
@@ -137,6 +138,13 @@ def problems() -> str:
     return "\n".join(["| problem | what it says |", "|---|---|", *rows])
 
 
+def metrics_table() -> str:
+    """Return the table of every metric with its definition."""
+    better = {"higher": "higher", "lower": "lower", "neither": "-"}
+    rows = [f"| `{m.name}` | {_cell(m.definition)} | {better[m.better]} |" for m in METRICS.values()]
+    return "\n".join(["| metric | what it says | better |", "|---|---|---|", *rows])
+
+
 STAGES: dict[str, type[TrainSettings]] = {"SFT": SftSettings, "GRPO": GrpoSettings}
 
 
@@ -226,6 +234,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "tree": ("architecture.md", tree),
     "problems": ("protocol.md", problems),
     "settings": ("training.md", settings_table),
+    "metrics": ("metrics.md", metrics_table),
 }
 
 

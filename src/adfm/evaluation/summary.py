@@ -187,7 +187,7 @@ def _widened(bounds: Interval, shares: Sequence[tuple[float, int]]) -> Interval:
     if low is None or high is None:
         return bounds
     for share, parts in shares:
-        edge = exact_edge(share, parts)
+        edge = exact_edge(round(share * parts), parts) if share in (0, 1) else None
         if edge and edge.low is not None and edge.high is not None:
             low += (edge.low - share) / len(shares)
             high += (edge.high - share) / len(shares)
