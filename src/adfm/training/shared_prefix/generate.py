@@ -225,7 +225,8 @@ class _Answers:
         nth = torch.cat([torch.arange(size, device=owner.device) for size in sizes])
         slots = torch.empty_like(owner).index_copy_(0, owner.argsort(stable=True), nth) + owner * widest
         mask = model_kwargs.get("attention_mask")
-        self._prefix = PrefixAttention(prompts, None if mask is None else mask.bool(), slots, (len(sizes), widest))
+        padded = None if mask is None or bool(mask.all()) else mask.bool()
+        self._prefix = PrefixAttention(prompts, padded, slots, (len(sizes), widest))
         self._layers = [AnswerLayer() for _ in prompts]
         self._model = model
         self._position = model_kwargs["position_ids"][..., -1:].index_select(-2, owner)
