@@ -13,7 +13,7 @@ from adfm.cli.main import main
 from adfm.data.manifest import read_manifest
 from adfm.geometry import Box
 
-VERDICT_FIELDS = {
+VERDICT_FIELDS = {"raw_score", "review_from"} | {
     *("schema", "image", "sha256", "width", "height", "decision", "score", "threshold", "threshold_origin", "regions"),
     *("located", "explanation", "parse", "model", "revision", "prompt_sha256", "decoding", "timings_ms", "warnings"),
 }
