@@ -59,6 +59,6 @@ def listed(file: Path) -> Any:
 
 
 def found(root: Path, image: Path, category: str, defect: str | None, masks: tuple[Path, ...], split: Split) -> Found:
-    """Return a listed picture; without a defect it is normal. A mask that is a folder stands for the pictures in it."""
+    """Return a listed picture; without a defect it is normal. A mask that is no file (some lists name folders) is none."""
     kept = tuple(mask for mask in masks if (root / mask).is_file())
     return Found(image, "anomalous" if defect else "normal", category, defect, kept if defect else (), split)
