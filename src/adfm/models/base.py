@@ -37,30 +37,6 @@ class Answer(NamedTuple):
     votes: Votes | None = None
 
 
-Shown = Image | Sequence[Image]
-"""The picture of one prompt, or its pictures."""
-
-Prompt = str | tuple[str, ...]
-"""A text that follows its pictures, or n + 1 texts that n pictures stand between (an empty text is left out)."""
-
-
-def turn(shown: Shown, prompt: Prompt) -> list[Image | str]:
-    """Return one user turn: pictures and texts in the order in which the model meets them.
-
-    Raises:
-        ValueError: the texts do not fit the pictures.
-    """
-    pictures = [shown] if isinstance(shown, Image) else list(shown)
-    if isinstance(prompt, str):
-        return [*pictures, prompt]
-    if len(prompt) != len(pictures) + 1:
-        raise ValueError(f"{len(pictures)} pictures need {len(pictures) + 1} texts around them, got {len(prompt)}")
-    mixed: list[Image | str] = [prompt[0]]
-    for picture, text in zip(pictures, prompt[1:], strict=True):
-        mixed += [picture, text]
-    return [part for part in mixed if part != ""]
-
-
 class Model(Protocol):
     """Something that answers prompts about pictures; `scoring` says where its scores come from."""
 
@@ -71,8 +47,8 @@ class Model(Protocol):
     def frame(self, width: int, height: int) -> Frame:
         """Return the frame in which it writes boxes on a picture of this size, in original pixels."""
 
-    def answer(self, pictures: Sequence[Shown], prompts: Sequence[Prompt]) -> list[Answer]:
-        """Answer each prompt about its picture or pictures, greedily."""
+    def answer(self, pictures: Sequence[Image], prompts: Sequence[str]) -> list[Answer]:
+        """Answer one prompt per picture, greedily."""
 
 
 class Sampler(Model, Protocol):

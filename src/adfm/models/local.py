@@ -13,7 +13,7 @@ from typing import Any
 from PIL.Image import Image
 
 from adfm.geometry import Frame
-from adfm.models.base import Answer, Prompt, Shown, turn
+from adfm.models.base import Answer
 from adfm.models.files import (
     best_device,
     best_dtype,
@@ -71,8 +71,8 @@ class LocalModel:
         """Return the frame in which it writes boxes on a picture of this size, in original pixels."""
         return self._frame(width, height)
 
-    def answer(self, pictures: Sequence[Shown], prompts: Sequence[Prompt]) -> list[Answer]:
-        """Answer each prompt about its picture or pictures, greedily, as one batch."""
+    def answer(self, pictures: Sequence[Image], prompts: Sequence[str]) -> list[Answer]:
+        """Answer one prompt per picture, greedily, as one batch."""
         watch = VerdictWatch(*self._verdict)
         tokens = self._generate(self._encode(pictures, prompts), watch)
         odds = [watch.log_odds(row, ids, self._decode) for row, ids in enumerate(tokens)]
@@ -107,24 +107,16 @@ class LocalModel:
         text: str = self.processor.tokenizer.decode(tokens, skip_special_tokens=True)
         return text
 
-    def _encode(self, pictures: Sequence[Shown], prompts: Sequence[Prompt]) -> Any:
-        turns = [turn(shown, prompt) for shown, prompt in zip(pictures, prompts, strict=True)]
+    def _encode(self, pictures: Sequence[Image], prompts: Sequence[str]) -> Any:
         texts = [
-            self._processor.apply_chat_template(
-                [{"role": "user", "content": [_content(part) for part in parts]}],
+            self.processor.apply_chat_template(
+                [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}],
                 tokenize=False,
                 add_generation_prompt=True,
             )
-            for parts in turns
+            for prompt in prompts
         ]
-        # One flat list: the processors hand pictures to placeholders in order, across the texts of a batch.
-        images = [part for parts in turns for part in parts if isinstance(part, Image)]
-        return self._processor(text=texts, images=images, padding=True, return_tensors="pt")
-
-
-def _content(part: Image | str) -> dict[str, str]:
-    """Return a part of a turn as chat templates want it."""
-    return {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
+        return self.processor(text=texts, images=list(pictures), padding=True, return_tensors="pt")
 
 
 class VerdictWatch:
