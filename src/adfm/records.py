@@ -19,6 +19,7 @@ class Sample:
     """One picture and its truth: a line of `manifest.jsonl` (design section 2).
 
     `boxes` is None where an anomalous picture's places are unknown; `box_ratio` is the dilation that made them.
+    `tight` is False where the boxes mark more than the defect (coarse ellipses, all places a part could be missing).
     `group` names what must stay on one side of a split (the source picture of a tile, a board, a video).
     """
 
@@ -35,6 +36,7 @@ class Sample:
     sha256: str
     group: str | None = None
     box_ratio: float | None = None
+    tight: bool = True
 
     @property
     def anomalous(self) -> bool:

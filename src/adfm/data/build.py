@@ -113,6 +113,7 @@ def _sample(root: Path, target: Path, facts: Facts, id_: str) -> Sample:
         split="train",
         sha256=facts.sha256,
         box_ratio=facts.box_ratio,
+        tight=facts.tight,
     )
 
 

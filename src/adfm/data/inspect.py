@@ -30,6 +30,7 @@ class Facts:
     sha256: str = ""
     boxes: tuple[Box, ...] | None = None
     box_ratio: float | None = None
+    tight: bool = True
     faults: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
@@ -47,7 +48,7 @@ def inspect(root: Path, found: Found, settings: BuildSettings) -> Facts:
     except OSError as error:
         return Facts(found, faults=(f"{root / found.image}: cannot be read ({error.strerror})",))
     facts = Facts(found, width, height, digest)
-    return _normal(root, facts, mask) if found.label == "normal" else _anomalous(facts, mask, settings)
+    return _normal(root, facts, mask) if found.label == "normal" else _anomalous(root, facts, mask, settings)
 
 
 def _normal(root: Path, facts: Facts, mask: NDArray[np.uint8] | None) -> Facts:
@@ -57,7 +58,7 @@ def _normal(root: Path, facts: Facts, mask: NDArray[np.uint8] | None) -> Facts:
     return Facts(facts.found, facts.width, facts.height, facts.sha256, boxes=())
 
 
-def _anomalous(facts: Facts, mask: NDArray[np.uint8] | None, settings: BuildSettings) -> Facts:
+def _anomalous(root: Path, facts: Facts, mask: NDArray[np.uint8] | None, settings: BuildSettings) -> Facts:
     known = (facts.found, facts.width, facts.height, facts.sha256)
     if mask is None:
         return Facts(*known, doubts=("anomalous picture without a mask (boxes null)",))
@@ -71,7 +72,15 @@ def _anomalous(facts: Facts, mask: NDArray[np.uint8] | None, settings: BuildSett
     )
     raised = ratio != settings.dilate
     doubts += [f"more than {settings.max_boxes} boxes, dilation raised until they fit"] if raised else []
-    return Facts(*known, boxes, ratio if raised else None, doubts=tuple(doubts))
+    tight = facts.found.tight and not _loose(root, facts.found)
+    doubts += [] if tight else ["mask marks more than the defect (boxes not tight)"]
+    return Facts(*known, boxes, ratio if raised else None, tight, doubts=tuple(doubts))
+
+
+def _loose(root: Path, found: Found) -> bool:
+    """Whether a mask holds a region that counts in full before it is covered whole; one mask is one region."""
+    masks = [images.load_mask(root / path) for path in found.masks] if found.saturations else []
+    return any(each.loose(int((mask == each.code).sum())) for mask in masks for each in found.saturations)
 
 
 def united_mask(paths: Sequence[Path], width: int, height: int) -> NDArray[np.uint8]:

@@ -53,7 +53,7 @@ def sample_json(sample: Sample) -> dict[str, Any]:
         "split": sample.split,
         "sha256": sample.sha256,
     }
-    extra = {"group": sample.group, "box_ratio": sample.box_ratio}
+    extra = {"group": sample.group, "box_ratio": sample.box_ratio, "tight": None if sample.tight else False}
     return row | {name: value for name, value in extra.items() if value is not None}
 
 
@@ -115,6 +115,7 @@ def sample_from_json(row: dict[str, Any]) -> Sample:
         sha256=row["sha256"],
         group=row.get("group"),
         box_ratio=row.get("box_ratio"),
+        tight=row.get("tight", True),
     )
 
 
@@ -151,6 +152,8 @@ def row_faults(row: dict[str, Any]) -> list[str]:
         isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio < math.inf
     ):
         faults.append("'box_ratio' must be a number of at least 0 or absent")
+    if not isinstance(row.get("tight", True), bool):
+        faults.append("'tight' must be true, false or absent")
     if row.get("label") == "normal" and row.get("defect") is not None:
         faults.append("a normal sample must have no defect")
     return faults or _box_faults(row)

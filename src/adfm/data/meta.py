@@ -79,6 +79,7 @@ def box_statistics(samples: Sequence[Sample]) -> dict[str, Any] | None:
             "max": max(numbers),
         },
         "share_of_several": round(sum(number > 1 for number in numbers) / len(numbers), 4),
+        "not_tight": sum(not sample.tight for sample in known),
         "raised_dilation": sum(sample.box_ratio is not None for sample in known),
         "relative_area": {f"p{q}": round(float(np.quantile(areas, q / 100)), 6) for q in (5, 25, 50, 75, 95)},
     }

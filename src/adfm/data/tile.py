@@ -179,6 +179,7 @@ def _write(
         sha256=sha256_bytes(content),
         group=sample.group or sample.id,
         box_ratio=sample.box_ratio if boxes else None,
+        tight=sample.tight or not boxes,
     )
 
 

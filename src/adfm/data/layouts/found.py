@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from adfm.images import is_picture
 from adfm.records import Label, Split
@@ -15,11 +16,24 @@ _PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "
 _MASK_STEM = re.compile(r"(.+)_mask(?:[_-]?\d+)?")
 
 
+class Saturation(NamedTuple):
+    """What of a region counts in full (MVTec LOCO): a mask `code` and an area, as a share of the region or in pixels."""
+
+    code: int
+    threshold: float
+    relative: bool
+
+    def loose(self, area: int) -> bool:
+        """Whether a region of that many pixels marks more places than the defect takes up."""
+        return area > (self.threshold * area if self.relative else self.threshold)
+
+
 @dataclass(frozen=True)
 class Found:
     """A picture of a source folder; paths are relative to the source root; `split` is the layout's own, if it has one.
 
     `masks` may name several pictures, whose foregrounds are united; empty means that no mask exists.
+    `tight` is False where masks are known to mark more than the defect; with `saturations` each region's code decides.
     """
 
     image: Path
@@ -28,6 +42,8 @@ class Found:
     defect: str | None = None
     masks: tuple[Path, ...] = ()
     split: Split | None = None
+    tight: bool = True
+    saturations: tuple[Saturation, ...] = ()
 
 
 def folders(root: Path) -> list[Path]:
