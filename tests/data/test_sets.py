@@ -242,7 +242,7 @@ def test_loco_has_a_folder_of_masks_for_each_picture(tmp_path: Path, picture: Wr
     for number in range(2):
         mask(box / "ground_truth" / "logical_anomalies" / "000" / f"00{number}.png")
     (box / "defects_config.json").write_text("[]")
-    found = read(tmp_path, "mvtec")
+    found = read(tmp_path, "mvtec-loco")
     assert tally(found) == {("train", "normal"): 1, ("validation", "normal"): 1, ("test", "anomalous"): 1}
     assert len(found["breakfast_box/test/logical_anomalies/000.png"].masks) == 2
 

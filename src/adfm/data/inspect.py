@@ -78,9 +78,14 @@ def _anomalous(root: Path, facts: Facts, mask: NDArray[np.uint8] | None, setting
 
 
 def _loose(root: Path, found: Found) -> bool:
-    """Whether a mask holds a region that counts in full before it is covered whole; one mask is one region."""
-    masks = [images.load_mask(root / path) for path in found.masks] if found.saturations else []
-    return any(each.loose(int((mask == each.code).sum())) for mask in masks for each in found.saturations)
+    """Whether a mask holds a region that counts in full before it is covered whole, or one of an unlisted code."""
+    known = {each.code: each for each in found.saturations}
+    for path in found.masks if known else ():
+        codes, areas = np.unique(images.load_mask(root / path), return_counts=True)
+        regions = zip(codes.tolist(), areas.tolist(), strict=True)
+        if any(code and (code not in known or known[code].loose(area)) for code, area in regions):
+            return True
+    return False
 
 
 def united_mask(paths: Sequence[Path], width: int, height: int) -> NDArray[np.uint8]:

@@ -10,13 +10,17 @@ from adfm.data.layouts import (
     btad,
     dagm,
     defect_spectrum,
+    dtd_synthetic,
     folder,
     magnetic,
     meta_json,
+    mpdd,
     mvtec,
     mvtec2,
+    mvtec_loco,
     real_iad,
     visa,
+    visa_1cls,
 )
 from adfm.data.layouts.found import Found
 from adfm.errors import DataError, nearest
@@ -39,7 +43,19 @@ class Layout(Protocol):
 
 
 # A set's own layout wins over the general ones, whose folders it may have too.
-SETS: tuple[Layout, ...] = (btad, dagm, defect_spectrum, magnetic, mvtec2, real_iad, visa)
+SETS: tuple[Layout, ...] = (
+    btad,
+    dagm,
+    defect_spectrum,
+    dtd_synthetic,
+    magnetic,
+    mpdd,
+    mvtec2,
+    mvtec_loco,
+    real_iad,
+    visa,
+    visa_1cls,
+)
 LISTED: tuple[Layout, ...] = (meta_json,)
 GENERAL: tuple[Layout, ...] = (mvtec, folder)
 LAYOUTS: tuple[Layout, ...] = (*SETS, *GENERAL, *LISTED)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adfm.data.layouts.found import Found, categories, pictures
-from adfm.records import Split
+from adfm.records import Label, Split
 
 NAME = "dagm"
 SHAPE = "ClassN/{Train,Test}/NNNN.PNG, ClassN/{Train,Test}/Label/NNNN_label.PNG"
-TERMS: str | None = "DAGM 2007: not known here; see the contest; its labels are coarse ellipses, so boxes are not tight"
+TERMS: str | None = "DAGM 2007: not known here; see the contest"
 
 _SPLITS: dict[str, Split] = {"Train": "train", "Test": "test"}
 
@@ -35,5 +35,6 @@ def read(root: Path) -> Iterator[Found]:
                     continue
                 label = labels.get(f"{path.stem}_label")
                 masks = (label.relative_to(root),) if label else ()
-                state = "anomalous" if label else "normal"
-                yield Found(path.relative_to(root), state, category.resolve().name, None, masks, split)  # type: ignore[arg-type]
+                state: Label = "anomalous" if label else "normal"
+                name = category.resolve().name
+                yield Found(path.relative_to(root), state, name, None, masks, split, tight=not label)

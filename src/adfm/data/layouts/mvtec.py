@@ -15,19 +15,20 @@ TERMS: str | None = None  # several published sets have this layout
 _SPLITS: dict[str, Split] = {"train": "train", "validation": "validation", "test": "test"}
 
 
-def _is_category(folder: Path) -> bool:
+def is_category(folder: Path) -> bool:
+    """Whether a folder is one category."""
     return (folder / "train" / "good").is_dir() or (folder / "test" / "good").is_dir()
 
 
 def recognise(root: Path) -> str | None:
     """Say why a folder is an MVTec-AD set (one category or several), or None."""
-    names = [folder.name for folder in categories(root, _is_category)]
+    names = [folder.name for folder in categories(root, is_category)]
     return f"train/good or test/good in {', '.join(names)}" if names else None
 
 
 def read(root: Path) -> Iterator[Found]:
     """Yield the pictures of every category; the category is its folder's name."""
-    for category in categories(root, _is_category):
+    for category in categories(root, is_category):
         for name, split in _SPLITS.items():
             if (category / name).is_dir():
                 for kind in folders(category / name):

@@ -1,0 +1,34 @@
+"""VisA as its converter lays it out: the `mvtec` folders of its objects, in `1cls/` or without it; masks without `_mask`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from adfm.data.layouts import mvtec, visa
+from adfm.data.layouts.found import Found
+from adfm.data.layouts.relaid import named
+
+NAME = "visa-1cls"
+SHAPE = "[1cls/]<object>/{train/good,test/{good,bad},ground_truth/bad} of two or more of VisA's objects"
+TERMS: str | None = visa.TERMS
+
+_NAMES = ("candle", "capsules", "cashew", "chewinggum", "fryum", "macaroni1", "macaroni2", "pipe_fryum")
+_BOARDS = ("pcb1", "pcb2", "pcb3", "pcb4")
+
+
+def _base(root: Path) -> Path:
+    return root / "1cls" if (root / "1cls").is_dir() else root
+
+
+def recognise(root: Path) -> str | None:
+    """Say why a folder is VisA in this form, or None."""
+    return named(_base(root), (*_NAMES, *_BOARDS))
+
+
+def read(root: Path) -> Iterator[Found]:
+    """Yield the pictures of every object."""
+    below = _base(root).relative_to(root)
+    for each in mvtec.read(_base(root)):
+        yield replace(each, image=below / each.image, masks=tuple(below / mask for mask in each.masks))
