@@ -1,7 +1,6 @@
 """MVTec LOCO AD: the `mvtec` folders, a folder of masks per picture, and logical masks that may mark more than the defect.
 
-A region of a mask holds its defect's code, and `defects_config.json` says from which area on it counts as found in full:
-where that is less than the region, it marks every place the defect could be, and its box is not tight.
+A region holds its defect's code; `defects_config.json` has the area from which it is found in full: less is not tight.
 """
 
 from __future__ import annotations
@@ -57,5 +56,5 @@ def _saturations(file: Path) -> tuple[Saturation, ...]:
             raise ValueError("a saturation threshold is not above 0")
         return tuple(Saturation(int(code), float(area), bool(relative)) for code, area, relative in rows)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        wanted = "objects with pixel_value, saturation_threshold and relative_saturation"
-        raise DataError(f"{file}: must be a list of {wanted} ({error!r}); take the publisher's file") from error
+        wanted = "a list of pixel_value, saturation_threshold and relative_saturation"
+        raise DataError(f"{file}: must be {wanted} ({error!r}); take the publisher's file") from error
