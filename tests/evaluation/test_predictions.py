@@ -11,6 +11,7 @@ import pytest
 
 from adfm.errors import DataError
 from adfm.evaluation import Prediction, prediction_from_json, prediction_json, read_predictions
+from adfm.models.base import Votes
 from adfm.storage import write_jsonl
 
 Make = Callable[..., Prediction]
@@ -74,3 +75,18 @@ def test_repeated_and_absent_predictions_are_refused(one: Make, tmp_path: Path) 
         read_predictions(path)
     write_jsonl(path, [prediction_json(one()), prediction_json(one(id="b"))])
     assert [p.id for p in read_predictions(path)] == ["a", "b"]
+
+
+def test_optional_fields_come_back_and_are_left_out_where_they_say_nothing(one: Make) -> None:
+    full = one(log_odds=-7.25, votes=Votes(5, 2, 1), group="board 3")
+    assert prediction_from_json(json.loads(json.dumps(prediction_json(full)))) == full
+    assert not {"log_odds", "votes", "group"} & prediction_json(one()).keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("log_odds", "3"), ("log_odds", float("inf")), ("votes", [1, 2, 3]), ("votes", {"anomalous": 1}), ("group", 4)],
+)
+def test_optional_fields_are_checked(name: str, value: object, one: Make) -> None:
+    with pytest.raises(DataError, match=name):
+        prediction_from_json(prediction_json(one()) | {name: value})
