@@ -351,11 +351,16 @@ def test_a_forbidden_text_is_found(parts: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["https://example.org/home/x", "src/work/x", "yaml.load(text, Loader=_StrictLoader)", "yaml.safe_load(text)"],
+    "parts",
+    [
+        ("https://example.org/ho", "me/x"),
+        ("src/wo", "rk/x"),
+        ("yaml", ".load(text, Loader=_StrictLoader)"),
+        ("yaml", ".safe_load(text)"),
+    ],
 )
-def test_a_harmless_text_passes(text: str) -> None:
-    assert forbidden({"src/adfm/x.py": text}) == []
+def test_a_harmless_text_passes(parts: tuple[str, str]) -> None:
+    assert forbidden({"src/adfm/x.py": "".join(parts)}) == []
 
 
 def yaml_readers(sources: Mapping[str, str]) -> list[str]:

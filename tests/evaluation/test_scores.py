@@ -15,7 +15,8 @@ from scipy.ndimage import label as components
 from sklearn import metrics as sk
 
 from adfm.evaluation import Prediction
-from adfm.evaluation.metrics import build_table, decision_of, values_of
+from adfm.evaluation.decision import Threshold
+from adfm.evaluation.metrics import build_table, values_of
 from adfm.geometry import Box, iou
 from adfm.models.base import Votes
 from adfm.records import Region
@@ -125,11 +126,12 @@ def test_an_unread_part_is_never_caught_by_a_threshold(one: Make) -> None:
 @SEEDS
 @pytest.mark.parametrize("threshold", [0.3, 0.5])
 def test_the_deployed_decision(many: Many, seed: int, threshold: float) -> None:
-    parts = many(120, seed)
+    parts = [replace(p, problems=()) for p in many(120, seed)]
     truth = [p.label for p in parts]
-    said = [("anomalous" if p.score >= threshold else "normal") if p.score is not None else "none" for p in parts]
+    scored = [("anomalous" if p.score >= threshold else "normal") if p.score is not None else "none" for p in parts]
+    said = [score if score == p.verdict else "none" for score, p in zip(scored, parts, strict=True)]
     recall = sk.recall_score(truth, said, labels=["normal", "anomalous"], average=None)
-    values = values_of(build_table(parts, threshold))
+    values = values_of(build_table(parts, Threshold(threshold)))
     assert values["decided_balanced_accuracy"] == pytest.approx(recall.mean(), abs=1e-6)
     table = sk.confusion_matrix(truth, said, labels=["normal", "anomalous", "none"])
     assert values["overkill"] == pytest.approx(table[0, 1] / table[0].sum(), abs=1e-6)
@@ -138,17 +140,21 @@ def test_the_deployed_decision(many: Many, seed: int, threshold: float) -> None:
 
 
 def test_without_a_threshold_the_read_verdict_is_the_decision(many: Many) -> None:
-    parts = many(120)
+    parts = [replace(p, problems=()) for p in many(120)]
     values = values_of(build_table(parts))
     assert values["decided_balanced_accuracy"] == values["balanced_accuracy"]
     assert values["overkill"] == values["false_positive_rate"]
-    assert values_of(build_table(parts, 0.9))["overkill"] != values["overkill"]  # the control: a threshold decides
+    assert (
+        values_of(build_table(parts, Threshold(0.9)))["overkill"] != values["overkill"]
+    )  # the control: a threshold decides
 
 
 def test_an_undecided_part_is_neither_passed_nor_rejected(one: Make) -> None:
-    assert decision_of(one(verdict=None, score=0.9), 0.5) is None
-    assert decision_of(one(score=None), 0.5) is None
-    assert decision_of(one(verdict="normal", score=0.5), 0.5) == "anomalous"
+    contradicting = [one(verdict="normal", score=0.9), one(verdict="anomalous", score=0.1)]
+    for part in [one(verdict=None, score=0.9), one(score=None), *contradicting]:
+        values = values_of(build_table([part], Threshold(0.5)))
+        assert (values["coverage"], values["miss_rate"]) == (0, 0)
+    assert values_of(build_table(contradicting[:1]))["miss_rate"] == 1  # the control: without a threshold it is passed
 
 
 def coco_ap(images: Sequence[tuple[Sequence[Box], Sequence[float], Sequence[Box]]], threshold: float) -> float:

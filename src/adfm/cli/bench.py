@@ -1,4 +1,4 @@
-"""`adfm bench`: how fast things are, each against a reference in turn, with what the numbers depend on."""
+"""`adfm bench`: how fast things are, where there is one against a reference in turn, with what the numbers depend on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ adfm bench step --size h100-3b --out runs/bench
 def add(subparsers: Any) -> None:
     """Add the command to the program's parser."""
     parser = add_command(
-        subparsers, "bench", run_step, "time steps, rewards, data and inspection against a reference", EXAMPLE
+        subparsers, "bench", run_step, "time training steps and inspection against a reference, and rewards", EXAMPLE
     )
     actions = parser.add_subparsers(dest="action", metavar="WHAT", required=True, parser_class=Parser)
     step = add_command(
@@ -96,8 +96,10 @@ def run_reward(args: argparse.Namespace) -> int:
 
     found = bench_reward(answers=max(1, args.answers), seed=args.seed)
     rows = [["preset", "answers a second", "least", "most"]]
-    for name, rate in found["presets"].items():
-        rows.append([name, *(f"{rate[which]:,.0f}" for which in ("median", "min", "max"))])
+    rows += [
+        [name, *(f"{rate[which]:,.0f}" for which in ("median", "min", "max"))]
+        for name, rate in found["presets"].items()
+    ]
     _tell(args, found, rows)
     return 0
 

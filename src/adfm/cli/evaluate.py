@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adfm.cli.common import add_command, add_score, folded, print_json, progress_bar, require_votes
+
+if TYPE_CHECKING:
+    from adfm.evaluation.decision import Threshold
 
 EXAMPLE = """
 adfm eval --model runs/mine/final --data data/parts --out runs/mine/eval
@@ -39,13 +42,17 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("--no-category", action="store_true", help="leave the part's category out of the prompt")
     add_score(parser)
-    parser.add_argument(
+    decides = parser.add_mutually_exclusive_group()
+    decides.add_argument(
         "--threshold", type=float, help="deployed threshold on the score, 0 to 1 (default: the read verdict decides)"
     )
-    parser.add_argument("--batch", type=int, default=16, help="pictures decoded together (%(default)s)")
-    parser.add_argument(
-        "--calibration", type=Path, metavar="FILE", help="of `adfm calibrate`: also tell misses, overkill and review"
+    decides.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="of `adfm calibrate`: the deployed decision is the calibrated one",
     )
+    parser.add_argument("--batch", type=int, default=16, help="pictures decoded together (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap and of --score votes (%(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
@@ -63,8 +70,6 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate a model, or compare two evaluations."""
     from adfm.errors import ConfigError
 
-    if args.threshold is not None and not 0 <= args.threshold <= 1:
-        raise ConfigError(f"--threshold {args.threshold}: must be from 0 to 1")
     if args.compare:
         return _compare(args)
     if args.data is None or args.out is None:
@@ -78,8 +83,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     """Evaluate and print the headline metrics with their intervals."""
     from adfm.data.manifest import read_manifest
     from adfm.errors import ConfigError
-    from adfm.evaluation.calibration_file import read_calibration, require_made_for
-    from adfm.evaluation.decision import Threshold
+    from adfm.evaluation.calibration_file import require_made_for
     from adfm.evaluation.run import run_evaluation
     from adfm.models.local import LocalModel
     from adfm.models.votes import scored
@@ -90,14 +94,14 @@ def _evaluate(args: argparse.Namespace) -> int:
         raise ConfigError(f"--batch {args.batch}: must be at least 1")
     require_votes(args)
     manifest = read_manifest(args.data).only(args.split)
-    calibration = read_calibration(args.calibration) if args.calibration else None
+    threshold = _threshold(args)
     use_threads(args.threads)
     stages = STAGES[args.stages]
     model = scored(LocalModel.load(args.model), args.score, votes=args.votes, seed=args.seed, stages=stages)
-    if calibration:
+    if threshold.calibration:
         parts = sorted({sample.category for sample in manifest.samples}) if not args.no_category else [None]
         require_made_for(
-            calibration,
+            threshold.calibration,
             args.calibration,
             model=model.name,
             revision=model.revision,
@@ -113,16 +117,32 @@ def _evaluate(args: argparse.Namespace) -> int:
             category=not args.no_category,
             batch=args.batch,
             seed=args.seed,
-            threshold=args.threshold,
-            decisions=Threshold.of(calibration) if calibration else None,
+            threshold=threshold,
             progress=bar and (lambda done, total: bar("evaluating", done, total)),
         )
     if args.json:
         print_json(result)
     else:
         print(f"{result['n']} parts, {result['n_normal']} normal and {result['n_anomalous']} anomalous -> {args.out}")
-        print("\n".join([*headline(result["metrics"]), *deployed(result.get("operating_point"))]))
+        print("\n".join([*headline(result["metrics"]), *deployed(result["operating_point"])]))
     return 0
+
+
+def _threshold(args: argparse.Namespace) -> Threshold:
+    """The deployed threshold that the command line names."""
+    from adfm.errors import ConfigError
+    from adfm.evaluation.calibration_file import read_calibration
+    from adfm.evaluation.decision import READ_VERDICT, Threshold
+
+    if args.calibration:
+        if args.compare:
+            raise ConfigError("--calibration: is of one model; compare two evaluations by --threshold or without")
+        return Threshold.of(read_calibration(args.calibration))
+    if args.threshold is None:
+        return READ_VERDICT
+    if not 0 <= args.threshold <= 1:
+        raise ConfigError(f"--threshold {args.threshold}: must be from 0 to 1")
+    return Threshold(args.threshold, "--threshold")
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -135,7 +155,7 @@ def _compare(args: argparse.Namespace) -> int:
     if args.common:
         first, second = in_common(first, second)
     result = {"a": str(args.compare[0]), "b": str(args.compare[1]), "evaluated": sizes}
-    result |= compare(first, second, seed=args.seed, threshold=args.threshold)
+    result |= compare(first, second, seed=args.seed, threshold=_threshold(args))
     if args.out is not None:
         write_comparison(result, args.out)
     if args.json:
@@ -162,7 +182,7 @@ def headline(metrics: dict[str, dict[str, float | None]]) -> list[str]:
 
 
 def deployed(point: dict[str, Any] | None) -> list[str]:
-    """Return the lines of the operating point under a calibration; none without one."""
+    """Return the lines of the operating point; none where the read verdict decides."""
     if point is None:
         return []
     lines = [f"  {name:<22}{told(point[name])}" for name in ("miss", "overkill", "review")]

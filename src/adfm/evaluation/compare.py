@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adfm.errors import DataError
+from adfm.evaluation.decision import READ_VERDICT, Threshold
 from adfm.evaluation.definitions import METRICS, Metric
 from adfm.evaluation.metrics import build_table, values_of
 from adfm.evaluation.predictions import PREDICTIONS, Prediction
@@ -71,7 +72,7 @@ def compare(
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
-    threshold: float | None = None,
+    threshold: Threshold = READ_VERDICT,
 ) -> dict[str, Any]:
     """Return every metric of both runs with the paired difference b - a, and McNemar's test, ready for JSON.
 
@@ -87,7 +88,7 @@ def compare(
         "n": len(ours),
         "n_normal": sum(not p.anomalous for p in ours),
         "n_anomalous": sum(p.anomalous for p in ours),
-        "threshold": threshold,
+        "threshold": threshold.value,
         "metrics": {
             name: {"a": values[0][name], "b": values[1][name], **_difference(metric, differences.get(name))}
             for name, metric in METRICS.items()

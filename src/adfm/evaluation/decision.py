@@ -54,6 +54,10 @@ class Threshold:
         return None if value is None else self.calibration.probability(value)
 
 
+READ_VERDICT = Threshold()
+"""No threshold: the read verdict decides."""
+
+
 def decide(
     verdict: Label | None, problems: Sequence[str], scored: Scored, threshold: Threshold
 ) -> tuple[Decision, tuple[str, ...]]:

@@ -104,8 +104,8 @@ _VERDICTS = (
     Metric(
         "decided_balanced_accuracy",
         "Balanced accuracy as deployed",
-        "Balanced accuracy of the deployed decision: score at or above the deployed threshold, or the read verdict "
-        "where none is deployed; an undecided part (unread, or no score for the threshold) counts as wrong.",
+        "Balanced accuracy of the deployed decision, which is that of an inspection: OK, NG, or undecided (REVIEW) where "
+        "the answer is unread or contradicts itself or the deployed threshold; an undecided part counts as wrong.",
     ),
     Metric(
         "miss_rate",

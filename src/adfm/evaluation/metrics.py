@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from adfm.evaluation.decision import READ_VERDICT, Threshold, decide
 from adfm.evaluation.definitions import AP_THRESHOLDS, ECE_BINS, METRICS, RECALLS, THRESHOLDS
 from adfm.evaluation.detection import box_counts
 from adfm.evaluation.predictions import Prediction
@@ -25,7 +26,6 @@ from adfm.evaluation.scores import (
     false_rejects,
     grouped,
 )
-from adfm.records import Label
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int_]
@@ -70,8 +70,8 @@ class Table:
         return found
 
 
-def build_table(predictions: Sequence[Prediction], threshold: float | None = None) -> Table:
-    """Turn predictions into per-sample statistics, in their order; `threshold` is the deployed one, if any."""
+def build_table(predictions: Sequence[Prediction], threshold: Threshold = READ_VERDICT) -> Table:
+    """Turn predictions into per-sample statistics, in their order; `threshold` is the deployed one."""
     rows = [
         {**_verdict_row(prediction), **_decision_row(prediction, threshold), **_box_row(prediction)}
         for prediction in predictions
@@ -102,15 +102,6 @@ def _numbered(names: Sequence[object]) -> Integers:
     return np.array(found, dtype=np.int_)
 
 
-def decision_of(prediction: Prediction, threshold: float | None) -> Label | None:
-    """Return the deployed decision: the score against the threshold, or the read verdict; None where undecided."""
-    if threshold is None or prediction.verdict is None:
-        return prediction.verdict
-    if prediction.score is None:
-        return None
-    return "anomalous" if prediction.score >= threshold else "normal"
-
-
 def _verdict_row(prediction: Prediction) -> dict[str, float]:
     anomalous, verdict = prediction.anomalous, prediction.verdict
     return {
@@ -126,14 +117,15 @@ def _verdict_row(prediction: Prediction) -> dict[str, float]:
     }
 
 
-def _decision_row(prediction: Prediction, threshold: float | None) -> dict[str, float]:
-    anomalous, decision, score = prediction.anomalous, decision_of(prediction, threshold), prediction.score
+def _decision_row(prediction: Prediction, threshold: Threshold) -> dict[str, float]:
+    anomalous, score = prediction.anomalous, prediction.score
+    decision, _ = decide(prediction.verdict, prediction.problems, prediction, threshold)
     return {
-        "caught": anomalous and decision == "anomalous",
-        "missed": anomalous and decision == "normal",
-        "passed": not anomalous and decision == "normal",
-        "overkilled": not anomalous and decision == "anomalous",
-        "decided": decision is not None,
+        "caught": anomalous and decision == "NG",
+        "missed": anomalous and decision == "OK",
+        "passed": not anomalous and decision == "OK",
+        "overkilled": not anomalous and decision == "NG",
+        "decided": decision != "REVIEW",
         "scored": score is not None,
         "squared": 0.0 if score is None else (score - anomalous) ** 2,
     }

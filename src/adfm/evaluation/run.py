@@ -13,7 +13,7 @@ from typing import Any
 from adfm import images
 from adfm.data.manifest import Manifest, sample_json
 from adfm.errors import UserError
-from adfm.evaluation.decision import Threshold, operating_point
+from adfm.evaluation.decision import READ_VERDICT, Threshold
 from adfm.evaluation.predictions import PREDICTIONS, Prediction, prediction_json, read_predictions
 from adfm.evaluation.summary import evaluate
 from adfm.models.base import Answer, Model
@@ -98,15 +98,13 @@ def run_evaluation(
     category: bool = True,
     batch: int = 16,
     seed: int = 0,
-    threshold: float | None = None,
-    decisions: Threshold | None = None,
+    threshold: Threshold = READ_VERDICT,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Predict every sample, write `predictions.jsonl` and `metrics.json` to `out`, and return the metrics.
 
-    `threshold` is the deployed one on the score (None: the read verdict decides). With `decisions` the metrics also hold
-    the `operating_point`: how often calibrated decisions miss, overkill and ask a person. An evaluation that was stopped
-    goes on where it was, if model, prompts, score and data are the same.
+    `threshold` is the deployed one, plain or calibrated. An evaluation that was stopped goes on where it was, if model,
+    prompts, score and data are the same.
 
     Raises:
         UserError: `out` holds the evaluation of something else, or a picture cannot be read.
@@ -121,9 +119,7 @@ def run_evaluation(
     for prediction in predict(model, rest, stages=stages, category=category, batch=batch, progress=progress):
         journal.append(prediction_json(prediction))
     journal.close()
-    predictions = read_predictions(out)
-    result = evaluate(predictions, seed=seed, threshold=threshold)
-    result |= {"operating_point": operating_point(predictions, decisions)} if decisions else {}
+    result = evaluate(read_predictions(out), seed=seed, threshold=threshold)
     result |= {"provenance": provenance | {"seconds": round(time.monotonic() - started, 2), "batch": batch}}
     write_json(out / METRICS_FILE, result)
     return result

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from adfm.errors import DataError
 from adfm.evaluation.bootstrap import LEVEL, Interval, exact_edge, interval, replicates
+from adfm.evaluation.decision import READ_VERDICT, Threshold, operating_point
 from adfm.evaluation.definitions import KIND_METRICS, METRICS
 from adfm.evaluation.metrics import Table, build_table, kind_of, mean_of_defined, measure, shares_of, values_of
 from adfm.evaluation.predictions import Prediction, require_unique
@@ -46,14 +47,14 @@ _SHARES: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def evaluate(
-    predictions: Sequence[Prediction], *, seed: int = 0, resamples: int = RESAMPLES, threshold: float | None = None
+    predictions: Sequence[Prediction], *, seed: int = 0, resamples: int = RESAMPLES, threshold: Threshold = READ_VERDICT
 ) -> dict[str, Any]:
     """Return every metric with its 95 % bootstrap interval, ready for JSON (None where undefined, never NaN).
 
     `metrics` are over all parts (resampled within each label), `categories` each by itself, `macro` the unweighted mean
     over categories (resampled within each category and label; a category where the metric is undefined is left out),
     `defects` some metrics of each kind of defect. Parts of one group are drawn together. `threshold` is the deployed
-    one; without it the read verdict decides.
+    one, which decides as an inspection does; where it is more than the read verdict, `operating_point` tells its decisions.
 
     Raises:
         DataError: no prediction, or an id used twice.
@@ -75,7 +76,7 @@ def evaluate(
         "macro": metrics if len(parts) == 1 else _macro(by_category, draws),
         "categories": {n: {**_sizes(part), "metrics": _cells(part, draws[n])} for n, part in by_category.items()},
         "defects": _by_kind(ordered, table, seed, resamples),
-        "threshold": threshold,
+        "operating_point": None if threshold == READ_VERDICT else operating_point(ordered, threshold),
         "rewards": _reward_means(ordered),
         "problems": dict(Counter(name for p in ordered for name in sorted(p.problems)).most_common()),
         "bootstrap": {"resamples": resamples, "seed": seed, "level": LEVEL, "units": int(table.units.max()) + 1},
@@ -89,7 +90,7 @@ def paired_difference(
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
-    threshold: float | None = None,
+    threshold: Threshold = READ_VERDICT,
 ) -> dict[str, list[float]]:
     """Return `[low, mid, high]` of b minus a for every metric that both runs define, over all parts.
 
