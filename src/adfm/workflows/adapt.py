@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from adfm.data.build import build
 from adfm.data.settings import BuildSettings
@@ -25,6 +26,8 @@ from adfm.workflows.arms import (
 )
 from adfm.workflows.provenance import provenance
 
+SUMMARY = "summary.json"
+TABLE = "table.md"
 HEADLINE = ("balanced_accuracy", "recall", "false_positive_rate", "auroc", "box_f1@0.3", "mean_iou", "unread_rate")
 
 
@@ -41,7 +44,14 @@ class AdaptSettings:
     seed: int = 0
 
 
-def run_adaptation(source: Path, out: Path, settings: AdaptSettings, say: Say) -> dict[str, Any]:
+class Adapted(NamedTuple):
+    """What is in `summary.json`, and the three arms: base, SFT, SFT + GRPO."""
+
+    summary: dict[str, Any]
+    arms: tuple[RunResult, RunResult, RunResult]
+
+
+def run_adaptation(source: Path, out: Path, settings: AdaptSettings, say: Say) -> Adapted:
     """Build, fine-tune, train, evaluate; goes on where an earlier run in `out` was stopped.
 
     Raises:
@@ -70,10 +80,10 @@ def run_adaptation(source: Path, out: Path, settings: AdaptSettings, say: Say) -
         "seconds": clock.seconds(),
         "provenance": provenance("adfm adapt", settings.seed),
     }
-    write_json(out / "summary.json", summary)
-    write_text(out / "table.md", markdown(arms, summary))
+    write_json(out / SUMMARY, summary)
+    write_text(out / TABLE, f"{markdown(arms, summary)}\n{_note(summary)}\n")
     _report(out, data, arms, summary, grpo, {"SFT": out / "sft", "GRPO": out / "grpo"})
-    return summary | {"table": table(arms, HEADLINE)}
+    return Adapted(summary, (base, tuned, trained))
 
 
 def recipes(out: Path, data: Path, settings: AdaptSettings) -> tuple[SftSettings, GrpoSettings]:
@@ -99,18 +109,20 @@ def recipes(out: Path, data: Path, settings: AdaptSettings) -> tuple[SftSettings
     return sft, grpo
 
 
-def markdown(arms: list[RunResult], summary: dict[str, Any]) -> str:
+def markdown(arms: Sequence[RunResult], summary: Mapping[str, Any]) -> str:
     """Return the arms and both differences as a Markdown table."""
     rows = table(arms, HEADLINE)
     rows[0] += ["GRPO - base", "GRPO - SFT"]
     for row in rows[1:]:
         row += [_interval(summary[name].get(row[0])) for name in ("difference_to_base", "difference_to_sft")]
     head, *body = ["| " + " | ".join(row) + " |" for row in rows]
-    rule = "|" + "---|" * len(rows[0])
-    metrics = arms[0].metrics
-    labels = f"{metrics['n_normal']} normal and {metrics['n_anomalous']} anomalous"
-    note = f"{metrics['n']} held-out pictures, {labels}; {summary['seconds']:.0f} s."
-    return "\n".join([head, rule, *body, "", note, ""])
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *body, ""])
+
+
+def _note(summary: Mapping[str, Any]) -> str:
+    held = summary["base"]
+    labels = f"{held['n_normal']} normal and {held['n_anomalous']} anomalous"
+    return f"{held['n']} held-out pictures, {labels}; {summary['seconds']:.0f} s."
 
 
 def _interval(bounds: tuple[float, float, float] | None) -> str:
