@@ -45,11 +45,10 @@ def _sample(label: Label) -> Sample:
 _NORMAL = '{"verdict": "normal", "regions": []}'
 _CRACK = '{"bbox_2d": [40, 60, 120, 100], "label": "crack"}'
 _ANOMALOUS = f'{{"verdict": "anomalous", "regions": [{_CRACK}]}}'
-_LOCATED = f"<locate>[{_CRACK}]</locate>\n<examine>1: {{}}</examine>\n"
 
 
 def _answer(examined: str, decided: str) -> str:
-    return f"{_LOCATED.format(examined)}<answer>{decided}</answer>"
+    return f"<locate>[{_CRACK}]</locate>\n<examine>1: {examined}</examine>\n<answer>{decided}</answer>"
 
 
 def _thought(thinking: str, answer: str) -> str:
@@ -141,7 +140,7 @@ _NOTHING: tuple[tuple[str, str], ...] = (
     ("our prompt, copied", prompt(category="bottle", frame_hint=PIXELS)),
     ("the choices, copied", "Is there any defect in the object?\nA. Yes.\nB. No."),
     ("cut off while thinking", "<think>The upper edge of the part looks"),
-    ("cut off before the verdict", _LOCATED.format("deep") + '<answer>{"verdict": "'),
+    ("cut off before the verdict", _answer("deep", _ANOMALOUS).partition("anomalous")[0]),
     ("two blocks, opposite verdicts", f"<answer>{_NORMAL}</answer>\n<answer>{_ANOMALOUS}</answer>"),
     ("one block, opposite verdicts", '<answer>{"verdict": "normal", "verdict": "anomalous", "regions": []}</answer>'),
     ("verdict null", '<answer>{"verdict": null, "regions": []}</answer>'),
