@@ -208,11 +208,11 @@ def adfm_count(parts: Sequence[tuple[Label, Reading]]) -> Count:
     return Count(sum(right) / len(right), len(right), 0)
 
 
-def prediction(label: Label, verdict: Reading) -> Prediction:
+def prediction(label: Label, verdict: Reading, name: str = "part") -> Prediction:
     """A line of `predictions.jsonl` of which only the verdict and the truth matter."""
     nothing = Reward(0.0, 0.0, None, 0.0)
     return Prediction(
-        *("p", label, "part", None, "p.png", FRAME.width, FRAME.height, None, verdict, None),
+        *(name, label, "part", None, "part.png", FRAME.width, FRAME.height, None, verdict, None),
         *((), None, "", "", FRAME.name, False, (), nothing),
     )
 
