@@ -1,7 +1,7 @@
 """The same answers through our reading and through what published graders do: `python benchmarks/graders.py`.
 
 It prints the tables and writes them into `docs/graders.md`; a test checks that they are current. Every grader of others is stated anew
-from its published behaviour (`source`), none of its code is here; retries, models and the sub-tasks without a verdict are left out.
+from its published behaviour (`Grader.source`), none of its code is here; retries, models and the sub-tasks without a verdict are left out.
 """
 # ruff: noqa: S311, T201
 
@@ -31,7 +31,7 @@ Outcome = Literal["agrees", "unread", "guessed", "reversed"]
 OUTCOMES: tuple[Outcome, ...] = ("agrees", "unread", "guessed", "reversed")
 
 OPTIONS = {"A": "Yes.", "B": "No."}
-"""The choices of MMAD's question whether there is a defect, in its usual order."""
+"""The choices of the question whether there is a defect, worded as MMAD's, in the order of IAD-R1's test files."""
 _LETTERS: dict[str, Label] = {"A": "anomalous", "B": "normal"}
 _WORDS: dict[Label, str] = {"anomalous": "yes", "normal": "no"}
 
@@ -127,35 +127,65 @@ def _paid(reward: Callable[[str, str], float]) -> Callable[[str], Reading]:
 
 @dataclass(frozen=True)
 class Grader:
-    """Who reads, in which file that is published, and what is read: text to verdict or None."""
+    """A way of reading answers: text to verdict or None, and what the page says of it."""
 
     name: str
-    source: str
     reading: Callable[[str], Reading]
+    source: str
+    """The file and the name in it; repositories of others with the version that was read."""
+    rule: str
+    unread: str
+    """What becomes of an answer of which nothing is read."""
 
 
-OURS = Grader("adfm", "src/adfm/reasoning/parse.py", adfm_reading)
-MMAD = Grader("MMAD", "jam-cc/MMAD, evaluation/examples/GPT4/gpt4v.py: parse_answer", _lettered(mmad_letter))
+OURS = Grader(
+    "adfm",
+    adfm_reading,
+    "`src/adfm/reasoning/parse.py`: `read`",
+    "the JSON verdict of the one answer block",
+    "counted as wrong",
+)
+MMAD = Grader(
+    "MMAD",
+    _lettered(mmad_letter),
+    "jam-cc/MMAD 3cf2b9b, `evaluation/examples/GPT4/gpt4v.py`: `parse_answer`",
+    "the last capital A to E that stands alone, else the closest option, however far",
+    "the raw text is stored and left out of the score, as is the answer after it",
+)
 ANOMALY_R1 = Grader(
-    "AnomalyR1", "chaoyuhao/AnomalyR1, eval/thinkad_query.py: extract_answer_letter", _lettered(anomalyr1_letter)
+    "AnomalyR1",
+    _lettered(anomalyr1_letter),
+    "chaoyuhao/AnomalyR1 e2e6a72, `eval/thinkad_query.py`: `extract_answer_letter`",
+    "in the last answer tags the first capital A to E, also inside words, else an option contained in them",
+    "becomes X, which MMAD's summary leaves out",
 )
 IAD_R1 = Grader(
     "IAD-R1, evaluation",
-    "Yanhui-Lee/IAD-R1, scripts/Inference/IAD-R1-Inference/vLLM_Qwen_detect_format.py: get_ans",
     _lettered(iad_r1_letter),
+    "Yanhui-Lee/IAD-R1 625b936, `scripts/Inference/IAD-R1-Inference/vLLM_Qwen_detect_format.py`: `get_ans`",
+    "the option that equals, is part of, or holds what stands in the first answer tags",
+    "becomes E, which counts as wrong",
 )
 IAD_R1_REWARD = Grader(
-    "IAD-R1, reward", "Yanhui-Lee/IAD-R1, train/stage_rl/reward.py: accuracy_reward", _paid(iad_r1_reward)
+    "IAD-R1, reward",
+    _paid(iad_r1_reward),
+    "Yanhui-Lee/IAD-R1 625b936, `train/stage_rl/reward.py`: `accuracy_reward`, its verdict",
+    "exactly yes or no in the first answer tags",
+    "earns 0",
 )
 VLM_R1 = Grader(
     "VLM-R1, reward",
-    "om-ai-lab/VLM-R1, src/open-r1-multimodal/src/open_r1/grpo_jsonl.py: yes_no_reward",
     _paid(vlm_r1_reward),
+    "om-ai-lab/VLM-R1 e0e622f, `src/open-r1-multimodal/src/open_r1/grpo_jsonl.py`: `yes_no_reward`",
+    "the first `yes` or `no`, also inside words, in the first answer tags or else anywhere",
+    "earns 0, or 1 where the truth has no yes or no either",
 )
 ANOMALIB = Grader(
     "anomalib, VlmAd",
-    "open-edge-platform/anomalib, src/anomalib/models/image/vlm_ad/lightning_model.py: validation_step",
     anomalib_reading,
+    "open-edge-platform/anomalib c739906, `src/anomalib/models/image/vlm_ad/lightning_model.py`: `validation_step`",
+    "anomalous where the first character is Y, normal otherwise",
+    "cannot happen",
 )
 GRADERS = (OURS, MMAD, ANOMALY_R1, IAD_R1, IAD_R1_REWARD, VLM_R1, ANOMALIB)
 
@@ -235,6 +265,7 @@ def mmad_count(parts: Sequence[tuple[Label, Reading]]) -> Count:
 def tables() -> str:
     """Everything that stands between the markers of `docs/graders.md`."""
     titled = (
+        ("The graders", grader_table()),
         (f"All {len(CASES)} answers", outcome_table()),
         ("Agreement by the form of the answer", form_table()),
         ("Every answer that was guessed or reversed", fault_table()),
@@ -242,6 +273,12 @@ def tables() -> str:
         ("Counting", count_table()),
     )
     return "\n\n".join(f"### {title}\n\n{table}" for title, table in titled)
+
+
+def grader_table() -> str:
+    """What each grader reads, what it does without it, and where that is published."""
+    rows = [(g.name, g.rule, g.unread, g.source) for g in GRADERS]
+    return _table(("grader", "what it reads", "what it cannot read", "published in"), rows, align="---")
 
 
 def outcome_table() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from grader_cases import CASES, FRAME, KINDS, LIMITS, Case
@@ -44,6 +44,10 @@ from adfm.reasoning import STAGES, Stages, read
 from adfm.records import LABELS, Label
 
 NAMES = {case.name: case for case in CASES}
+
+
+def reader(name: str, reading: Callable[[str], Reading]) -> Grader:
+    return Grader(name, reading, source="", rule="", unread="")
 
 
 def faults(grader: Grader, cases: Sequence[Case] = CASES) -> list[str]:
@@ -87,9 +91,9 @@ def test_ours_guesses_nothing_and_reverses_nothing() -> None:
 
 
 def test_a_reader_that_looks_for_words_would_be_caught() -> None:
-    words = Grader("words", "", lambda text: "anomalous" if "anomalous" in text else "normal")
+    words = reader("words", lambda text: "anomalous" if "anomalous" in text else "normal")
     assert {"empty", "our prompt, copied"} <= set(faults(words))
-    lenient = Grader("last verdict", "", lambda text: (re.findall('"(normal|anomalous)"', text) or [None])[-1])
+    lenient = reader("last verdict", lambda text: (re.findall('"(normal|anomalous)"', text) or [None])[-1])
     assert faults(lenient) == ["our prompt, copied", "two blocks, opposite verdicts", "one block, opposite verdicts"]
 
 
@@ -289,9 +293,3 @@ def test_a_page_without_its_markers_is_refused() -> None:
     for page in ("", BEGIN, f"{BEGIN}{BEGIN}{END}", f"{END}{BEGIN}"):
         with pytest.raises(ValueError):
             with_tables(page, "x")
-
-
-def test_the_page_names_every_source() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    for grader in GRADERS:
-        assert grader.source.split(": ")[0].split(", ")[0] in page
