@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 from adfm.bridges import coco, easyr1, fiftyone, lmms_eval, ms_swift, verl
@@ -24,8 +23,8 @@ class Bridge(Protocol):
     ANSWERS: bool
     LOAD: str
 
-    def files(self, questions: Sequence[Question], out: Path) -> dict[str, bytes]:
-        """Return the content of each file by its name, for the absolute folder `out`; nothing is written."""
+    def files(self, questions: Sequence[Question]) -> dict[str, bytes]:
+        """Return the content of each file by its name; nothing is written."""
 
 
 _ALL: tuple[Bridge, ...] = (verl, easyr1, ms_swift, coco, fiftyone, lmms_eval)

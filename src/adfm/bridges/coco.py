@@ -7,9 +7,7 @@ Source: COCO's data format, object detection (cocodataset.org, "format-data").
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from adfm.bridges.question import Question, by_split
@@ -19,7 +17,7 @@ from adfm.reasoning import defect_label
 NAME = "coco"
 ASKS = False
 ANSWERS = False
-LOAD = "pycocotools.coco.COCO('{out}/instances_train.json'); file names are relative to {out}"
+LOAD = "pycocotools.coco.COCO('{out}/instances_train.json')"
 
 
 def coco_box(box: Box) -> list[float]:
@@ -33,13 +31,12 @@ def categories(questions: Sequence[Question]) -> list[dict[str, Any]]:
     return [{"id": number, "name": name, "supercategory": "defect"} for number, name in enumerate(names, 1)]
 
 
-def dataset(questions: Sequence[Question], kinds: Sequence[dict[str, Any]], out: Path) -> dict[str, Any]:
+def dataset(questions: Sequence[Question], kinds: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return one COCO data set; ids count from 1.
 
     Args:
         questions: the samples; those of unknown places are left out.
         kinds: `categories` of all splits, so that every split has the same ids.
-        out: the folder that file names are relative to.
     """
     placed = [each for each in questions if each.sample.boxes is not None]
     ids = {kind["name"]: kind["id"] for kind in kinds}
@@ -47,7 +44,7 @@ def dataset(questions: Sequence[Question], kinds: Sequence[dict[str, Any]], out:
     return {
         "info": {"description": "defects of industrial parts, exported by adfm", "version": "1.0"},
         "licenses": [],
-        "images": [_image(number, each, out) for number, each in enumerate(placed, 1)],
+        "images": [_image(number, each) for number, each in enumerate(placed, 1)],
         "annotations": [
             _annotation(number, image, ids[defect_label(sample)], box)
             for number, (image, sample, box) in enumerate(found, 1)
@@ -56,15 +53,15 @@ def dataset(questions: Sequence[Question], kinds: Sequence[dict[str, Any]], out:
     }
 
 
-def _image(number: int, question: Question, out: Path) -> dict[str, Any]:
+def _image(number: int, question: Question) -> dict[str, Any]:
     """COCO's fields, then ours: the sample's id, label and category, and whether its boxes are tight."""
     sample = question.sample
     return {
         "id": number,
         "width": sample.width,
         "height": sample.height,
-        "file_name": Path(os.path.relpath(question.picture, out)).as_posix(),
-        "sample_id": sample.id,
+        "file_name": str(question.picture),
+        "adfm_id": sample.id,
         "label": sample.label,
         "part": sample.category,
         "tight": sample.tight,
@@ -84,10 +81,10 @@ def _annotation(number: int, image: int, kind: int, box: Box) -> dict[str, Any]:
     }
 
 
-def files(questions: Sequence[Question], out: Path) -> dict[str, bytes]:
+def files(questions: Sequence[Question]) -> dict[str, bytes]:
     """Return `instances_SPLIT.json` for each split that has questions."""
     kinds = categories(questions)
     return {
-        f"instances_{split}.json": json.dumps(dataset(part, kinds, out), ensure_ascii=False).encode("utf-8", "replace")
+        f"instances_{split}.json": json.dumps(dataset(part, kinds), ensure_ascii=False).encode("utf-8", "replace")
         for split, part in by_split(questions).items()
     }

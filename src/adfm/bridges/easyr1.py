@@ -6,7 +6,6 @@ Source: EasyR1, `verl/utils/dataset.py`, `verl/workers/reward/function.py` and `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from adfm.bridges.parquet import parquet
@@ -40,7 +39,7 @@ def row(question: Question) -> dict[str, Any]:
     }
 
 
-def files(questions: Sequence[Question], out: Path) -> dict[str, bytes]:  # noqa: ARG001 - what every bridge takes
+def files(questions: Sequence[Question]) -> dict[str, bytes]:
     """Return `SPLIT.parquet` for each split that has questions, and `adfm_reward.py`."""
     parts = {f"{split}.parquet": parquet([row(each) for each in part]) for split, part in by_split(questions).items()}
     return {**parts, "adfm_reward.py": REWARD}

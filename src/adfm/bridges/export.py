@@ -57,7 +57,7 @@ def export(
             return _question(manifest, sample, bridge, asked or Asked(), staging, absolute)
 
         questions = Threads(progress=progress).map("pictures", question, manifest.samples)
-        contents = bridge.files(questions, absolute)
+        contents = bridge.files(questions)
         for name, content in contents.items():
             write_bytes(staging / name, content)
     return list(contents)

@@ -6,9 +6,7 @@ Source: FiftyOne 1.22, `fiftyone.types.LegacyFiftyOneDataset` and its importer, 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from adfm.bridges.question import Question
@@ -27,13 +25,13 @@ def relative_box(box: Box, width: int, height: int) -> list[float]:
     return [box.x1 / width, box.y1 / height, (box.x2 - box.x1) / width, (box.y2 - box.y1) / height]
 
 
-def row(question: Question, out: Path) -> dict[str, Any]:
+def row(question: Question) -> dict[str, Any]:
     """Return one sample: `ground_truth` is its label, `defects` its boxes (null where they are unknown)."""
     sample = question.sample
     return {
-        "filepath": Path(os.path.relpath(question.picture, out)).as_posix(),
+        "filepath": str(question.picture),
         "tags": [sample.split],
-        "sample_id": sample.id,
+        "adfm_id": sample.id,
         "category": sample.category,
         "tight": sample.tight,
         "ground_truth": {"_cls": "Classification", "label": sample.label},
@@ -50,7 +48,7 @@ def _detections(sample: Sample) -> dict[str, Any] | None:
     return {"_cls": "Detections", "detections": found}
 
 
-def files(questions: Sequence[Question], out: Path) -> dict[str, bytes]:
+def files(questions: Sequence[Question]) -> dict[str, bytes]:
     """Return `samples.json`; splits are tags."""
-    samples = {"samples": [row(each, out) for each in questions]}
+    samples = {"samples": [row(each) for each in questions]}
     return {"samples.json": json.dumps(samples, ensure_ascii=False).encode("utf-8", "replace")}

@@ -70,7 +70,7 @@ def task_yaml(split: str) -> str:
     return _TASK.format(split=split, metrics="\n".join(_METRIC.format(name=name) for name in METRICS))
 
 
-def files(questions: Sequence[Question], out: Path) -> dict[str, bytes]:  # noqa: ARG001 - what every bridge takes
+def files(questions: Sequence[Question]) -> dict[str, bytes]:
     """Return `adfm_inspection.yaml`, `utils.py` and the documents of the split that is evaluated."""
     split, part = list(by_split(questions).items())[-1]
     documents = "".join(encode_line(row(each)) for each in part)

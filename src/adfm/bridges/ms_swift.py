@@ -8,7 +8,6 @@ Source: ms-swift 4.6, `docs/source_en/Customization/Custom-dataset.md` and `swif
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from adfm.bridges.question import Question, answer, by_split, marked_text
@@ -47,7 +46,7 @@ def row(question: Question) -> dict[str, Any]:
     }
 
 
-def files(questions: Sequence[Question], out: Path) -> dict[str, bytes]:  # noqa: ARG001 - what every bridge takes
+def files(questions: Sequence[Question]) -> dict[str, bytes]:
     """Return `SPLIT.jsonl` for each split that has questions, and `adfm_reward.py`."""
     parts = {
         f"{split}.jsonl": "".join(encode_line(row(each)) for each in part).encode("utf-8", "replace")

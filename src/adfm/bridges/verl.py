@@ -6,7 +6,6 @@ Source: verl 0.9.1, `docs/preparation/prepare_data.rst` and `verl/utils/dataset/
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from adfm.bridges.parquet import parquet
@@ -36,7 +35,7 @@ def row(question: Question, index: int) -> dict[str, Any]:
     }
 
 
-def files(questions: Sequence[Question], out: Path) -> dict[str, bytes]:  # noqa: ARG001 - what every bridge takes
+def files(questions: Sequence[Question]) -> dict[str, bytes]:
     """Return `SPLIT.parquet` for each split that has questions."""
     parts = by_split(questions)
     return {
