@@ -33,27 +33,35 @@ class Truth:
 def truth_text(truth: Truth) -> str:
     """Return a truth as one line of JSON that `read_truth` reads back to an equal record."""
     row = {"sample": sample_json(truth.sample), "frame": truth.frame.name, "stages": truth.stages.name}
-    return json.dumps(row, ensure_ascii=False)
+    return json.dumps(row)
 
 
-@lru_cache(maxsize=4096)
 def read_truth(text: str) -> Truth:
-    """Read what `truth_text` wrote; a group of answers reads its truth once.
+    """Read what `truth_text` wrote.
 
     Raises:
         DataError: the text is anything else.
     """
+    if not isinstance(text, str):
+        raise DataError(f"ground truth: must be the text that `adfm data export` wrote, is {type(text).__name__}")
+    return _read(text)
+
+
+# A group of answers reads its truth once.
+@lru_cache(maxsize=4096)
+def _read(text: str) -> Truth:
     try:
         row = json.loads(text)
         faults = row_faults(row["sample"])
-        if faults:
-            raise DataError(f"ground truth: {faults[0]}; export the data set again")
-        sample = sample_from_json(row["sample"])
-        return Truth(sample, Frame.parse(row["frame"], sample.width, sample.height), STAGES[row["stages"]])
+        if not faults:
+            sample = sample_from_json(row["sample"])
+            return Truth(sample, Frame.parse(row["frame"], sample.width, sample.height), STAGES[row["stages"]])
+        fault = faults[0]
     except UserError as error:
-        raise DataError(f"ground truth: {error}".replace("ground truth: ground truth:", "ground truth:")) from error
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"ground truth '{text!s:.60}': was not written by `adfm data export`; export again") from error
+        fault = str(error)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        fault = "was not written by `adfm data export`"
+    raise DataError(f"ground truth '{text:.60}': {fault}; export the data set again")
 
 
 def rate(answer: str, truth: str, settings: RewardSettings = DEFAULT) -> Reward:
