@@ -70,6 +70,17 @@ def load(path: Path) -> Image.Image:
         return _to_rgb(ImageOps.exif_transpose(image))
 
 
+def plain(path: Path) -> bool:
+    """Whether any decoder shows a picture as `load` does: stored upright, 8 bits a channel, opaque; pixels are not read.
+
+    Raises:
+        ImageError: not a picture, or over the limits.
+    """
+    with _opened(path) as image:
+        upright = image.getexif().get(0x0112, 1) not in range(2, 9)
+        return upright and not image.mode.startswith(("I", "F")) and not image.has_transparency_data
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
