@@ -47,6 +47,15 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         ) from error
 
 
+@contextmanager
+def _upright(path: Path) -> Iterator[Image.Image]:
+    """Open a picture and decode all of it, turned as its EXIF orientation says."""
+    with _opened(path) as image:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        yield image
+
+
 def size(path: Path) -> tuple[int, int]:
     """Return (width, height) from the header, as the picture is shown (EXIF orientation applied); pixels are not read.
 
@@ -65,9 +74,20 @@ def load(path: Path) -> Image.Image:
     Raises:
         ImageError: not a picture, damaged, or over the limits.
     """
-    with _opened(path) as image:
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+    with _upright(path) as image:
+        return _to_rgb(image)
+
+
+def decoded_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) as the picture is shown, after decoding all of it: what `load` refuses is refused here too.
+
+    Raises:
+        ImageError: not a picture, damaged, or over the limits.
+    """
+    with _upright(path) as image:
+        # Whether a mode can become RGB shows on one pixel, at no cost.
+        _to_rgb(image.crop((0, 0, 1, 1)))
+        return image.size
 
 
 def plain(path: Path) -> bool:
@@ -98,12 +118,10 @@ def load_mask(path: Path) -> NDArray[Any]:
     Raises:
         ImageError: not a picture, damaged, or over the limits.
     """
-    with _opened(path) as image:
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("RGBA", "LA", "PA", "CMYK", "YCbCr"):
-            upright = upright.convert({"LA": "L", "PA": "P"}.get(upright.mode, "RGB"))
-        return np.asarray(upright)
+    with _upright(path) as image:
+        if image.mode in ("RGBA", "LA", "PA", "CMYK", "YCbCr"):
+            return np.asarray(image.convert({"LA": "L", "PA": "P"}.get(image.mode, "RGB")))
+        return np.asarray(image)
 
 
 def is_picture(path: Path) -> bool:

@@ -40,7 +40,7 @@ def inspect(root: Path, found: Found, settings: BuildSettings) -> Facts:
     try:
         for path in (found.image, *found.masks):
             require_inside(root, path)
-        width, height = images.load(root / found.image).size
+        width, height = images.decoded_size(root / found.image)
         digest = sha256_file(root / found.image)
         mask = united_mask([root / path for path in found.masks], width, height) if found.masks else None
     except DataError as error:
