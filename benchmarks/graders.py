@@ -3,7 +3,7 @@
 It prints the tables and writes them into `docs/graders.md`; a test checks that they are current. Every grader of others is stated anew
 from its published behaviour (`Grader.source`), none of its code is here; retries, models and the sub-tasks without a verdict are left out.
 """
-# ruff: noqa: S311, T201
+# ruff: noqa: S311
 
 from __future__ import annotations
 

@@ -33,6 +33,12 @@ def add(subparsers: Any) -> None:
         "--grpo", nargs="*", default=[], metavar="key=value", help="settings that win over the GRPO recipe's"
     )
     parser.add_argument(
+        "--alpha",
+        type=float,
+        default=0.1,
+        help="rate of false rejects that the threshold promises, if the validation split can (%(default)s)",
+    )
+    parser.add_argument(
         "--repeats",
         type=int,
         default=1,
@@ -44,7 +50,7 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Adapt and print the table."""
-    from adfm.workflows.adapt import HEADLINE, TABLE, AdaptSettings, run_adaptation
+    from adfm.workflows.adapt import HEADLINE, TABLE, AdaptSettings, run_adaptation, told_decisions
     from adfm.workflows.adapt_repeats import run_repeats
     from adfm.workflows.arms import table
 
@@ -55,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         grpo=args.grpo_recipe,
         sft_overrides=tuple(args.sft),
         grpo_overrides=tuple(args.grpo),
+        alpha=args.alpha,
         seed=args.seed or 0,
     )
     if args.repeats < 1:
@@ -74,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
             if metric in summary[name]:  # boxes are not measured where no place is known
                 low, mid, high = summary[name][metric]
                 print(f"SFT + GRPO against {before}, {metric}: {mid:+.3f} [{low:+.3f}, {high:+.3f}]")
+    if args.repeats == 1:
+        print(told_decisions(summary["decisions"]))
     pages = args.out / ("report.html" if args.repeats == 1 else "seed-*/report.html")
     print(f"{summary['seconds']:.0f} s; table -> {args.out / TABLE}; report -> {pages}")
     return 0
