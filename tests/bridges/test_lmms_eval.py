@@ -13,6 +13,7 @@ from PIL import Image
 
 from adfm.bridges import lmms_eval
 from adfm.bridges.question import Question, answer, text
+from adfm.errors import ImageError
 
 
 class Loader(yaml.SafeLoader):
@@ -87,5 +88,5 @@ def test_grounding_that_does_not_apply_is_left_out_of_the_mean() -> None:
 
 
 def test_a_picture_that_is_gone_is_one_line() -> None:
-    with pytest.raises(Exception, match="no such file"):
+    with pytest.raises(ImageError, match="no such file"):
         lmms_eval.doc_to_visual({"picture": "/nowhere/1.png"})
