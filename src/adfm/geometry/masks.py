@@ -39,10 +39,10 @@ class Window(NamedTuple):
     pixels: Mask
 
 
-def foreground(mask: NDArray[Any]) -> Mask:
-    """Return (H, W) of 0 / 1 from a mask (H, W) or (H, W, channels): anything above 0 counts, whatever code it is."""
-    above = np.asarray(mask > 0)
-    return np.ascontiguousarray(above.any(axis=2) if above.ndim == 3 else above).view(np.uint8)
+def foreground(mask: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return (H, W) of booleans from a mask (H, W) or (H, W, channels): anything above 0 counts, whatever code it is."""
+    above = mask if mask.dtype == np.bool_ else mask > 0
+    return np.asarray(above.any(axis=2) if above.ndim == 3 else above)
 
 
 def kernel_size(ratio: float, height: int, width: int) -> int:
@@ -78,7 +78,8 @@ def _windows(mask: Mask, side: int) -> Iterator[Window]:
 def _despeckled(mask: Mask, side: int, min_area: int) -> list[Window]:
     """Drop 8-connected components of fewer than `min_area` pixels; if nothing would be left, the largest stays."""
     windows = [Window(x, y, _without_specks(pixels, min_area)) for x, y, pixels in _windows(mask, side)]
-    return windows if any(window.pixels.any() for window in windows) else [Window(0, 0, _largest(mask))]
+    nothing_left = windows and not any(window.pixels.any() for window in windows)
+    return [Window(0, 0, _largest(mask))] if nothing_left else windows
 
 
 def _without_specks(mask: Mask, min_area: int) -> Mask:
@@ -128,9 +129,7 @@ def boxes_from_mask(
     More than `max_boxes` boxes: the ratio is doubled (from 0: set to the default) until they fit. An empty mask has no boxes.
     Source: design 1.1; dilation -> components -> minimal enclosing boxes is the paper's.
     """
-    marked = foreground(mask)
-    if not marked.any():
-        return MaskBoxes((), ratio)
+    marked = np.ascontiguousarray(foreground(mask)).view(np.uint8)
     boxes = _boxes(marked, ratio, min_area)
     while len(boxes) > max_boxes:
         ratio = ratio * 2 if ratio > 0 else DEFAULT_RATIO
