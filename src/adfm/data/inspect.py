@@ -17,7 +17,7 @@ from adfm.geometry import Box, boxes_from_mask, foreground
 from adfm.storage import sha256_file
 
 LOSSY = frozenset({".jpg", ".jpeg"})
-_INVERTED = 0.9
+INVERTED = 0.9
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def _anomalous(root: Path, facts: Facts, mask: NDArray[np.uint8] | None, setting
     doubts = ["mask in a lossy format (JPEG)"] if any(p.suffix.lower() in LOSSY for p in facts.found.masks) else []
     if not mask.any():
         return Facts(*known, doubts=(*doubts, "anomalous picture with an empty mask (boxes null)"))
-    if mask.mean() > _INVERTED:
-        doubts.append(f"mask covers over {_INVERTED:.0%} of the picture (is it inverted?)")
+    if mask.mean() > INVERTED:
+        doubts.append(f"mask covers over {INVERTED:.0%} of the picture (is it inverted?)")
     boxes, ratio = boxes_from_mask(
         mask, ratio=settings.dilate, min_area=settings.min_area, max_boxes=settings.max_boxes
     )
