@@ -69,7 +69,10 @@ def test_one_split_of_a_manifest(tmp_path: Path) -> None:
         ([], "holds no sample"),
         ([sample_json(NORMAL), sample_json(NORMAL)], "jsonl:2: id 'a' is used twice"),
         ([sample_json(NORMAL), sample_json(UNKNOWN) | {"width": True}], "jsonl:2: [field-type] 'width' must be"),
-        ([sample_json(NORMAL) | {"image": "/etc/passwd"}], "jsonl:1: [path-absolute] path '/etc/passwd' must be relative"),
+        (
+            [sample_json(NORMAL) | {"image": "/etc/passwd"}],
+            "jsonl:1: [path-absolute] path '/etc/passwd' must be relative",
+        ),
     ],
 )
 def test_a_reader_stops_at_the_first_broken_line(tmp_path: Path, rows: list[dict[str, object]], told: str) -> None:

@@ -86,7 +86,9 @@ def _look(rules: _Rules, line: Line) -> _Looked:
 
 
 def _mask_faults(scope: Scope, sample: Sample, orientation: int) -> Iterator[Broken]:
-    faults, mask = read_masks(sample, [scope.place(path) for path in mask_paths(sample)], orientation)
+    # A picture given as its own mask has been told already; what it would mark says nothing.
+    places = [scope.place(path) for path in mask_paths(sample) if path != sample.image]
+    faults, mask = read_masks(sample, places, orientation)
     yield from faults
     if mask is not None:
         yield from marking_faults(sample, mask, tiled=scope.settings is not None and scope.settings.tile is not None)
