@@ -21,7 +21,7 @@ from adfm.records import Sample, Split
 def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Image.Image]:
     """Normal parts of one product, which look alike."""
     out = tmp_path_factory.mktemp("near") / "parts"
-    make(out, seed=5, images=24, size=(384, 384), products=1, difficulty=0.2, materials=("cast",))
+    make(out, seed=5, images=24, size=(160, 160), products=1, difficulty=0.2, materials=("cast",))
     return [Image.open(path).convert("RGB") for path in sorted(out.rglob("good/*.png"))]
 
 
@@ -48,8 +48,8 @@ def recompressed(image: Image.Image) -> Image.Image:
     "change",
     [
         recompressed,
-        lambda image: image.resize((269, 269)),
-        lambda image: recompressed(image.resize((269, 269))),
+        lambda image: image.resize((112, 112)),
+        lambda image: recompressed(image.resize((112, 112))),
         lambda image: ImageEnhance.Brightness(image).enhance(1.005),
         lambda image: image.convert("L"),
     ],

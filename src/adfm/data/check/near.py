@@ -1,8 +1,8 @@
 """Near duplicates across splits: pictures that look alike without being the same file; thumbnails in, pairs of lines out.
 
 Two pictures are near duplicates where their 32 x 32 grey thumbnails are at most `NEAR` grey levels apart (RMS). Measured on
-five real sets: copies shrunk to 70 % and saved as JPEG of quality 60 lie within 1.3 of their source, KolektorSDD's kos38 and
-kos39 (one commutator photographed twice) 1.0 to 1.7 apart, all other pairs 2.4 and more. Every pair of splits is compared whole,
+five real sets: copies shrunk to 70 % and saved as JPEG of quality 60 lie within 0.9 of their source, KolektorSDD's kos38 and
+kos39 (one commutator photographed twice) 0.7 to 1.1 apart, all other pairs 1.8 and more. Every pair of splits is compared whole,
 one matrix product a block: 10,000 pictures take about a second, no pair is missed, and flat areas are no noise as in hash bits.
 """
 
@@ -20,7 +20,7 @@ from adfm.data.check.rows import Line
 from adfm.data.faults import Broken, broken
 from adfm.records import SPLITS
 
-NEAR = 2.0  # grey levels, RMS over the thumbnail
+NEAR = 1.5  # grey levels, RMS over the thumbnail
 _BLOCK = 1024
 
 Vectors = NDArray[np.float32]
