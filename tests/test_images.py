@@ -159,7 +159,7 @@ def test_random_damage_is_a_picture_or_an_image_error(tmp_path: Path) -> None:
             for _ in range(draw.randint(1, 6)):
                 content[draw.randrange(len(content))] = draw.randrange(256)
             (tmp_path / "a").write_bytes(content)
-            for read in (images.load, images.load_mask, images.size):
+            for read in (images.load, images.load_mask, images.size, images.header):
                 refused += told(read, tmp_path / "a") is None
             assert told(images.decoded_size, tmp_path / "a") == told(
                 lambda path: images.load(path).size, tmp_path / "a"
@@ -190,6 +190,34 @@ def test_the_decoded_size_is_that_of_the_picture(tmp_path: Path, mode: str, monk
         with pytest.raises(ImageError, match="not supported"):
             read(path)
     assert images.size(path) == (7, 3)  # control: the header alone does not show it
+
+
+def test_the_header_tells_what_decoding_would_lose(tmp_path: Path) -> None:
+    plain, deep = scene(), Image.fromarray(np.full((32, 48), 999, np.uint16))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    plain.save(tmp_path / "plain.png")
+    plain.save(tmp_path / "turned.jpg", exif=exif)
+    plain.save(tmp_path / "two.webp", save_all=True, append_images=[deep.convert("RGB")])
+    deep.save(tmp_path / "deep.png")
+    plain.convert("RGBA").save(tmp_path / "alpha.png")
+    heads = {path.stem: images.header(path) for path in tmp_path.iterdir()}
+    assert heads["plain"] == images.Header(48, 32, "PNG", "RGB", 1, deep=False, transparent=False, several=False)
+    assert (heads["turned"].width, heads["turned"].height, heads["turned"].orientation) == (32, 48, 6)
+    for field, stem in {"several": "two", "deep": "deep", "transparent": "alpha"}.items():
+        assert [name for name, head in heads.items() if getattr(head, field)] == [stem]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "missing"), (b"text", "format"), (png_header(20_000, 20_000), "limit"), (png_header(8, 8), "damaged")],
+)
+def test_a_refused_picture_says_why(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    if content is not None:
+        (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(ImageError) as error:
+        images.load(tmp_path / "a.png")
+    assert error.value.reason == reason
 
 
 def test_decoding_in_threads_leaves_the_warning_filters_alone(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from adfm.geometry import Box, boxes_from_mask, foreground
 from adfm.storage import sha256_file
 
 LOSSY = frozenset({".jpg", ".jpeg"})
-_INVERTED = 0.9
+INVERTED = 0.9
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def _anomalous(root: Path, facts: Facts, mask: NDArray[np.bool_] | None, setting
     share = np.count_nonzero(mask) / mask.size
     if not share:
         return Facts(*known, doubts=(*doubts, "anomalous picture with an empty mask (boxes null)"))
-    if share > _INVERTED:
-        doubts.append(f"mask covers over {_INVERTED:.0%} of the picture (is it inverted?)")
+    if share > INVERTED:
+        doubts.append(f"mask covers over {INVERTED:.0%} of the picture (is it inverted?)")
     boxes, ratio = boxes_from_mask(
         mask, ratio=settings.dilate, min_area=settings.min_area, max_boxes=settings.max_boxes
     )

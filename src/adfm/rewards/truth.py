@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from adfm.config import make_settings
-from adfm.data.manifest import row_faults, sample_from_json, sample_json
+from adfm.data.contract import row_faults
+from adfm.data.manifest import sample_from_json, sample_json
 from adfm.errors import DataError, UserError
 from adfm.geometry import Frame
 from adfm.reasoning import STAGES, Stages, read
@@ -56,7 +57,7 @@ def _read(text: str) -> Truth:
         if not faults:
             sample = sample_from_json(row["sample"])
             return Truth(sample, Frame.parse(row["frame"], sample.width, sample.height), STAGES[row["stages"]])
-        fault = faults[0]
+        fault = faults[0].rule
     except UserError as error:
         fault = str(error)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
