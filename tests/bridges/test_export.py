@@ -56,10 +56,23 @@ def test_people_are_told_the_next_step(parts_data: Path, tmp_path: Path, capsys:
     assert "\nnext: pycocotools" in told.out and told.err == ""
 
 
-def test_one_split(parts_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("tool", "told"), [("coco", "left out"), ("fiftyone", "is null"), ("ms-swift", "not apply")])
+def test_samples_without_boxes_are_told(
+    tool: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    one_picture(tmp_path / "data", "plain", label="anomalous", boxes=None)
+    frame = ["--frame", "0-1000"] if BRIDGES[tool].ASKS else []
+    assert main(["data", "export", str(tmp_path / "data"), "--to", tool, "--out", str(tmp_path / "out"), *frame]) == 0
+    (note,) = [line for line in capsys.readouterr().out.split("\n") if line.startswith("note: ")]
+    assert note.startswith("note: 1 anomalous samples have no boxes") and told in note
+
+
+def test_one_split(parts_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert main(["data", "export", str(parts_data), "--to", "coco", "--out", str(out), "--split", "test"]) == 0
     assert [path.name for path in out.iterdir()] == ["instances_test.json"]
+    assert f"{out}/instances_test.json" in capsys.readouterr().out
 
 
 def test_a_models_frame_is_asked_of_the_model(parts_data: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from asked import BAD, OK, ask
+from asked import BAD, OK, SAMPLES, ask
 
 from adfm.bridges import BRIDGES, Question, easyr1, ms_swift, verl
 from adfm.bridges.question import answer, marked_text, text
@@ -43,6 +43,7 @@ def test_the_prompt_is_that_of_our_own_training(stages: Stages, frame: str) -> N
 
 
 def test_one_mark_for_one_picture_whatever_the_part_is_called() -> None:
+    assert any({"<image>", "<|image_pad|>"} & set(each.category.replace(chr(34), " ").split()) for each in SAMPLES)
     for question in ask():
         assert marked_text(question).count("<image>") == 1
         assert not {"<|image_pad|>", "<video>", "<audio>", "<bbox>"} & set(marked_text(question).split())

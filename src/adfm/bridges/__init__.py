@@ -15,7 +15,7 @@ class Bridge(Protocol):
     """What a bridge module offers.
 
     `ASKS` says whether its files hold prompts (then the model's frame is needed), `ANSWERS` whether they hold canonical
-    answers, `LOAD` how the tool is told of the folder `{out}`.
+    answers, `LOAD` how the tool is told of the folder `{out}`, by the example of one `{split}`.
     """
 
     NAME: str

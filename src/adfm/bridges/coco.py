@@ -17,7 +17,7 @@ from adfm.reasoning import defect_label
 NAME = "coco"
 ASKS = False
 ANSWERS = False
-LOAD = "pycocotools.coco.COCO('{out}/instances_train.json')"
+LOAD = "pycocotools.coco.COCO('{out}/instances_{split}.json')"
 
 
 def coco_box(box: Box) -> list[float]:

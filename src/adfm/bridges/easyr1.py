@@ -16,7 +16,7 @@ NAME = "easyr1"
 ASKS = True
 ANSWERS = False
 LOAD = (
-    "data.train_files={out}/train.parquet data.prompt_key=problem data.answer_key=answer data.image_key=images "
+    "data.train_files={out}/{split}.parquet data.prompt_key=problem data.answer_key=answer data.image_key=images "
     "worker.reward.reward_function={out}/adfm_reward.py:compute_score"
 )
 

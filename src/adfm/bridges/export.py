@@ -34,8 +34,11 @@ class Asked:
     category: bool = True
 
 
+DEFAULT = Asked()
+
+
 def export(
-    manifest: Manifest, bridge: Bridge, out: Path, asked: Asked | None = None, progress: Progress | None = None
+    manifest: Manifest, bridge: Bridge, out: Path, asked: Asked = DEFAULT, progress: Progress | None = None
 ) -> list[str]:
     """Write a manifest's samples in a tool's format; return the names of the files, pictures left out.
 
@@ -43,7 +46,7 @@ def export(
         manifest: the samples, and the folder of their pictures.
         bridge: the tool.
         out: a new folder.
-        asked: frame, protocol and wording; original pixels and the full protocol by default.
+        asked: frame, protocol and wording.
         progress: told of (stage, done, total).
 
     Raises:
@@ -51,28 +54,28 @@ def export(
         ImageError: a picture is missing, damaged, or not of the manifest's size.
     """
     with published_folder(out) as staging:
-        absolute = out.resolve()
 
         def question(sample: Sample) -> Question:
-            return _question(manifest, sample, bridge, asked or Asked(), staging, absolute)
+            source = _source(manifest, sample)
+            truth = Truth(sample, asked.frame_of(sample.width, sample.height), asked.stages)
+            focus = _focus(source, sample) if bridge.ANSWERS else None
+            return Question(truth, _shown(source, sample, staging, out.resolve()), focus, asked.category)
 
-        questions = Threads(progress=progress).map("pictures", question, manifest.samples)
-        contents = bridge.files(questions)
+        contents = bridge.files(Threads(progress=progress).map("pictures", question, manifest.samples))
         for name, content in contents.items():
             write_bytes(staging / name, content)
     return list(contents)
 
 
-def _question(manifest: Manifest, sample: Sample, bridge: Bridge, asked: Asked, staging: Path, out: Path) -> Question:
+def _source(manifest: Manifest, sample: Sample) -> Path:
+    """Return a sample's picture, whose size must be the manifest's: its boxes are in these pixels."""
     source = manifest.image_path(sample)
-    size = images.size(source)
-    if size != (sample.width, sample.height):
+    width, height = images.size(source)
+    if (width, height) != (sample.width, sample.height):
         raise ImageError(
-            f"{source}: is {size[0]} x {size[1]}, the manifest says {sample.width} x {sample.height}; build it again"
+            f"{source}: is {width} x {height}, the manifest says {sample.width} x {sample.height}; build it again"
         )
-    truth = Truth(sample, asked.frame_of(sample.width, sample.height), asked.stages)
-    focus = _focus(source, sample) if bridge.ANSWERS else None
-    return Question(truth, _shown(source, sample, staging, out), focus, asked.category)
+    return source
 
 
 def _shown(source: Path, sample: Sample, staging: Path, out: Path) -> Path:

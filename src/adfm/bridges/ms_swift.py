@@ -18,7 +18,7 @@ NAME = "ms-swift"
 ASKS = True
 ANSWERS = True
 LOAD = (
-    "swift rlhf --rlhf_type grpo --dataset {out}/train.jsonl --external_plugins {out}/adfm_reward.py "
+    "swift rlhf --rlhf_type grpo --dataset {out}/{split}.jsonl --external_plugins {out}/adfm_reward.py "
     "--reward_funcs adfm_format adfm_verdict adfm_grounding"
 )
 

@@ -20,7 +20,7 @@ NAME = "verl"
 ASKS = True
 ANSWERS = False
 LOAD = (
-    "data.train_files={out}/train.parquet reward.custom_reward_function.path=pkg://adfm.rewards.verl "
+    "data.train_files={out}/{split}.parquet reward.custom_reward_function.path=pkg://adfm.rewards.verl "
     "reward.custom_reward_function.name=compute_score"
 )
 

@@ -62,7 +62,7 @@ def run_export(args: argparse.Namespace) -> int:
         "to": args.to,
         "samples": len(chosen.samples),
         "files": files,
-        "load": bridge.LOAD.format(out=args.out),
+        "load": bridge.LOAD.format(out=args.out, split=chosen.samples[0].split),
     }
     print_json(told) if args.json else _print_told(told, chosen)
     return 0
