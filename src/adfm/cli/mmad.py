@@ -12,7 +12,8 @@ ELSEWHERE = ("split", "stages", "no_category", "score", "votes", "threshold", "c
 """Options of `adfm eval` that mean nothing to the benchmark."""
 OWN = ("shots", "domain_knowledge", "part", "limit", "max_new_tokens")
 """Options that only the benchmark has; None where they are not given."""
-SHORT = "AD D-Cls D-Loc D-Desc D-Ana O-Cls O-Ana Average Recall Precis. F1 Overkill Miss Coverage".split()
+TASKS = ("AD", "D-Cls", "D-Loc", "D-Desc", "D-Ana", "O-Cls", "O-Ana")
+SHORT = (*TASKS, "Average", "Recall", "Precis.", "F1", "Overkill", "Miss", "Coverage")
 """The columns of the scores, as they are headed on a terminal."""
 
 
