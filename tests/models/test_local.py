@@ -189,3 +189,18 @@ def test_several_pictures_in_one_prompt_are_met_in_order(either: Path) -> None:
     assert together == [model.answer_turns([turn])[0].text for turn in turns]
     assert together[2] == model.answer([second], [PROMPT])[0].text
     assert len(set(together)) == 3  # the control: neither order nor number of pictures is lost
+
+
+def test_several_pictures_are_numbered_where_the_template_can(tiny: Path) -> None:
+    model = LocalModel.load(str(tiny), max_new_tokens=1)
+    numbered = (
+        "{% set n = namespace(pictures=0) %}{% for part in messages[0]['content'] %}{% if part['type'] == 'image' %}"
+    )
+    numbered += "{% set n.pictures = n.pictures + 1 %}{% if add_vision_id %}Picture {{ n.pictures }}: {% endif %}"
+    numbered += "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
+    model.processor.chat_template = numbered
+    first, second = pictures(2)
+    batch = model._encode([("A", first, second, PROMPT), (second, PROMPT)])
+    two, one = (model.processor.tokenizer.decode(ids) for ids in batch["input_ids"])
+    assert two.index("Picture 1: ") < two.index("Picture 2: ") < two.index(PROMPT)
+    assert "Picture" not in one
