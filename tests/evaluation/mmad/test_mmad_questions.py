@@ -40,6 +40,12 @@ def test_structure_and_details_count_as_analysis(mini: Path) -> None:
     assert set(tasks) <= set(TASKS)
 
 
+def test_letters_are_given_by_position(mini: Path, content: dict[str, Any]) -> None:
+    changed = question_with(Options={"B": "No.", "D": "Yes."}, Answer="D")(content)
+    question = read_entries(rewrite(mini, changed))[0].questions[0]
+    assert (question.options, question.answer) == ((("A", "No."), ("B", "Yes.")), "B")
+
+
 def test_goods_is_not_good(mini: Path) -> None:
     assert {e.label for e in read_entries(mini) if e.category[0] == "GoodsAD"} == {"normal", "anomalous"}
 
@@ -76,7 +82,7 @@ def entry_with(**changes: Any) -> Change:
         (lambda _: [], "must be a JSON object"),
         (lambda _: {}, "holds no picture"),
         (lambda content: content | {BOTTLE: 3}, f"'{BOTTLE}': must be a JSON object"),
-        (lambda content: content | {"a.png": {}}, "'a.png': must be a path DATASET/OBJECT/"),
+        (lambda content: content | {"a.png": {}}, "'a.png' must be a path DATASET/OBJECT/"),
         (entry_with(image_path="other.png"), "names another picture"),
         (entry_with(conversation={}), "the conversation: must be a list"),
         (entry_with(random_templates="x"), "'random_templates': must be a list"),
@@ -84,7 +90,7 @@ def entry_with(**changes: Any) -> Change:
         (question_with(type="Riddle"), "the type 'Riddle' is none of MMAD's"),
         (question_with(Answer="C"), "the answer 'C' is none of its options A, B"),
         (question_with(Options={"A": "Yes."}), "2 to 5 options"),
-        (question_with(Options={"A": "Yes.", "X": "No."}), "letters from ABCDE"),
+        (question_with(Options=dict.fromkeys("ABCDEF", "x")), "2 to 5 options, not 6"),
         (question_with(Options={"A": "Yes.", "B": 3}), "'Options' 'B' must be a text"),
     ],
 )
@@ -116,9 +122,9 @@ def test_a_path_that_leaves_the_folder_is_refused(path: str, mini: Path, content
 def test_without_the_check_such_a_path_would_be_read(
     mini: Path, content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content[BOTTLE]["random_templates"] = ["../secret.png"]
+    content[BOTTLE]["random_templates"] = ["DS-MVTec/../../secret.png"]
     monkeypatch.setattr(questions, "_path", lambda where, path: path)
-    assert read_entries(rewrite(mini, content))[0].templates == ("../secret.png",)
+    assert read_entries(rewrite(mini, content))[0].templates == ("DS-MVTec/../../secret.png",)
 
 
 def test_dots_inside_a_name_stay(mini: Path, content: dict[str, Any]) -> None:

@@ -180,11 +180,17 @@ def test_a_link_that_leads_out_is_refused(mini: Path, tmp_path: Path) -> None:
         run_mmad(ScriptedModel(sees), mini, tmp_path / "out")
 
 
+def test_a_data_set_may_be_linked_into_the_folder(mini: Path, tmp_path: Path) -> None:
+    (mini / "VisA").rename(tmp_path / "elsewhere")
+    (mini / "VisA").symlink_to(tmp_path / "elsewhere")
+    assert run_mmad(ScriptedModel(sees), mini, tmp_path / "out")["questions"] == 36
+
+
 def test_without_the_checks_foreign_pictures_would_be_shown(
     mini: Path, tmp_path: Path, content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret_link(mini, tmp_path)
-    content[BOTTLE]["random_templates"] = ["../secret.png"]
+    content[BOTTLE]["random_templates"] = ["DS-MVTec/../../secret.png"]
     (mini / "mmad.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match="leaves the data folder"):
         run_mmad(ScriptedModel(sees), mini, tmp_path / "out")

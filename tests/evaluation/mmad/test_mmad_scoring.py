@@ -66,18 +66,21 @@ def test_detection_is_half_the_normal_and_half_the_anomalous_parts() -> None:
 def test_the_fault_by_hand() -> None:
     # Seen: 1 right, 2 unread, (3 skipped, was right), 4 wrong, 5 unread, (6 skipped, unread), 7 right.
     marks = [mark(right, "Defect Analysis") for right in (True, None, True, False, None, None, True)]
+    marks += [mark(True, "Object Analysis", dataset="GoodsAD")]
     scores = compat(marks)
     row = scores.rows["VisA"]
     assert row["Defect Analysis"] == pytest.approx(100 * 2 / 3)
-    assert (scores.asked, scores.unread, scores.skipped) == (7, 2, 2)
+    assert (scores.asked, scores.unread, scores.skipped) == (8, 2, 2)
     assert row["Coverage"] == pytest.approx(100 * 3 / 7)
-    assert row[AVERAGE] == pytest.approx(100 * 2 / 3 / 7)  # six sub-tasks without an answer count 0
+    assert row["Object Analysis"] == 0  # asked elsewhere, so it counts 0 here
+    assert row["Object Classification"] is None  # asked nowhere, so it is no column
+    assert row[AVERAGE] == pytest.approx(100 * 2 / 3 / 2)
     severe = strict(marks)
     assert severe.rows["VisA"]["Defect Analysis"] == pytest.approx(100 * 3 / 7)
     assert severe.rows["VisA"][AVERAGE] == severe.rows["VisA"]["Defect Analysis"]
     assert severe.rows["VisA"][DETECTION] is None
     assert severe.rows["VisA"]["Coverage"] == pytest.approx(100 * 4 / 7)
-    assert (severe.asked, severe.unread, severe.skipped) == (7, 3, 0)
+    assert (severe.asked, severe.unread, severe.skipped) == (8, 3, 0)
 
 
 def published_loop(marks: list[Mark]) -> dict[str, dict[str, float]]:
@@ -98,13 +101,14 @@ def published_loop(marks: list[Mark]) -> dict[str, dict[str, float]]:
     def share(*cell: str) -> float:
         return 100 * right[cell] / total[cell] if cell in total else 0.0
 
+    kinds = [task for task in TASKS if any(each.task == task for each in marks)]
     table = {}
     for name in sets:
-        table[name] = {task: share(name, task, "") for task in TASKS[1:]}
-        table[name][DETECTION] = (share(name, DETECTION, "normal") + share(name, DETECTION, "anomalous")) / 2
-        table[name][AVERAGE] = sum(table[name].values()) / len(TASKS)
-    columns = (*TASKS, AVERAGE)
-    table[AVERAGE] = {column: sum(table[name][column] for name in sets) / len(sets) for column in columns}
+        table[name] = {task: share(name, task, "") for task in kinds}
+        if DETECTION in kinds:
+            table[name][DETECTION] = (share(name, DETECTION, "normal") + share(name, DETECTION, "anomalous")) / 2
+        table[name][AVERAGE] = sum(table[name].values()) / len(kinds)
+    table[AVERAGE] = {column: sum(table[name][column] for name in sets) / len(sets) for column in (*kinds, AVERAGE)}
     return table
 
 
@@ -113,7 +117,7 @@ def random_marks(seed: int) -> list[Mark]:
     labels: tuple[Label, Label] = ("normal", "anomalous")
     return [
         Mark(draw.choice(list(COUNTS)), draw.choice(TASKS), draw.choice(labels), draw.choice((True, True, False, None)))
-        for _ in range(draw.randint(1, 400))
+        for _ in range(draw.randint(1, 400 if seed else 3))
     ]
 
 

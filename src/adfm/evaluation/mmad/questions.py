@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from adfm.errors import DataError
@@ -39,7 +39,8 @@ Knowledge = Mapping[tuple[str, str], str]
 class Question:
     """One question about one picture: `number` from 1, options as (letter, text) in the file's order, the true letter.
 
-    `task` is one of `TASKS`: the published `Object Structure` and `Object Details` count as `Object Analysis`.
+    Letters are given by position, as in the published reader. `task` is one of `TASKS`: the published `Object Structure`
+    and `Object Details` count as `Object Analysis`.
     """
 
     image: str
@@ -131,13 +132,11 @@ def _entry(where: str, image: str, row: Any) -> Entry:
     row = _object(where, row)
     if row.get("image_path", image) != image:
         raise DataError(f"{where}: 'image_path' names another picture; it must repeat the key")
-    if len([part for part in _path(where, image).split("/") if part]) < 3:
-        raise DataError(f"{where}: must be a path DATASET/OBJECT/.../PICTURE with '/' between its parts")
     # As in the published reader: any key of that beginning, and the first of them.
     asked: Any = next((row[key] for key in row if key.startswith("conversation")), [])
     questions = _list(f"{where}: the conversation", asked)
     return Entry(
-        image,
+        _path(where, image),
         tuple(_path(where, path) for path in _list(f"{where}: 'random_templates'", row.get("random_templates") or [])),
         tuple(_question(f"{where}, question {n}", image, n, question) for n, question in enumerate(questions, 1)),
     )
@@ -150,12 +149,13 @@ def _question(where: str, image: str, number: int, row: Any) -> Question:
     if task not in TASKS:
         raise DataError(f"{where}: the type '{kind}' is none of MMAD's")
     options = _object(f"{where}: 'Options'", row.get("Options"))
-    if not 2 <= len(options) <= len(LETTERS) or not set(options) <= set(LETTERS):
-        raise DataError(f"{where}: 'Options' must hold 2 to {len(LETTERS)} options with letters from {LETTERS}")
+    if not 2 <= len(options) <= len(LETTERS):
+        raise DataError(f"{where}: 'Options' must hold 2 to {len(LETTERS)} options, not {len(options)}")
     if answer not in options:
         raise DataError(f"{where}: the answer '{answer}' is none of its options {', '.join(options)}")
     texts = _texts(f"{where}: 'Options'", options)
-    return Question(image, number, task, text, tuple(zip(options, texts, strict=True)), answer)
+    letter = LETTERS[list(options).index(answer)]
+    return Question(image, number, task, text, tuple(zip(LETTERS, texts, strict=False)), letter)
 
 
 def _object(where: str, value: Any) -> dict[str, Any]:
@@ -181,8 +181,10 @@ def _texts(where: str, value: Any) -> list[str]:
 
 
 def _path(where: str, path: Any) -> str:
-    """Return a path that stays below the data folder on every system."""
+    """Return a path DATASET/OBJECT/.../PICTURE that stays below the data folder on every system."""
     windows = PureWindowsPath(_text(f"{where}: a path", path))
     if windows.anchor or ".." in windows.parts or "\0" in path:
         raise DataError(f"{where}: the path '{path}' leaves the data folder; it must be relative and without '..'")
+    if len(PurePosixPath(path).parts) < 3:
+        raise DataError(f"{where}: '{path}' must be a path DATASET/OBJECT/.../PICTURE with '/' between its parts")
     return str(path)

@@ -50,17 +50,19 @@ def compat(marks: Sequence[Mark]) -> Scores:
     """Score as the published code does, in the order of the answers.
 
     It removes an unread answer from the list that it walks, so that one is not counted and the next is passed over
-    unseen; a sub-task without an answer counts 0. Source: jam-cc/MMAD, `evaluation/examples/helper/summary.py`.
+    unseen; where a data set has no answer to a sub-task that others were asked, it counts 0.
+    Source: jam-cc/MMAD, `evaluation/examples/helper/summary.py`.
     """
     seen = list(walked(marks))
     counted = [mark for mark in seen if mark.right is not None]
-    return Scores(_rows(marks, counted, nothing=0.0), len(marks), len(seen) - len(counted), len(marks) - len(seen))
+    nothing = {mark.task: 0.0 for mark in marks}
+    return Scores(_rows(marks, counted, nothing), len(marks), len(seen) - len(counted), len(marks) - len(seen))
 
 
 def strict(marks: Sequence[Mark]) -> Scores:
     """Score every question: an unread answer is wrong; a sub-task that was not asked is left out of the means."""
     unread = sum(mark.right is None for mark in marks)
-    return Scores(_rows(marks, marks, nothing=None), len(marks), unread, 0)
+    return Scores(_rows(marks, marks, {}), len(marks), unread, 0)
 
 
 def walked(marks: Sequence[Mark]) -> Iterator[Mark]:
@@ -71,22 +73,22 @@ def walked(marks: Sequence[Mark]) -> Iterator[Mark]:
         position += 2 if marks[position].right is None else 1
 
 
-def _rows(asked: Sequence[Mark], counted: Sequence[Mark], *, nothing: float | None) -> dict[str, Row]:
-    """Return a row per data set that was asked about, and their means; `nothing` is the share of no answers."""
-    counts = Counter(mark.dataset for mark in asked)
+def _rows(asked: Sequence[Mark], counted: Sequence[Mark], nothing: Mapping[str, float]) -> dict[str, Row]:
+    """Return a row per data set that was asked about, and their means; `nothing` is a sub-task's share of no answers."""
     rows: dict[str, Row] = {}
-    for name, total in counts.items():
+    for name, total in Counter(mark.dataset for mark in asked).items():
         rows[name] = _row([mark for mark in counted if mark.dataset == name], total, nothing)
     return rows | {AVERAGE: {column: _mean([row[column] for row in rows.values()]) for column in COLUMNS}}
 
 
-def _row(counted: Sequence[Mark], asked: int, nothing: float | None) -> Row:
+def _row(counted: Sequence[Mark], asked: int, nothing: Mapping[str, float]) -> Row:
     detection = [mark for mark in counted if mark.task == DETECTION]
-    normal = _accuracy([mark for mark in detection if mark.label == "normal"], nothing)
-    recall = _accuracy([mark for mark in detection if mark.label == "anomalous"], nothing)
-    tasks = {task: _accuracy([mark for mark in counted if mark.task == task], nothing) for task in TASKS}
+    without = nothing.get(DETECTION)
+    normal = _accuracy([mark for mark in detection if mark.label == "normal"], without)
+    recall = _accuracy([mark for mark in detection if mark.label == "anomalous"], without)
+    tasks = {task: _accuracy([mark for mark in counted if mark.task == task], nothing.get(task)) for task in TASKS}
     tasks[DETECTION] = None if normal is None or recall is None else (normal + recall) / 2
-    precision = _precision(detection, nothing)
+    precision = _precision(detection, without)
     return {
         **tasks,
         AVERAGE: _mean(list(tasks.values())),
@@ -95,7 +97,7 @@ def _row(counted: Sequence[Mark], asked: int, nothing: float | None) -> Row:
         "F1": None if recall is None or precision is None else _harmonic(recall, precision),
         "Overkill": None if normal is None else 100 - normal,
         "Miss": None if recall is None else 100 - recall,
-        "Coverage": _percent(sum(mark.right is not None for mark in counted), asked, nothing),
+        "Coverage": 100 * sum(mark.right is not None for mark in counted) / asked,
     }
 
 
