@@ -19,7 +19,7 @@ from adfm.geometry.boxes import Box
 DEFAULT_RATIO = 0.01
 DEFAULT_MIN_AREA = 5
 DEFAULT_MAX_BOXES = 16
-CELL = 32
+CELL = 64
 
 Mask = NDArray[np.uint8]
 
@@ -37,6 +37,13 @@ class Window(NamedTuple):
     x: int
     y: int
     pixels: Mask
+
+
+class Clean(NamedTuple):
+    """A window without specks, cut to its pixels, and how many 8-connected components they are."""
+
+    window: Window
+    components: int
 
 
 def foreground(mask: NDArray[Any]) -> NDArray[np.bool_]:
@@ -75,32 +82,41 @@ def _windows(mask: Mask, side: int) -> Iterator[Window]:
         yield Window(x, y, pixels * own.repeat(side, axis=0).repeat(side, axis=1)[:height, :width])
 
 
-def _despeckled(mask: Mask, side: int, min_area: int) -> list[Window]:
+def _tight(window: Window) -> Window:
+    x, y, width, height = cv2.boundingRect(window.pixels)
+    return Window(window.x + x, window.y + y, window.pixels[y : y + height, x : x + width])
+
+
+def _despeckled(mask: Mask, side: int, min_area: int) -> list[Clean]:
     """Drop 8-connected components of fewer than `min_area` pixels; if nothing would be left, the largest stays."""
-    windows = [Window(x, y, _without_specks(pixels, min_area)) for x, y, pixels in _windows(mask, side)]
-    nothing_left = windows and not any(window.pixels.any() for window in windows)
-    return [Window(0, 0, _largest(mask))] if nothing_left else windows
+    windows = [_tight(window) for window in _windows(mask, side)]
+    clean = [_without_specks(window, min_area) for window in windows]
+    nothing_left = windows and not any(each.components for each in clean)
+    return [Clean(_largest(mask), 1)] if nothing_left else [each for each in clean if each.components]
 
 
-def _without_specks(mask: Mask, min_area: int) -> Mask:
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    kept = stats[:, cv2.CC_STAT_AREA] >= min_area
+def _without_specks(window: Window, min_area: int) -> Clean:
+    _, labels = cv2.connectedComponents(window.pixels, connectivity=8)
+    kept = np.bincount(labels.ravel()) >= min_area
     kept[0] = False
-    return np.asarray(kept.take(labels), dtype=np.uint8)
+    return Clean(_tight(window._replace(pixels=kept.view(np.uint8).take(labels))), int(kept.sum()))
 
 
-def _largest(mask: Mask) -> Mask:
+def _largest(mask: Mask) -> Window:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    return np.asarray(labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax(), dtype=np.uint8)
+    return _tight(Window(0, 0, (labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()).view(np.uint8)))
 
 
-def _merged(window: Window, size: int) -> Iterator[Box]:
+def _merged(clean: Clean, size: int) -> Iterator[Box]:
     """Yield a box per component of a dilated window, around that component's *undilated* pixels.
 
     The dilation needs no margin: the ellipse is symmetric and narrows from its middle row and column, so groups that
     touch outside a rectangle around them touch, moved straight to its border, inside as well.
     """
-    x, y, mask = window
+    x, y, mask = clean.window
+    if clean.components == 1:  # the usual case, and nothing to merge
+        yield Box(x, y, x + mask.shape[1], y + mask.shape[0])
+        return
     merged = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))) if size else mask
     _, labels = cv2.connectedComponents(merged, connectivity=8)
     # A dilated group always holds the undilated pixels it grew from, so no slice is None.
@@ -112,8 +128,7 @@ def _boxes(mask: Mask, ratio: float, min_area: int) -> tuple[Box, ...]:
     """Return the boxes that one ratio of dilation gives, sorted."""
     size = kernel_size(ratio, *mask.shape)
     # What merges is at most a kernel apart, so it is in one window.
-    windows = _despeckled(mask, max(size, CELL), min_area)
-    found = [box for window in windows for box in _merged(window, size)]
+    found = [box for clean in _despeckled(mask, max(size, CELL), min_area) for box in _merged(clean, size)]
     return tuple(sorted(found, key=lambda box: (box.y1, box.x1, box.y2, box.x2)))
 
 
