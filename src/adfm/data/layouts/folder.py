@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from adfm.data.layouts.found import Found, MaskIndex, categories, folders, pictures, relative
+from adfm.data.layouts.found import Found, MaskIndex, categories, folders, parts_of, pictures, recognised, relative
 from adfm.errors import DataError
 
 NAME = "folder"
@@ -27,8 +27,7 @@ def _is_category(folder: Path) -> bool:
 
 def recognise(root: Path) -> str | None:
     """Say why a folder is an OK / NG set (one category or several), or None."""
-    names = [folder.name for folder in categories(root, _is_category)]
-    return f"an OK folder and an NG folder in {', '.join(names)}" if names else None
+    return recognised(categories(root, _is_category), "an OK folder and an NG folder")
 
 
 def read(root: Path) -> Iterator[Found]:
@@ -37,10 +36,9 @@ def read(root: Path) -> Iterator[Found]:
     Raises:
         DataError: a mask's name fits several pictures.
     """
-    for category in categories(root, _is_category):
-        name = category.resolve().name
+    for name, category in categories(root, _is_category):
         for ok in _named(category, OK):
-            yield from (Found(path.relative_to(root), "normal", name) for path in pictures(ok))
+            yield from parts_of(root, ok, name, "normal")
         for ng in _named(category, NG):
             yield from _defective(root, category, ng, name)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -60,9 +60,23 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def categories(root: Path, fits: Callable[[Path], bool]) -> list[Path]:
+class Category(NamedTuple):
+    """One kind of part: its name and its folder."""
+
+    name: str
+    folder: Path
+
+
+def categories(root: Path, fits: Callable[[Path], bool]) -> list[Category]:
     """Return the root itself if it is one category, else its sub-folders that are; `train` or `test` is never one."""
-    return [root] if fits(root) else [path for path in folders(root) if path.name.lower() not in _PARTS and fits(path)]
+    below = [root] if fits(root) else [f for f in folders(root) if f.name.lower() not in _PARTS and fits(f)]
+    return [Category(folder.resolve().name, folder) for folder in below]
+
+
+def recognised(found: Iterable[Category], what: str) -> str | None:
+    """Say that `what` lies in the categories found; None where there are none."""
+    names = ", ".join(each.name for each in found)
+    return f"{what} in {names}" if names else None
 
 
 class MaskIndex:
@@ -88,3 +102,20 @@ class MaskIndex:
 def relative(paths: Iterable[Path], root: Path) -> tuple[Path, ...]:
     """Return paths relative to the root."""
     return tuple(path.relative_to(root) for path in paths)
+
+
+def parts_of(
+    root: Path,
+    folder: Path,
+    category: str,
+    label: Label,
+    defect: str | None = None,
+    *,
+    masks: Path | None = None,
+    split: Split | None = None,
+) -> Iterator[Found]:
+    """Yield every picture below a folder with that truth, and the masks that mirror its name below the folder `masks`."""
+    index = MaskIndex(masks) if masks else None
+    for path in pictures(folder):
+        own = index.of(path.relative_to(folder).with_suffix("")) if index else ()
+        yield Found(path.relative_to(root), label, category, defect, relative(own, root), split)

@@ -9,7 +9,6 @@ from typing import Any
 from adfm.data.layouts.found import Found
 from adfm.errors import DataError
 from adfm.records import Split
-from adfm.storage import read_json
 
 SPLITS: dict[str, Split] = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
@@ -51,11 +50,6 @@ def inside(root: Path, file: Path, name: str) -> Path:
     if not place.is_relative_to(root.resolve()):
         raise DataError(f"{file}: '{name:.200}' leads out of the set; list paths inside it")
     return place.relative_to(root.resolve())
-
-
-def listed(file: Path) -> Any:
-    """Return what a list holds."""
-    return read_json(file)
 
 
 def found(root: Path, image: Path, category: str, defect: str | None, masks: tuple[Path, ...], split: Split) -> Found:
