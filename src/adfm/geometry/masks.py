@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import cv2
@@ -29,6 +31,14 @@ def foreground(mask: NDArray[Any]) -> Mask:
     """Return (H, W) of 0 / 1 from a mask (H, W) or (H, W, channels): anything above 0 counts, whatever code it is."""
     above = mask > 0
     return np.asarray(above.any(axis=2) if above.ndim == 3 else above, dtype=np.uint8)
+
+
+def filled(boxes: Iterable[Box], width: int, height: int) -> Mask:
+    """Return (height, width) of 0 / 1: the pixels that boxes inside the picture touch."""
+    mask = np.zeros((height, width), np.uint8)
+    for box in boxes:
+        mask[int(box.y1) : math.ceil(box.y2), int(box.x1) : math.ceil(box.x2)] = 1
+    return mask
 
 
 def despeckle(mask: Mask, min_area: int) -> Mask:

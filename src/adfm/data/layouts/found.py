@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from adfm.geometry import Box
 from adfm.images import is_picture
 from adfm.records import Label, Split
 
@@ -32,18 +33,24 @@ class Saturation(NamedTuple):
 class Found:
     """A picture of a source folder; paths are relative to the source root; `split` is the layout's own, if it has one.
 
+    `label` is None where the masks decide: a picture is anomalous if they mark something, and must have one.
     `masks` may name several pictures, whose foregrounds are united; empty means that no mask exists.
     `tight` is False where masks are known to mark more than the defect; with `saturations` each region's code decides.
+    `boxes` are what annotators drew instead of masks, in original pixels of a picture of that `size` (width, height).
+    `group` names what the layout knows to belong together (the pictures of one piece), which a split must not part.
     """
 
     image: Path
-    label: Label
+    label: Label | None
     category: str
     defect: str | None = None
     masks: tuple[Path, ...] = ()
     split: Split | None = None
     tight: bool = True
     saturations: tuple[Saturation, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    size: tuple[int, int] | None = None
+    group: str | None = None
 
 
 def folders(root: Path) -> list[Path]:
