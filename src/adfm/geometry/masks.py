@@ -41,6 +41,12 @@ def filled(boxes: Iterable[Box], width: int, height: int) -> Mask:
     return mask
 
 
+def enclosing(mask: Mask) -> Box | None:
+    """Return the smallest box around everything that an (H, W) mask marks, or None where it marks nothing."""
+    x, y, width, height = cv2.boundingRect(mask)
+    return Box(x, y, x + width, y + height) if width else None
+
+
 def despeckle(mask: Mask, min_area: int) -> Mask:
     """Drop 8-connected components of fewer than `min_area` pixels; if nothing would be left, the largest stays."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)

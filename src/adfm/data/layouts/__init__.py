@@ -8,6 +8,7 @@ from typing import Protocol
 
 from adfm.data.layouts import (
     btad,
+    coco,
     dagm,
     defect_spectrum,
     dtd_synthetic,
@@ -60,7 +61,7 @@ SETS: tuple[Layout, ...] = (
     visa,
     visa_1cls,
 )
-LISTED: tuple[Layout, ...] = (meta_json,)
+LISTED: tuple[Layout, ...] = (meta_json, coco)
 GENERAL: tuple[Layout, ...] = (mvtec, folder)
 LAYOUTS: tuple[Layout, ...] = (*SETS, *GENERAL, *LISTED)
 

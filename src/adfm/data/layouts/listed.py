@@ -1,19 +1,64 @@
-"""Lists in JSON that name every picture: `meta.json` of the AnomalyCLIP family, and Real-IAD's list per category."""
+"""Lists that name every picture, from wherever they come: what they may say, and where their pictures lie."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from adfm.data.layouts.found import Found
 from adfm.errors import DataError
+from adfm.geometry import Box
 from adfm.records import Split
 
-SPLITS: dict[str, Split] = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
+Row = dict[str, Any]
+
+_HEAD = 65_536  # bytes that tell what a list is
+_SPLIT = re.compile(r"(?:^|[^a-z])(train|val|valid|validation|test)(?:[^a-z]|$)")
+_NAMES: dict[Split, tuple[str, ...]] = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "val"),
+    "test": ("test",),
+}
+SPLITS = {name: split for split, names in _NAMES.items() for name in names}
 
 
-def items(file: Path, value: Any) -> Iterator[tuple[Split, dict[str, Any]]]:
+def lists(root: Path, shape: re.Pattern[bytes]) -> list[Path]:
+    """Return the JSON files in a folder or in one below it whose beginning matches, whatever is damaged behind it."""
+    files = sorted(path for pattern in ("*.json", "*/*.json") for path in root.glob(pattern) if path.is_file())
+    return [path for path in files if not path.name.startswith(".") and shape.search(_head(path))]
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEAD)
+    except OSError:
+        return b""
+
+
+def split_in(path: Path) -> Split | None:
+    """Return the split that a relative path names last (`train/...`, `instances_val2017.json`), or None."""
+    names = _SPLIT.findall(path.as_posix().lower())
+    return SPLITS[names[-1]] if names else None
+
+
+def objects(file: Path, value: Any, name: str) -> list[Row]:
+    """Return the list of objects that a list holds under a name.
+
+    Raises:
+        DataError: it does not.
+    """
+    rows = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{file}: '{name}' must be a list of objects; export the list again")
+    return rows
+
+
+def items(file: Path, value: Any) -> Iterator[tuple[Split, Row]]:
     """Yield (split, item) of `{split: [item, ...]}`; keys that are no split are left alone.
 
     Raises:
@@ -29,7 +74,7 @@ def items(file: Path, value: Any) -> Iterator[tuple[Split, dict[str, Any]]]:
         yield from ((split, row) for row in rows)
 
 
-def text(file: Path, row: dict[str, Any], name: str) -> str:
+def text(file: Path, row: Row, name: str) -> str:
     """Return a field that must be a text.
 
     Raises:
@@ -40,19 +85,89 @@ def text(file: Path, row: dict[str, Any], name: str) -> str:
     return str(row[name])
 
 
+def identity(file: Path, row: Row, name: str) -> int | str:
+    """Return a field that names something: a whole number or a text.
+
+    Raises:
+        DataError: it is neither.
+    """
+    value = row.get(name)
+    if not isinstance(value, int | str) or isinstance(value, bool):
+        raise DataError(f"{file}: every item needs the number or text '{name}'")
+    return value
+
+
+def sides(row: Row, width: str, height: str) -> tuple[int, int] | None:
+    """Return what a row says of its picture's width and height, or None where it does not."""
+    first, second = row.get(width), row.get(height)
+    return (first, second) if isinstance(first, int) and isinstance(second, int) else None
+
+
 def inside(root: Path, file: Path, name: str) -> Path:
     """Return a listed path, relative to the root.
 
     Raises:
         DataError: it is absolute or leads out of the root.
     """
-    place = (root / name.replace("\\", "/")).resolve()
+    try:
+        place = (root / name.replace("\\", "/")).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # links in a ring, a null character
+        raise DataError(f"{file}: {name!r:.200} cannot be a path ({error}); mend it") from error
     if not place.is_relative_to(root.resolve()):
         raise DataError(f"{file}: '{name:.200}' leads out of the set; list paths inside it")
     return place.relative_to(root.resolve())
 
 
+def place(root: Path, file: Path, names: Iterable[str], folders: Iterable[str]) -> Path:
+    """Return where a listed picture lies, relative to the root: the first of its names in the first folder that has it.
+
+    Folders are seen from the list's own folder, then from those above it up to the root; without any the first is named.
+
+    Raises:
+        DataError: a name leads out of the root.
+    """
+    bases = file.relative_to(root).parents
+    ways = (inside(root, file, str(base / folder / name)) for name in names for base in bases for folder in folders)
+    first = next(ways)
+    return next((way for way in chain([first], ways) if _is_file(root / way)), first)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
+
+
+def drawn_on(
+    image: Path,
+    category: str,
+    shapes: Sequence[tuple[str, Box]],
+    split: Split | None,
+    *,
+    size: tuple[int, int] | None = None,
+    tight: bool = True,
+) -> Found:
+    """Return a picture with the shapes (kind, box) drawn on it: without any it is normal, of several kinds it has none."""
+    kinds, boxes = {kind for kind, _ in shapes}, tuple(box for _, box in shapes)
+    defect = next(iter(kinds)) or None if len(kinds) == 1 else None
+    return Found(image, "anomalous" if shapes else "normal", category, defect, (), split, tight, boxes=boxes, size=size)
+
+
+@contextmanager
+def described(file: Path, what: str) -> Iterator[None]:
+    """Turn what is wrong with a shape into one line.
+
+    Raises:
+        DataError: for a `ValueError`.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise DataError(f"{file}: {what}: {error}; mend or remove it") from error
+
+
 def found(root: Path, image: Path, category: str, defect: str | None, masks: tuple[Path, ...], split: Split) -> Found:
     """Return a listed picture; without a defect it is normal. A mask that is no file (some lists name folders) is none."""
-    kept = tuple(mask for mask in masks if (root / mask).is_file())
+    kept = tuple(mask for mask in masks if _is_file(root / mask))
     return Found(image, "anomalous" if defect else "normal", category, defect, kept if defect else (), split)
