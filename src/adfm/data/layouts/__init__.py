@@ -15,6 +15,7 @@ from adfm.data.layouts import (
     folder,
     goodsad,
     kolektor,
+    label_studio,
     magnetic,
     meta_json,
     mpdd,
@@ -61,7 +62,7 @@ SETS: tuple[Layout, ...] = (
     visa,
     visa_1cls,
 )
-LISTED: tuple[Layout, ...] = (meta_json, coco)
+LISTED: tuple[Layout, ...] = (meta_json, coco, label_studio)
 GENERAL: tuple[Layout, ...] = (mvtec, folder)
 LAYOUTS: tuple[Layout, ...] = (*SETS, *GENERAL, *LISTED)
 

@@ -18,6 +18,7 @@ from adfm.images import MAX_PIXELS
 
 _FARTHEST = 1e9
 _LONGEST_RUN = 60  # bits
+_DRAWN = {"x", "points", "rle", "vertices"}
 
 
 def numbers(values: Any, names: str, count: int | None = None) -> list[float]:
@@ -78,7 +79,7 @@ def _coco_mask(value: dict[str, Any]) -> NDArray[np.uint8]:
 
 
 def _sides(size: Any) -> tuple[int, int]:
-    first, second = (int(each) for each in numbers(size, "height, width", 2))
+    first, second = (int(each) for each in numbers(size, "two sides", 2))
     if not (first > 0 and second > 0 and first * second <= MAX_PIXELS):
         raise ValueError(f"size must be two sides of a picture of at most {MAX_PIXELS} pixels, not {size!r:.60}")
     return first, second
@@ -99,6 +100,32 @@ def _coco_runs(text: str) -> list[int]:
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
             value = shift = 0
     return runs
+
+
+def studio_value(item: dict[str, Any]) -> dict[str, Any]:
+    """Return the value of a result of Label Studio; a relation has none."""
+    value = item.get("value")
+    return value if isinstance(value, dict) else {}
+
+
+def studio_shape(item: dict[str, Any]) -> Box | None:
+    """Return the box of a result of Label Studio, in percent of the picture's size; None where nothing is drawn."""
+    value = studio_value(item)
+    if not _DRAWN & value.keys():
+        return None
+    width, height = _sides([item.get("original_width"), item.get("original_height")])
+    if item.get("image_rotation"):
+        raise ValueError("was drawn on a turned picture")
+    if "rle" in value:
+        return brush_shape(value["rle"], width, height)
+    if isinstance(points := value.get("points"), list) and points:
+        corners = [numbers(point, "x, y", 2) for point in points]
+        return outline([(x * width / 100, y * height / 100) for x, y in corners])
+    if "width" not in value or "height" not in value:
+        raise ValueError("is no rectangle, polygon or brush")
+    told = [value.get("x"), value.get("y"), value["width"], value["height"], value.get("rotation", 0)]
+    x, y, across, down, degrees = numbers(told, "x, y, width, height, rotation", 5)
+    return rectangle(x * width / 100, y * height / 100, across * width / 100, down * height / 100, degrees)
 
 
 class _Bits:

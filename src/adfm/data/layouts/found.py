@@ -13,6 +13,8 @@ from adfm.geometry import Box
 from adfm.images import is_picture
 from adfm.records import Label, Split
 
+OK = frozenset({"ok", "good", "normal", "pass", "io"})
+NG = frozenset({"ng", "nok", "bad", "defect", "defects", "anomaly", "anomalous", "ko", "fail", "nio"})
 _PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 _MASK_STEM = re.compile(r"(.+)_mask(?:[_-]?\d+)?")
 
@@ -51,6 +53,12 @@ class Found:
     boxes: tuple[Box, ...] = ()
     size: tuple[int, int] | None = None
     group: str | None = None
+
+
+def truth(name: str) -> tuple[Label, str | None]:
+    """Return the label and the kind of defect that a class's name says; one that is no name of OK or NG is a kind."""
+    plain = name.strip().lower()
+    return ("normal", None) if plain in OK else ("anomalous", None if plain in NG else name.strip())
 
 
 def folders(root: Path) -> list[Path]:

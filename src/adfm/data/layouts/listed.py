@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from adfm.data.layouts.found import Found
+from adfm.data.layouts.found import Found, truth
 from adfm.errors import DataError
 from adfm.geometry import Box
-from adfm.records import Split
+from adfm.records import Label, Split
 
 Row = dict[str, Any]
 
+_UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 _HEAD = 65_536  # bytes that tell what a list is
 _SPLIT = re.compile(r"(?:^|[^a-z])(train|val|valid|validation|test)(?:[^a-z]|$)")
 _NAMES: dict[Split, tuple[str, ...]] = {
@@ -85,6 +87,12 @@ def text(file: Path, row: Row, name: str) -> str:
     return str(row[name])
 
 
+def texts(value: Any) -> list[str]:
+    """Return the texts among the values of a list or an object; none of anything else."""
+    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [each for each in values if isinstance(each, str)]
+
+
 def identity(file: Path, row: Row, name: str) -> int | str:
     """Return a field that names something: a whole number or a text.
 
@@ -132,6 +140,20 @@ def place(root: Path, file: Path, names: Iterable[str], folders: Iterable[str]) 
     return next((way for way in chain([first], ways) if _is_file(root / way)), first)
 
 
+def ends(address: str) -> list[str]:
+    """Return what a picture on a server may be named in a folder of its own: its path, the ends of it, its bare name.
+
+    Label Studio's addresses are known: `?d=` holds the path of a local file, eight hex digits mark an upload.
+
+    Raises:
+        ValueError: it is no address.
+    """
+    parts = urlsplit(address)
+    path = next(iter(parse_qs(parts.query).get("d", [])), unquote(parts.path)).replace("\\", "/").lstrip("/")
+    names = path.split("/")
+    return [*("/".join(names[start:]) for start in range(len(names))), _UPLOAD.sub("", names[-1])]
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -145,13 +167,24 @@ def drawn_on(
     shapes: Sequence[tuple[str, Box]],
     split: Split | None,
     *,
+    said: Iterable[str] = (),
     size: tuple[int, int] | None = None,
     tight: bool = True,
 ) -> Found:
-    """Return a picture with the shapes (kind, box) drawn on it: without any it is normal, of several kinds it has none."""
-    kinds, boxes = {kind for kind, _ in shapes}, tuple(box for _, box in shapes)
-    defect = next(iter(kinds)) or None if len(kinds) == 1 else None
-    return Found(image, "anomalous" if shapes else "normal", category, defect, (), split, tight, boxes=boxes, size=size)
+    """Return a picture with the shapes (kind, box) drawn on it and the classes said of it: with neither it is normal.
+
+    Of several kinds of defect it has none.
+
+    Raises:
+        ValueError: it is normal and anomalous at once.
+    """
+    truths = {*(("anomalous", kind) for kind, _ in shapes), *map(truth, said)}
+    labels, kinds = {label for label, _ in truths}, {kind for _, kind in truths if kind}
+    if len(labels) > 1:
+        raise ValueError("it says both OK and that there is a defect")
+    label: Label = "anomalous" if "anomalous" in labels else "normal"
+    defect, boxes = kinds.pop() if len(kinds) == 1 else None, tuple(box for _, box in shapes)
+    return Found(image, label, category, defect, (), split, tight, boxes=boxes, size=size)
 
 
 @contextmanager
