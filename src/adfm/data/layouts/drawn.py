@@ -46,6 +46,17 @@ def outline(points: Sequence[tuple[float, float]]) -> Box:
     return Box(min(xs), min(ys), max(xs), max(ys))
 
 
+def listed_shapes(value: Any) -> list[tuple[str, Box]]:
+    """Return the shapes (kind, box) of {bbox: [[x, y, width, height], ...], categories: [...]}; a number names no kind."""
+    if not isinstance(value, dict) or not isinstance(boxes := value.get("bbox"), list):
+        raise ValueError("'objects' must hold the list 'bbox'")
+    kinds = value.get("categories", value.get("category", [""] * len(boxes)))
+    if not isinstance(kinds, list) or len(kinds) != len(boxes):
+        raise ValueError("'objects' must hold as many categories as boxes")
+    names = [kind if isinstance(kind, str) else "" for kind in kinds]
+    return [(name, rectangle(*numbers(box, "x, y, width, height", 4))) for name, box in zip(names, boxes, strict=True)]
+
+
 def coco_shape(value: Any) -> Box:
     """Return the box of COCO's `segmentation`: polygons [[x, y, x, y, ...], ...], or run lengths {size, counts}."""
     if isinstance(value, dict):

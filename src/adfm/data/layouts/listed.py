@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from adfm.data.layouts.found import Found, truth
 from adfm.errors import DataError
 from adfm.geometry import Box
 from adfm.records import Label, Split
+from adfm.storage import read_jsonl
 
 Row = dict[str, Any]
 
@@ -31,15 +34,30 @@ SPLITS = {name: split for split, names in _NAMES.items() for name in names}
 def lists(root: Path, shape: re.Pattern[bytes]) -> list[Path]:
     """Return the JSON files in a folder or in one below it whose beginning matches, whatever is damaged behind it."""
     files = sorted(path for pattern in ("*.json", "*/*.json") for path in root.glob(pattern) if path.is_file())
-    return [path for path in files if not path.name.startswith(".") and shape.search(_head(path))]
+    return [path for path in files if not path.name.startswith(".") and shape.search(head(path))]
 
 
-def _head(path: Path) -> bytes:
+def head(path: Path) -> bytes:
+    """Return the beginning of a file; nothing of one that is missing or cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(_HEAD)
     except OSError:
         return b""
+
+
+def table(file: Path) -> list[Row]:
+    """Return the rows of a .csv file, whose fields are texts, or of a .jsonl file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if file.suffix == ".jsonl":
+        return read_jsonl(file)
+    try:
+        return list(csv.DictReader(StringIO(file.read_text(encoding="utf-8-sig"), newline="")))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file}: cannot be read as a table ({error}); export it again") from error
 
 
 def split_in(path: Path) -> Split | None:
@@ -196,7 +214,7 @@ def described(file: Path, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{file}: {what}: {error}; mend or remove it") from error
 
 
