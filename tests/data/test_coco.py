@@ -148,6 +148,10 @@ def test_a_text_of_run_lengths_worked_out_by_hand() -> None:
     assert coco_shape({"size": [5, 5], "counts": "632NO0124"}) == Box(1, 1, 4, 4)
 
 
+def test_a_chequered_mask_has_many_runs() -> None:
+    assert coco_shape({"size": [31, 20], "counts": [1] * 620}) == Box(0, 0, 20, 31)
+
+
 def test_shapes_without_a_box_are_enclosed_and_crowds_are_weak(boards: Path, tmp_path: Path) -> None:
     pieces = [[4, 5, 10, 5, 10, 9], [20, 12, 24, 12, 24, 18.5, 20, 18]]
     mask = np.zeros((32, 48), np.uint8)
@@ -182,6 +186,17 @@ def test_a_link_out_of_the_set_is_refused(boards: Path, picture: Write) -> None:
     instances(boards / "instances.json", [image(1, "e.png")], [])
     with pytest.raises(DataError, match="leads out of the set"):
         read(boards)
+
+
+def test_lists_behind_links_and_hidden_ones_are_left_alone(boards: Path, tmp_path: Path) -> None:
+    other = instances(tmp_path / "other" / "instances.json", [image(1, "images/a.png")], [])
+    (boards / "instances.json").unlink()
+    (boards / "linked").symlink_to(other.parent)
+    (boards / "instances.json").symlink_to(other)
+    instances(boards / ".cache" / "instances.json", [image(1, "images/a.png")], [])
+    assert [each.NAME for each in LAYOUTS if each.recognise(boards)] == []
+    instances(boards / "cache" / "instances.json", [image(1, "images/a.png")], [])  # control
+    assert list(read(boards)) == ["images/a.png"]
 
 
 LIST = {"images": [image(1, "a.png")], "annotations": [annotation(1)], "categories": [{"id": 1, "name": "scratch"}]}

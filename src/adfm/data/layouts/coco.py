@@ -23,7 +23,7 @@ _HEAD = re.compile(rb'^\s*\{.*"(images|annotations|categories)"\s*:\s*\[', re.DO
 
 def recognise(root: Path) -> str | None:
     """Say why a folder is listed as COCO instances, or None."""
-    return ", ".join(file.name for file in lists(root, _HEAD)) or None
+    return ", ".join(file.name for file in lists(root, "*.json", _HEAD)) or None
 
 
 def read(root: Path) -> Iterator[Found]:
@@ -32,7 +32,7 @@ def read(root: Path) -> Iterator[Found]:
     Raises:
         DataError: a list is not of that shape, or names a path outside the root.
     """
-    for file in lists(root, _HEAD):
+    for file in lists(root, "*.json", _HEAD):
         value, drawn = read_json(file), defaultdict[int | str, list[Row]](list)
         kinds = {identity(file, row, "id"): text(file, row, "name") for row in objects(file, value, "categories")}
         for row in objects(file, value, "annotations"):
@@ -47,7 +47,7 @@ def _found(root: Path, file: Path, image: Row, rows: Sequence[Row], kinds: Mappi
     own, name = file.stem.removeprefix("instances_"), text(file, image, "file_name")
     path, shapes = place(root, file, [name], ("", "images", own, f"images/{own}")), []
     for row in rows:
-        with described(file, f"an annotation of '{name:.200}'"):
+        with described(file, f"an annotation of {name!r:.200}"):
             shapes.append((kinds.get(identity(file, row, "category_id"), ""), _box(row)))
     split, crowded = split_in(file.relative_to(root)), any(row.get("iscrowd") for row in rows)
     size = sides(image, "width", "height")

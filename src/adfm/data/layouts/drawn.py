@@ -23,8 +23,8 @@ _DRAWN = {"x", "points", "rle", "vertices"}
 
 def numbers(values: Any, names: str, count: int | None = None) -> list[float]:
     """Return a list of (that many) finite numbers; `names` says which, as in "x, y"."""
-    is_list = isinstance(values, list) and len(values) == (len(values) or 1 if count is None else count)
-    if not is_list or not all(type(value) in (int, float) and abs(value) <= _FARTHEST for value in values):
+    fits = isinstance(values, list) and (len(values) > 0 if count is None else len(values) == count)
+    if not fits or not all(type(value) in (int, float) and abs(value) <= _FARTHEST for value in values):
         raise ValueError(f"{names} must be numbers, not {values!r:.60}")
     return [float(value) for value in values]
 
@@ -86,7 +86,7 @@ def _coco_mask(value: dict[str, Any]) -> NDArray[np.uint8]:
     runs = _coco_runs(counts) if isinstance(counts, str) else [int(each) for each in numbers(counts, "counts")]
     if min(runs, default=-1) < 0 or sum(runs) != height * width:
         raise ValueError(f"its runs must add up to {width} x {height} pixels")
-    return np.repeat(np.arange(len(runs), dtype=np.uint8) % 2, runs).reshape(width, height).T
+    return np.repeat(np.resize(np.array([0, 1], np.uint8), len(runs)), runs).reshape(width, height).T
 
 
 def _sides(size: Any) -> tuple[int, int]:
@@ -97,8 +97,7 @@ def _sides(size: Any) -> tuple[int, int]:
 
 
 def _coco_runs(text: str) -> list[int]:
-    """Read COCO's compressed counts: 5 bits a character, the sixth says that more follow; from the fourth on differences
-    to the last but one."""
+    """Read COCO's compressed counts: 5 bits a character, the sixth says that more follow; later ones are differences."""
     runs: list[int] = []
     value = shift = 0
     for code in (ord(character) - 48 for character in text):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from adfm.data.layouts.drawn import listed_shapes
-from adfm.data.layouts.found import Found, folders
-from adfm.data.layouts.listed import Row, described, drawn_on, head, place, split_in, table, text
+from adfm.data.layouts.found import Found
+from adfm.data.layouts.listed import Row, described, drawn_on, lists, place, split_in, table, text
 from adfm.geometry import Box
 
 NAME = "imagefolder-metadata"
@@ -20,8 +21,7 @@ _BINARY = {"0": "normal", "false": "normal", "1": "defect", "true": "defect"}
 
 
 def _files(root: Path) -> list[Path]:
-    files = [folder / name for folder in (root, *folders(root)) for name in ("metadata.csv", "metadata.jsonl")]
-    return [file for file in files if b"file_name" in head(file)]
+    return [file for name in ("metadata.csv", "metadata.jsonl") for file in lists(root, name, re.compile(b"file_name"))]
 
 
 def recognise(root: Path) -> str | None:
@@ -38,7 +38,7 @@ def read(root: Path) -> Iterator[Found]:
     for file in _files(root):
         for row in table(file):
             path = place(root, file, [name := text(file, row, "file_name")], [""])
-            with described(file, f"'{name:.200}'"):
+            with described(file, f"{name!r:.200}"):
                 yield drawn_on(path, root.resolve().name, _drawn(row), split_in(path.parent), said=_said(row))
 
 

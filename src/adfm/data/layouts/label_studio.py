@@ -24,7 +24,7 @@ _HEAD = re.compile(rb'^\s*\[\s*\{.*"annotations"\s*:\s*\[', re.DOTALL)
 
 def recognise(root: Path) -> str | None:
     """Say why a folder holds an export of Label Studio, or None."""
-    return ", ".join(file.name for file in lists(root, _HEAD)) or None
+    return ", ".join(file.name for file in lists(root, "*.json", _HEAD)) or None
 
 
 def read(root: Path) -> Iterator[Found]:
@@ -33,7 +33,7 @@ def read(root: Path) -> Iterator[Found]:
     Raises:
         DataError: an export is not of that shape, contradicts itself, or names a path outside the root.
     """
-    for file in lists(root, _HEAD):
+    for file in lists(root, "*.json", _HEAD):
         for task in objects(file, {"export": read_json(file)}, "export"):
             answers = [each for each in objects(file, task, "annotations") if not each.get("was_cancelled")]
             for answer in sorted(answers, key=lambda each: not each.get("ground_truth"))[:1]:

@@ -22,6 +22,7 @@ Row = dict[str, Any]
 
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 _HEAD = 65_536  # bytes that tell what a list is
+_ENDS = 8  # folders of an address that may lie in the set
 _SPLIT = re.compile(r"(?:^|[^a-z])(train|val|valid|validation|test)(?:[^a-z]|$)")
 _NAMES: dict[Split, tuple[str, ...]] = {
     "train": ("train",),
@@ -31,14 +32,21 @@ _NAMES: dict[Split, tuple[str, ...]] = {
 SPLITS = {name: split for split, names in _NAMES.items() for name in names}
 
 
-def lists(root: Path, shape: re.Pattern[bytes]) -> list[Path]:
-    """Return the JSON files in a folder or in one below it whose beginning matches, whatever is damaged behind it."""
-    files = sorted(path for pattern in ("*.json", "*/*.json") for path in root.glob(pattern) if path.is_file())
-    return [path for path in files if not path.name.startswith(".") and shape.search(head(path))]
+def lists(root: Path, names: str, beginning: re.Pattern[bytes]) -> list[Path]:
+    """Return the files of such names in a folder or in one below it that begin so, whatever is damaged behind it.
+
+    Hidden files and links that lead out of the folder are left alone.
+    """
+    files = sorted(path for pattern in (names, f"*/{names}") for path in root.glob(pattern) if path.is_file())
+    return [path for path in files if _is_own(root, path) and beginning.search(_head(path))]
 
 
-def head(path: Path) -> bytes:
-    """Return the beginning of a file; nothing of one that is missing or cannot be read."""
+def _is_own(root: Path, path: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return not hidden and path.resolve().is_relative_to(root.resolve())
+
+
+def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(_HEAD)
@@ -140,7 +148,7 @@ def inside(root: Path, file: Path, name: str) -> Path:
     except (OSError, RuntimeError, ValueError) as error:  # links in a ring, a null character
         raise DataError(f"{file}: {name!r:.200} cannot be a path ({error}); mend it") from error
     if not place.is_relative_to(root.resolve()):
-        raise DataError(f"{file}: '{name:.200}' leads out of the set; list paths inside it")
+        raise DataError(f"{file}: {name!r:.200} leads out of the set; list paths inside it")
     return place.relative_to(root.resolve())
 
 
@@ -169,7 +177,8 @@ def ends(address: str) -> list[str]:
     parts = urlsplit(address)
     path = next(iter(parse_qs(parts.query).get("d", [])), unquote(parts.path)).replace("\\", "/").lstrip("/")
     names = path.split("/")
-    return [*("/".join(names[start:]) for start in range(len(names))), _UPLOAD.sub("", names[-1])]
+    shorter = ("/".join(names[start:]) for start in range(max(1, len(names) - _ENDS), len(names)))
+    return [path, *shorter, _UPLOAD.sub("", names[-1])]
 
 
 def _is_file(path: Path) -> bool:
