@@ -218,7 +218,7 @@ def example_scene(example: Example) -> Scene:
     image, sample = example.picture(), example.sample
     sx, sy = image.width / sample.width, image.height / sample.height
     boxes = tuple(Box(b.x1 * sx, b.y1 * sy, b.x2 * sx, b.y2 * sy) for b in sample.boxes or ())
-    return Scene(image, boxes, filled(boxes, image.width, image.height))
+    return Scene(image, boxes, filled(boxes, image.width, image.height).astype(np.uint8))
 
 
 def warm_on_examples(
