@@ -6,7 +6,8 @@ the whole mask at once would give.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import cv2
@@ -50,6 +51,20 @@ def foreground(mask: NDArray[Any]) -> NDArray[np.bool_]:
     """Return (H, W) of booleans from a mask (H, W) or (H, W, channels): anything above 0 counts, whatever code it is."""
     above = mask if mask.dtype == np.bool_ else mask > 0
     return np.asarray(above.any(axis=2) if above.ndim == 3 else above)
+
+
+def filled(boxes: Iterable[Box], width: int, height: int) -> NDArray[np.bool_]:
+    """Return (height, width) of booleans: the pixels that boxes inside the picture touch."""
+    mask = np.zeros((height, width), np.bool_)
+    for box in boxes:
+        mask[int(box.y1) : math.ceil(box.y2), int(box.x1) : math.ceil(box.x2)] = True
+    return mask
+
+
+def enclosing(mask: Mask) -> Box | None:
+    """Return the smallest box around everything that an (H, W) mask of 0 / 1 marks, or None where it marks nothing."""
+    x, y, width, height = cv2.boundingRect(mask)
+    return Box(x, y, x + width, y + height) if width else None
 
 
 def kernel_size(ratio: float, height: int, width: int) -> int:
