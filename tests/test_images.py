@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -59,7 +60,9 @@ def test_every_exif_orientation_is_shown_upright(tmp_path: Path, tag: int, suffi
     exif[0x0112] = tag
     stored.save(tmp_path / f"a.{suffix}", exif=exif, **({"quality": 95} if suffix in ("jpg", "webp") else {}))
     shown = images.load(tmp_path / f"a.{suffix}")
-    assert shown.size == (48, 32) == images.size(tmp_path / f"a.{suffix}")
+    assert (
+        shown.size == (48, 32) == images.size(tmp_path / f"a.{suffix}") == images.decoded_size(tmp_path / f"a.{suffix}")
+    )
     assert np.abs(np.asarray(shown, int) - np.asarray(scene(), int)).mean() < 12
 
 
@@ -108,17 +111,18 @@ def test_a_cut_file_is_damaged(tmp_path: Path, suffix: str) -> None:
     Image.effect_noise((64, 64), 90).convert("RGB").save(path)
     images.load(path)  # control: whole, it loads
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ImageError, match=r"damaged|not a PNG") as error:
-        images.load(path)
-    assert str(path) in str(error.value)
-    assert "\n" not in str(error.value)
+    for read in (images.load, images.decoded_size):
+        with pytest.raises(ImageError, match=r"damaged|not a PNG") as error:
+            read(path)
+        assert str(path) in str(error.value)
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (11_000, 11_000), (2_000_000_000, 2_000_000_000)])
 def test_a_bomb_is_refused_from_its_header(tmp_path: Path, width: int, height: int) -> None:
     (tmp_path / "a.png").write_bytes(png_header(width, height))
     begun = time.process_time()
-    for read in (images.size, images.load, images.load_mask):
+    for read in (images.size, images.decoded_size, images.load, images.load_mask):
         with pytest.raises(ImageError, match="over 100000000 pixels"):
             read(tmp_path / "a.png")
     assert time.process_time() - begun < 1
@@ -155,12 +159,65 @@ def test_random_damage_is_a_picture_or_an_image_error(tmp_path: Path) -> None:
             for _ in range(draw.randint(1, 6)):
                 content[draw.randrange(len(content))] = draw.randrange(256)
             (tmp_path / "a").write_bytes(content)
-            for read in (images.load, images.load_mask, images.size):
-                try:
-                    read(tmp_path / "a")
-                except ImageError:
-                    refused += 1
+            for read in (images.load, images.load_mask, images.size, images.header):
+                refused += told(read, tmp_path / "a") is None
+            assert told(images.decoded_size, tmp_path / "a") == told(
+                lambda path: images.load(path).size, tmp_path / "a"
+            )
     assert refused > 50
+
+
+def told(read: Callable[[Path], object], path: Path) -> object:
+    try:
+        return read(path)
+    except ImageError:
+        return None
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "I;16", "I", "F"]
+)
+def test_the_decoded_size_is_that_of_the_picture(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.tif"
+    Image.new(mode, (7, 3)).save(path)
+    assert images.decoded_size(path) == images.load(path).size == (7, 3)
+
+    def unknown(image: Image.Image) -> Image.Image:
+        raise ValueError(f"conversion from {image.mode} to RGB not supported")
+
+    monkeypatch.setattr(images, "_to_rgb", unknown)
+    for read in (images.load, images.decoded_size):
+        with pytest.raises(ImageError, match="not supported"):
+            read(path)
+    assert images.size(path) == (7, 3)  # control: the header alone does not show it
+
+
+def test_the_header_tells_what_decoding_would_lose(tmp_path: Path) -> None:
+    plain, deep = scene(), Image.fromarray(np.full((32, 48), 999, np.uint16))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    plain.save(tmp_path / "plain.png")
+    plain.save(tmp_path / "turned.jpg", exif=exif)
+    plain.save(tmp_path / "two.webp", save_all=True, append_images=[deep.convert("RGB")])
+    deep.save(tmp_path / "deep.png")
+    plain.convert("RGBA").save(tmp_path / "alpha.png")
+    heads = {path.stem: images.header(path) for path in tmp_path.iterdir()}
+    assert heads["plain"] == images.Header(48, 32, "PNG", "RGB", 1, deep=False, transparent=False, several=False)
+    assert (heads["turned"].width, heads["turned"].height, heads["turned"].orientation) == (32, 48, 6)
+    for field, stem in {"several": "two", "deep": "deep", "transparent": "alpha"}.items():
+        assert [name for name, head in heads.items() if getattr(head, field)] == [stem]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "missing"), (b"text", "format"), (png_header(20_000, 20_000), "limit"), (png_header(8, 8), "damaged")],
+)
+def test_a_refused_picture_says_why(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    if content is not None:
+        (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(ImageError) as error:
+        images.load(tmp_path / "a.png")
+    assert error.value.reason == reason
 
 
 def test_decoding_in_threads_leaves_the_warning_filters_alone(tmp_path: Path) -> None:

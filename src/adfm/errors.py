@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Literal
+
+ImageReason = Literal["missing", "format", "limit", "damaged"]
 
 
 class UserError(Exception):
@@ -15,7 +18,11 @@ class DataError(UserError):
 
 
 class ImageError(DataError):
-    """A picture that cannot be decoded within the limits."""
+    """A picture that cannot be decoded within the limits; `reason` says why for those who list faults by kind."""
+
+    def __init__(self, message: str, reason: ImageReason = "damaged") -> None:
+        self.reason = reason
+        super().__init__(message)
 
 
 class ConfigError(UserError):

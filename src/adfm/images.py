@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,17 @@ from adfm.errors import ImageError
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 100_000_000
+_DECODER = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    MemoryError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    struct.error,
+)
 
 # Once and for Pillow alone: `catch_warnings` around a decode is not safe in threads (it can leave all warnings off).
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -30,21 +42,66 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(
-                    f"{path}: {image.width} x {image.height} is over {MAX_PIXELS} pixels; tile or shrink it"
+                    f"{path}: {image.width} x {image.height} is over {MAX_PIXELS} pixels; tile or shrink it", "limit"
                 )
             yield image
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: is not a PNG, JPEG, BMP, TIFF or WebP picture") from error
+        raise ImageError(f"{path}: is not a PNG, JPEG, BMP, TIFF or WebP picture", "format") from error
     except FileNotFoundError as error:
-        raise ImageError(f"{path}: no such file") from error
+        raise ImageError(f"{path}: no such file", "missing") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: is over {MAX_PIXELS} pixels; tile or shrink it") from error
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, IndexError, TypeError) as error:
+        raise ImageError(f"{path}: is over {MAX_PIXELS} pixels; tile or shrink it", "limit") from error
+    except _DECODER as error:
         raise ImageError(
             f"{path}: is damaged ({str(error)[:80] or type(error).__name__}); replace or remove it"
         ) from error
+
+
+@contextmanager
+def _upright(path: Path) -> Iterator[Image.Image]:
+    """Open a picture and decode all of it, turned as its EXIF orientation says."""
+    with _opened(path) as image:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        yield image
+
+
+class Header(NamedTuple):
+    """What a picture's header says: size in pixels as shown, Pillow's mode, EXIF orientation (1: upright)."""
+
+    width: int
+    height: int
+    format: str
+    mode: str
+    orientation: int
+    deep: bool
+    transparent: bool
+    several: bool
+
+
+def header(path: Path) -> Header:
+    """Read a picture's header: over 8 bits a channel (`deep`), an alpha channel, `several` frames; no pixels of the first.
+
+    Raises:
+        ImageError: not a picture, or over the limits.
+    """
+    with _opened(path) as image:
+        width, height = _shown(image)
+        kind = "JPEG" if image.format == "MPO" else str(image.format)  # a JPEG with a preview or a depth map behind it
+        deep = image.mode[0] in "IF" or ";16" in str(getattr(image, "tile", ""))
+        transparent = image.has_transparency_data
+        return Header(width, height, kind, image.mode, _orientation(image), deep, transparent, _several(image))
+
+
+def _several(image: Image.Image) -> bool:
+    """Whether there is a second frame; counting them could take long on a hostile file."""
+    try:
+        image.seek(1)
+    except _DECODER:
+        return False
+    return True
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -54,9 +111,17 @@ def size(path: Path) -> tuple[int, int]:
         ImageError: not a picture, or over the limits.
     """
     with _opened(path) as image:
-        # Pillow has turned a TIFF's size already.
-        turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        return (image.height, image.width) if turned else (image.width, image.height)
+        return _shown(image)
+
+
+def _orientation(image: Image.Image) -> int:
+    return int(image.getexif().get(0x0112, 1))
+
+
+def _shown(image: Image.Image) -> tuple[int, int]:
+    # Pillow has turned a TIFF's size already.
+    turned = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
+    return (image.height, image.width) if turned else (image.width, image.height)
 
 
 def load(path: Path) -> Image.Image:
@@ -65,9 +130,30 @@ def load(path: Path) -> Image.Image:
     Raises:
         ImageError: not a picture, damaged, or over the limits.
     """
-    with _opened(path) as image:
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+    with _upright(path) as image:
+        return _to_rgb(image)
+
+
+def decoded_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) as the picture is shown, after decoding all of it: what `load` refuses is refused here too.
+
+    Raises:
+        ImageError: not a picture, damaged, or over the limits.
+    """
+    with _upright(path) as image:
+        # Whether a mode can become RGB shows on one pixel, at no cost.
+        _to_rgb(image.crop((0, 0, 1, 1)))
+        return image.size
+
+
+def plain(path: Path) -> bool:
+    """Whether any decoder shows a picture as `load` does: stored upright, 8 bits a channel, opaque; by its header.
+
+    Raises:
+        ImageError: not a picture, or over the limits.
+    """
+    head = header(path)
+    return head.orientation not in range(2, 9) and not head.deep and not head.transparent
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -87,12 +173,10 @@ def load_mask(path: Path) -> NDArray[Any]:
     Raises:
         ImageError: not a picture, damaged, or over the limits.
     """
-    with _opened(path) as image:
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("RGBA", "LA", "PA", "CMYK", "YCbCr"):
-            upright = upright.convert({"LA": "L", "PA": "P"}.get(upright.mode, "RGB"))
-        return np.asarray(upright)
+    with _upright(path) as image:
+        if image.mode in ("RGBA", "LA", "PA", "CMYK", "YCbCr"):
+            return np.asarray(image.convert({"LA": "L", "PA": "P"}.get(image.mode, "RGB")))
+        return np.asarray(image)
 
 
 def is_picture(path: Path) -> bool:

@@ -85,7 +85,7 @@ def test_check_counts_faults_and_exits_with_two(
     assert main(["data", "check", str(out)]) == 2
     told = capsys.readouterr().out
     assert f"{manifest}:5: " in told
-    assert f"{manifest}:8: unknown field 'colour'" in told
+    assert f"{manifest}:8: [field-unknown] unknown field 'colour'" in told
     assert "2 faults" in told
     assert main(["data", "check", str(out), "--json"]) == 2
     found = json.loads(capsys.readouterr().out)

@@ -68,8 +68,11 @@ def test_one_split_of_a_manifest(tmp_path: Path) -> None:
     [
         ([], "holds no sample"),
         ([sample_json(NORMAL), sample_json(NORMAL)], "jsonl:2: id 'a' is used twice"),
-        ([sample_json(NORMAL), sample_json(UNKNOWN) | {"width": True}], "jsonl:2: 'width' must be"),
-        ([sample_json(NORMAL) | {"image": "/etc/passwd"}], "jsonl:1: path '/etc/passwd' must be relative"),
+        ([sample_json(NORMAL), sample_json(UNKNOWN) | {"width": True}], "jsonl:2: [field-type] 'width' must be"),
+        (
+            [sample_json(NORMAL) | {"image": "/etc/passwd"}],
+            "jsonl:1: [path-absolute] path '/etc/passwd' must be relative",
+        ),
     ],
 )
 def test_a_reader_stops_at_the_first_broken_line(tmp_path: Path, rows: list[dict[str, object]], told: str) -> None:
@@ -100,4 +103,4 @@ def test_a_row_is_either_read_or_its_faults_are_named(sample: Sample, field: str
 def test_a_missing_field_is_named(field: str) -> None:
     row = sample_json(NORMAL)
     del row[field]
-    assert any(f"'{field}'" in fault for fault in row_faults(row))
+    assert any(f"'{field}'" in fault.rule for fault in row_faults(row))

@@ -1,4 +1,4 @@
-"""`adfm data build | make | check`: folders -> manifest, synthetic parts, every fault of a manifest."""
+"""`adfm data build | make | check | export`: folders -> manifest, synthetic parts, faults, other tools' formats."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adfm.cli.common import Parser, add_command, folded, print_json, progress_bar
+from adfm.cli.data_export import add_export
 
 if TYPE_CHECKING:
     from adfm.data.build import BuildReport
-    from adfm.data.check import Fault
+    from adfm.data.check import Broken, Fault
     from adfm.data.settings import BuildSettings
     from adfm.records import Sample
 
-SUMMARY = "build, make or check a data set"
+SUMMARY = "build, make, check or export a data set"
 EXAMPLE = """
 adfm data make --out parts --seed 7
 adfm data build parts --out data/parts
 adfm data check data/parts
+adfm data export data/parts --to coco --out exports/coco
 """
 BUILD_EXAMPLE = """
 adfm data build mvtec/hazelnut --out data/hazelnut --split labelled
@@ -33,16 +35,18 @@ adfm data make --out drilled --benign drilled_hole --difficulty 0.3
 CHECK_EXAMPLE = """
 adfm data check data/parts
 adfm data check data/parts/manifest.jsonl --json
+adfm data check --list
 """
 
 
 def add(subparsers: Any) -> None:
-    """Add `data` and its three commands."""
+    """Add `data` and its four commands."""
     parser = add_command(subparsers, "data", run, SUMMARY, EXAMPLE)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     _add_build(commands)
     _add_make(commands)
     _add_check(commands)
+    add_export(commands)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -121,8 +125,10 @@ def _add_make(commands: Any) -> None:
 def _add_check(commands: Any) -> None:
     summary = "list every fault of a manifest, its pictures and its masks; exit 2 if there is one"
     parser = add_command(commands, "check", run_check, summary, CHECK_EXAMPLE)
-    parser.add_argument("path", type=Path, metavar="DIR", help="manifest.jsonl or the folder that holds it")
-    parser.add_argument("--json", action="store_true", help="print the faults as JSON")
+    parser.add_argument("path", type=Path, nargs="?", metavar="DIR", help="manifest.jsonl or the folder that holds it")
+    parser.add_argument("--known-bad", type=Path, metavar="FILE", help="`sha256sum` lines of pictures known to be bad")
+    parser.add_argument("--list", action="store_true", help="print every kind of fault that is looked for")
+    parser.add_argument("--json", action="store_true", help="print the faults, or with --list the kinds, as JSON")
 
 
 def run_make(args: argparse.Namespace) -> int:
@@ -148,17 +154,24 @@ def run_make(args: argparse.Namespace) -> int:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Print every fault on a line of its own."""
-    from adfm.data.check import check
+    """Print every fault on a line of its own, or the table of all kinds."""
+    from adfm.data.check import broken, check, read_known
+    from adfm.errors import UserError
     from adfm.geometry import Frame
     from adfm.rewards import gold_fault
 
-    def gold(sample: Sample) -> list[str]:
-        fault = gold_fault(sample, Frame.original(sample.width, sample.height))
-        return [f"{fault}; the boxes or the label are not usable for training"] if fault else []
+    if args.list:
+        return _list_kinds(as_json=args.json)
+    if args.path is None:
+        raise UserError("adfm data check: needs the manifest or its folder; --list prints what is checked")
 
+    def gold(sample: Sample) -> list[Broken]:
+        fault = gold_fault(sample, Frame.original(sample.width, sample.height))
+        return [broken("gold-marks", why=fault)] if fault else []
+
+    known = read_known(args.known_bad) if args.known_bad else {}
     with progress_bar() as bar:
-        found = check(args.path, extra=gold, progress=bar)
+        found = check(args.path, extra=gold, known=known, progress=bar)
     faults = [each for each in found if each.level == "fault"]
     if args.json:
         levels = {level: [_fault_json(each) for each in found if each.level == level] for level in ("fault", "warning")}
@@ -171,7 +184,27 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def _fault_json(fault: Fault) -> dict[str, Any]:
-    return {"file": fault.file, "line": fault.line, "rule": folded(fault.rule)}
+    return {
+        "code": fault.code,
+        "level": fault.level,
+        "file": folded(fault.file),
+        "line": fault.line,
+        "rule": folded(fault.rule),
+        "fix": fault.fix,
+    }
+
+
+def _list_kinds(*, as_json: bool) -> int:
+    from dataclasses import asdict
+
+    from adfm.data.check import KINDS
+
+    if as_json:
+        print_json([asdict(kind) for kind in KINDS.values()])
+        return 0
+    for kind in KINDS.values():
+        print(f"{kind.code:20} {kind.level:8} {kind.rule}; {kind.fix}")
+    return 0
 
 
 def build_settings(args: argparse.Namespace) -> BuildSettings:

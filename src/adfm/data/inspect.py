@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from adfm.geometry import Box, boxes_from_mask, foreground
 from adfm.storage import sha256_file
 
 LOSSY = frozenset({".jpg", ".jpeg"})
-_INVERTED = 0.9
+INVERTED = 0.9
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def inspect(root: Path, found: Found, settings: BuildSettings) -> Facts:
     try:
         for path in (found.image, *found.masks):
             require_inside(root, path)
-        width, height = images.load(root / found.image).size
+        width, height = images.decoded_size(root / found.image)
         digest = sha256_file(root / found.image)
         mask = united_mask([root / path for path in found.masks], width, height) if found.masks else None
     except DataError as error:
@@ -51,22 +52,23 @@ def inspect(root: Path, found: Found, settings: BuildSettings) -> Facts:
     return _normal(root, facts, mask) if found.label == "normal" else _anomalous(root, facts, mask, settings)
 
 
-def _normal(root: Path, facts: Facts, mask: NDArray[np.uint8] | None) -> Facts:
+def _normal(root: Path, facts: Facts, mask: NDArray[np.bool_] | None) -> Facts:
     if mask is not None and mask.any():
         fault = f"{root / facts.found.image}: is labelled normal but its mask marks a defect; move it or empty the mask"
         return Facts(facts.found, faults=(fault,))
     return Facts(facts.found, facts.width, facts.height, facts.sha256, boxes=())
 
 
-def _anomalous(root: Path, facts: Facts, mask: NDArray[np.uint8] | None, settings: BuildSettings) -> Facts:
+def _anomalous(root: Path, facts: Facts, mask: NDArray[np.bool_] | None, settings: BuildSettings) -> Facts:
     known = (facts.found, facts.width, facts.height, facts.sha256)
     if mask is None:
         return Facts(*known, doubts=("anomalous picture without a mask (boxes null)",))
     doubts = ["mask in a lossy format (JPEG)"] if any(p.suffix.lower() in LOSSY for p in facts.found.masks) else []
-    if not mask.any():
+    share = np.count_nonzero(mask) / mask.size
+    if not share:
         return Facts(*known, doubts=(*doubts, "anomalous picture with an empty mask (boxes null)"))
-    if mask.mean() > _INVERTED:
-        doubts.append(f"mask covers over {_INVERTED:.0%} of the picture (is it inverted?)")
+    if share > INVERTED:
+        doubts.append(f"mask covers over {INVERTED:.0%} of the picture (is it inverted?)")
     boxes, ratio = boxes_from_mask(
         mask, ratio=settings.dilate, min_area=settings.min_area, max_boxes=settings.max_boxes
     )
@@ -88,29 +90,29 @@ def _loose(root: Path, found: Found) -> bool:
     return False
 
 
-def united_mask(paths: Sequence[Path], width: int, height: int) -> NDArray[np.uint8]:
-    """Return (height, width) of 0 / 1: the pixels that any of the masks marks.
+def united_mask(paths: Sequence[Path], width: int, height: int) -> NDArray[np.bool_]:
+    """Return (height, width) of booleans: the pixels that any of the masks marks.
 
     Raises:
         ImageError: a mask cannot be read or has another size than its picture.
     """
-    united = np.zeros((height, width), np.uint8)
-    for path in paths:
-        mask = foreground(images.load_mask(path))
-        if mask.shape != united.shape:
-            is_size = f"{mask.shape[1]} x {mask.shape[0]}"
-            raise ImageError(
-                f"{path}: mask is {is_size}, its picture {width} x {height}; export it at the picture's size"
-            )
-        united |= mask
-    return united
+    marked = [_marked(path, width, height) for path in paths] or [np.zeros((height, width), np.bool_)]
+    return reduce(np.logical_or, marked)
+
+
+def _marked(path: Path, width: int, height: int) -> NDArray[np.bool_]:
+    mask = foreground(images.load_mask(path))
+    if mask.shape != (height, width):
+        is_size = f"{mask.shape[1]} x {mask.shape[0]}"
+        raise ImageError(f"{path}: mask is {is_size}, its picture {width} x {height}; export it at the picture's size")
+    return mask
 
 
 def require_inside(root: Path, path: Path) -> None:
-    """Refuse a path that leaves the root, by `..` or by a link.
+    """Refuse a path that leaves the root (absolute and without links itself), by `..` or by a link.
 
     Raises:
         DataError: it does.
     """
-    if not (root / path).resolve().is_relative_to(root.resolve()):
+    if not (root / path).resolve().is_relative_to(root):
         raise DataError(f"{root / path}: leads outside {root}; replace the link by the file")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from pathlib import Path, PureWindowsPath
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from adfm.data.contract import row_faults
+from adfm.data.faults import Fault
 from adfm.errors import DataError
 from adfm.geometry import Box
-from adfm.records import LABELS, SPLITS, Sample, Split
+from adfm.records import Sample, Split
 from adfm.storage import read_jsonl, write_jsonl
 
 MANIFEST = "manifest.jsonl"
@@ -94,7 +95,7 @@ def read_manifest(path: Path) -> Manifest:
 def _checked(file: Path, number: int, row: dict[str, Any]) -> Sample:
     faults = row_faults(row)
     if faults:
-        raise DataError(f"{file}:{number}: {faults[0]}")
+        raise DataError(str(Fault(faults[0].code, str(file), number, faults[0].rule)))
     return sample_from_json(row)
 
 
@@ -124,85 +125,3 @@ def _known_boxes(label: str, boxes: list[list[int]] | None) -> tuple[Box, ...] |
     if boxes is None:
         return None if label == "anomalous" else ()
     return tuple(Box(*box) for box in boxes)
-
-
-def row_faults(row: dict[str, Any]) -> list[str]:
-    """Name every rule of the contract that a manifest line breaks; an empty list means that it can be read."""
-    faults = [
-        f"'{name}' must be a non-empty text"
-        for name in ("id", "image", "category", "sha256")
-        if not _text(row.get(name))
-    ]
-    faults += [
-        f"'{name}' must be a whole number above 0" for name in ("width", "height") if not _positive(row.get(name))
-    ]
-    faults += _one_of(row, "label", LABELS) + _one_of(row, "split", SPLITS)
-    faults += [f"'{name}' must be a text or null" for name in ("defect", "group") if not _text_or_none(row.get(name))]
-    mask = row.get("mask")
-    if not (_text_or_none(mask) or (isinstance(mask, list) and mask and all(map(_text, mask)))):
-        faults.append("'mask' must be a path, a list of paths or null")
-    paths = [row.get("image"), *(mask if isinstance(mask, list) else [mask])]
-    faults += [
-        f"path {path!r} must be relative and must not name a drive"
-        for path in paths
-        if _text(path) and not _relative(path)
-    ]
-    ratio = row.get("box_ratio")
-    if ratio is not None and (
-        isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio < math.inf
-    ):
-        faults.append("'box_ratio' must be a number of at least 0 or absent")
-    if not isinstance(row.get("tight", True), bool):
-        faults.append("'tight' must be true, false or absent")
-    if row.get("label") == "normal" and row.get("defect") is not None:
-        faults.append("a normal sample must have no defect")
-    return faults or _box_faults(row)
-
-
-def _box_faults(row: dict[str, Any]) -> list[str]:
-    boxes, width, height = row.get("boxes"), row["width"], row["height"]
-    if boxes is None:
-        return []
-    if not isinstance(boxes, list):
-        return ["'boxes' must be a list or null"]
-    if row["label"] == "normal" and boxes:
-        return ["a normal sample must have no boxes"]
-    if row["label"] == "anomalous" and not boxes:
-        return ["an anomalous sample must have boxes, or null where they are unknown"]
-    return [
-        f"box {box!r:.60} must be [x1, y1, x2, y2] inside {width} x {height}"
-        for box in boxes
-        if not _inside(box, width, height)
-    ]
-
-
-def _inside(box: Any, width: int, height: int) -> bool:
-    if not (
-        isinstance(box, list)
-        and len(box) == 4
-        and all(isinstance(edge, int) and not isinstance(edge, bool) for edge in box)
-    ):
-        return False
-    x1, y1, x2, y2 = box
-    return bool(0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height)
-
-
-def _relative(path: str) -> bool:
-    """Whether a path is relative on every system, and could be opened at all."""
-    return not PureWindowsPath(path).anchor and "\0" not in path
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def _text_or_none(value: Any) -> bool:
-    return value is None or _text(value)
-
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _one_of(row: dict[str, Any], name: str, allowed: Sequence[str]) -> list[str]:
-    return [] if row.get(name) in allowed else [f"'{name}' must be one of {', '.join(allowed)}"]

@@ -34,7 +34,7 @@ TILES = "tiles"
 VISIBLE_SHARE = 0.25
 VISIBLE_SIDE = 0.5
 
-Mask = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
 
 
 class Tiles(NamedTuple):

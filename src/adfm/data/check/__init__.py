@@ -1,0 +1,7 @@
+"""`adfm data check`: rows, pictures, masks, boxes, copies and the whole of a manifest, each held against its rules."""
+
+from adfm.data.check.known import read_known
+from adfm.data.check.run import Extra, check
+from adfm.data.faults import KINDS, Broken, Fault, Kind, broken
+
+__all__ = ["KINDS", "Broken", "Extra", "Fault", "Kind", "broken", "check", "read_known"]

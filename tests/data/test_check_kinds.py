@@ -1,0 +1,451 @@
+"""Every kind of fault: a set that has this fault, exactly once, and no other."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adfm.data.build import build
+from adfm.data.check import KINDS, Broken, broken, check
+from adfm.data.contract import row_faults
+from adfm.data.manifest import sample_from_json
+from adfm.data.meta import counts
+from adfm.data.settings import BuildSettings
+from adfm.geometry import Frame
+from adfm.records import Sample
+from adfm.rewards import gold_fault
+
+GOOD = "valve/train/good/002"
+SCRATCH = "valve/test/scratch/002"
+OTHER_SCRATCH = "valve/test/scratch/003"
+BOX = (4, 5, 20, 17)  # what the mask of SCRATCH marks
+
+
+class Built:
+    """A sound built set whose rows, files and meta a case changes; `save` writes what was changed."""
+
+    def __init__(self, out: Path, root: Path) -> None:
+        self.out, self.root = out, root
+        self.manifest, self.meta_file = out / "manifest.jsonl", out / "manifest.meta.json"
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in self.manifest.read_text().splitlines()]
+        self.meta: dict[str, Any] = json.loads(self.meta_file.read_text())
+        self.known: dict[str, str] = {}
+
+    def row(self, id_: str) -> dict[str, Any]:
+        return next(row for row in self.rows if row["id"] == id_)
+
+    @property
+    def dent(self) -> dict[str, Any]:
+        """An anomalous sample without mask and boxes."""
+        return next(row for row in self.rows if row["defect"] == "dent")
+
+    def place(self, row: dict[str, Any]) -> Path:
+        return self.out / row["image"]
+
+    def file(self, content: bytes, name: str) -> str:
+        """Write a file into the source; return its path as it stands in a manifest."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return f"../{self.root.name}/{name}"
+
+    def picture(self, row: dict[str, Any], content: bytes, name: str) -> dict[str, Any]:
+        """Give a row another picture file; its recorded size stays."""
+        row |= {"image": self.file(content, name), "sha256": hashlib.sha256(content).hexdigest()}
+        return row
+
+    def save(self) -> None:
+        readable = [sample_from_json(row) for row in self.rows if not row_faults(row)]
+        self.meta["counts"] = counts(readable)
+        self.meta_file.write_text(json.dumps(self.meta))
+        self.manifest.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+
+    def appended(self, line: str) -> None:
+        self.save()
+        self.manifest.write_text(self.manifest.read_text() + line + "\n")
+
+
+@pytest.fixture
+def built(mvtec_set: Path, tmp_path: Path) -> Built:
+    build(mvtec_set, tmp_path / "out", BuildSettings(split="labelled"))
+    return Built(tmp_path / "out", mvtec_set)
+
+
+def noise(seed: int = 0, size: tuple[int, int] = (48, 32), depth: Any = np.uint8, channels: int = 3) -> Image.Image:
+    shape = (size[1], size[0]) if channels == 1 else (size[1], size[0], channels)
+    top = np.iinfo(depth).max
+    return Image.fromarray(np.random.default_rng(seed).integers(0, top, shape, dtype=depth))
+
+
+def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def turned(image: Image.Image, orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return saved(image, "JPEG", quality=95, exif=exif)
+
+
+def marked(box: tuple[int, int, int, int] = BOX, value: Any = 255, size: tuple[int, int] = (48, 32)) -> Image.Image:
+    codes = np.zeros((size[1], size[0]), np.uint8)
+    codes[box[1] : box[3], box[0] : box[2]] = value
+    return Image.fromarray(codes)
+
+
+def bomb_header() -> bytes:
+    """A PNG whose header says 20,000 x 20,000."""
+    content = saved(noise())
+    header = content[12:16] + struct.pack(">II", 20_000, 20_000) + content[24:29]
+    return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
+
+
+def dots(count: int) -> list[list[int]]:
+    """That many boxes of one pixel, two pixels apart, sorted."""
+    return [[x, y, x + 1, y + 1] for y in range(0, 32, 2) for x in range(0, 48, 2)][:count]
+
+
+Case = Callable[[Built], None]
+CASES: dict[str, Case] = {}
+
+
+def case(code: str) -> Callable[[Case], Case]:
+    def register(change: Case) -> Case:
+        assert code not in CASES
+        CASES[code] = change
+        return change
+
+    return register
+
+
+def changed(code: str, id_: str, **values: Any) -> None:
+    """A case where a row is changed and saved, and nothing else."""
+
+    def change(built: Built) -> None:
+        built.row(id_).update(values)
+        built.save()
+
+    case(code)(change)
+
+
+def pictured(code: str, content: Callable[[], bytes], name: str = "new.png", **values: Any) -> None:
+    """A case where a normal sample has another picture file."""
+
+    def change(built: Built) -> None:
+        built.picture(built.row(GOOD), content(), name).update(values)
+        built.save()
+
+    case(code)(change)
+
+
+def masked(code: str, content: Callable[[], bytes], name: str = "new_mask.png", **values: Any) -> None:
+    """A case where an anomalous sample has another mask file."""
+
+    def change(built: Built) -> None:
+        built.row(SCRATCH).update({"mask": built.file(content(), name), **values})
+        built.save()
+
+    case(code)(change)
+
+
+def boxed(code: str, boxes: Any) -> None:
+    """A case where an anomalous sample without a mask has these boxes."""
+
+    def change(built: Built) -> None:
+        built.dent["boxes"] = boxes
+        built.save()
+
+    case(code)(change)
+
+
+def written(code: str, content: bytes) -> None:
+    """A case where the manifest holds these bytes."""
+    case(code)(lambda built: built.manifest.write_bytes(content) and None)
+
+
+# The manifest and its lines
+
+case("manifest-unreadable")(lambda built: built.manifest.unlink())
+written("manifest-encoding", b"\xff\xfe{\x00}\x00")
+written("manifest-empty", b"\n \n")
+
+
+@case("manifest-bom")
+def _(built: Built) -> None:
+    built.manifest.write_bytes(b"\xef\xbb\xbf" + built.manifest.read_bytes())
+
+
+case("line-json")(lambda built: built.appended('{"id": "a",}'))
+case("line-object")(lambda built: built.appended("[1]"))
+
+
+@case("key-twice")
+def _(built: Built) -> None:
+    text = built.manifest.read_text()
+    built.manifest.write_text(text.replace('"split": "test"', '"split": "train", "split": "test"', 1))
+
+
+changed("field-unknown", GOOD, colour="red")
+
+
+@case("field-missing")
+def _(built: Built) -> None:
+    del built.row(GOOD)["split"]
+    built.save()
+
+
+changed("field-type", GOOD, width=True)
+changed("text-control", GOOD, id="two\nlines")
+changed("label-unknown", GOOD, label="fine")
+changed("split-unknown", GOOD, split="dev")
+changed("size-limit", GOOD, width=1_000_000, height=1_000_000)
+pictured("size-aspect", lambda: saved(noise(size=(402, 2))), width=402, height=2)
+changed("sha256-malformed", GOOD, sha256="F" * 64)
+changed("defect-on-normal", GOOD, defect="dent")
+
+
+@case("gold-marks")
+def _(built: Built) -> None:
+    built.meta["settings"]["max_boxes"] = 100
+    built.dent["boxes"] = dots(65)  # an answer may hold 64 regions
+    built.save()
+
+
+# Paths
+
+changed("path-absolute", GOOD, image="C:\\parts\\a.png")
+changed("path-text", GOOD, image="a\0b.png")
+pictured("path-backslash", lambda: saved(noise()), name="parts\\a.png")
+changed("path-outside", GOOD, image="../../../none.png")
+
+
+@case("link-outside")
+def _(built: Built) -> None:
+    elsewhere = built.root.parent / "elsewhere.png"
+    built.place(built.row(GOOD)).rename(elsewhere)
+    built.place(built.row(GOOD)).symlink_to(elsewhere)
+
+
+# Pictures
+
+case("image-missing")(lambda built: built.place(built.row(GOOD)).unlink())
+changed("image-unreadable", GOOD, image="../valve/train")
+pictured("image-empty", lambda: b"")
+pictured("image-format", lambda: b"GIF89a, or not even that")
+pictured("image-damaged", lambda: saved(noise())[:900])
+pictured("image-limit", bomb_header)
+pictured("image-suffix", lambda: saved(noise(), "JPEG", quality=95))
+pictured("image-frames", lambda: saved(noise(), "TIFF", save_all=True, append_images=[noise(1)]), name="new.tif")
+pictured("image-depth", lambda: saved(noise(depth=np.uint16, channels=1)))
+pictured("image-colours", lambda: saved(noise().convert("CMYK"), "TIFF"), name="new.tif")
+pictured("image-alpha", lambda: saved(noise(channels=4)))
+pictured("image-uniform", lambda: saved(Image.new("RGB", (48, 32), "black")))
+changed("image-size", GOOD, width=49)
+pictured("image-rotated", lambda: turned(noise(), 6), name="new.jpg")
+
+
+@case("sha256-differs")
+def _(built: Built) -> None:
+    built.place(built.row(GOOD)).write_bytes(saved(noise()))
+
+
+@case("known-bad")
+def _(built: Built) -> None:
+    built.known[built.row(GOOD)["sha256"]] = "camera was out of focus"
+
+
+@case("known-bad-name")
+def _(built: Built) -> None:
+    built.picture(built.row(GOOD), saved(noise()), "DS-MVTec/pill/image/good/021.png")
+    for row in built.rows:
+        row["category"] = "pill"
+    built.save()
+
+
+# Masks
+
+changed("mask-missing", SCRATCH, mask="../valve/none.png")
+masked("mask-unreadable", lambda: b"no picture")
+masked("mask-size", lambda: saved(marked(size=(49, 32))))
+
+
+@case("mask-is-image")
+def _(built: Built) -> None:
+    built.row(SCRATCH)["mask"] = built.row(SCRATCH)["image"]
+    built.save()
+
+
+@case("mask-on-normal")
+def _(built: Built) -> None:
+    built.row(GOOD)["mask"] = built.file(saved(marked()), "new_mask.png")
+    built.save()
+
+
+masked("mask-empty", lambda: saved(marked(value=0)), boxes=None)
+masked("mask-inverted", lambda: saved(marked((0, 0, 48, 31))), boxes=[[0, 0, 48, 31]])
+masked("mask-lossy", lambda: saved(marked((8, 8, 24, 24)), "JPEG", quality=100), "new.jpg", boxes=[[8, 8, 24, 24]])
+masked("mask-colour", lambda: saved(Image.merge("RGB", (marked(), marked(), marked(value=0)))))
+masked("mask-soft", lambda: saved(marked(value=np.arange(10, 202).reshape(12, 16))))
+
+
+@case("mask-orientation")
+def _(built: Built) -> None:
+    built.picture(built.row(SCRATCH), turned(noise(), 3), "new.jpg")
+    built.save()
+
+
+@case("mask-shared")
+def _(built: Built) -> None:
+    first, later = built.row(SCRATCH), built.row(OTHER_SCRATCH)
+    later |= {"mask": first["mask"], "boxes": first["boxes"]}
+    built.save()
+
+
+# Boxes
+
+boxed("boxes-type", {"x1": 0})
+boxed("box-malformed", [[0, 0, 4]])
+boxed("box-empty", [[30, 20, 10, 5]])
+boxed("box-outside", [[0, 0, 49, 4]])
+boxed("boxes-empty", [])
+boxed("box-twice", [[0, 0, 4, 4], [0, 0, 4, 4]])
+boxed("boxes-unsorted", [[0, 9, 4, 12], [0, 0, 4, 4]])
+boxed("boxes-many", dots(17))
+changed("boxes-on-normal", GOOD, boxes=[[0, 0, 4, 4]])
+changed("boxes-null", SCRATCH, boxes=None)
+changed("boxes-differ", SCRATCH, boxes=[[4, 5, 20, 16]])
+
+
+# Between samples
+
+
+def copied(code: str, **values: Any) -> None:
+    """A case where a normal training sample stands twice, the second time with these values."""
+
+    def change(built: Built) -> None:
+        built.rows.append(built.row(GOOD) | {"id": "copy", **values})
+        built.save()
+
+    case(code)(change)
+
+
+def added(code: str, **values: Any) -> None:
+    """A case where a sample with a picture of its own stands beside the others."""
+
+    def change(built: Built) -> None:
+        built.rows.append(built.picture(built.row(GOOD) | {"id": "new"}, saved(noise()), "new.png") | values)
+        built.save()
+
+    case(code)(change)
+
+
+added("id-twice", id=GOOD)
+added("id-case", id=GOOD.upper())
+copied("same-picture")
+copied("same-picture-splits", split="test")
+copied("same-picture-labels", label="anomalous", defect="dent", boxes=None)
+
+
+@case("near-duplicate")
+def _(built: Built) -> None:
+    """A copy one grey level darker, in another format."""
+    image = Image.open(built.place(built.row(GOOD))).point(lambda value: max(value - 1, 0))
+    built.rows.append(built.picture(built.row(GOOD) | {"id": "new", "split": "test"}, saved(image, "BMP"), "new.bmp"))
+    built.save()
+
+
+@case("group-splits")
+def _(built: Built) -> None:
+    for row in {row["split"]: row for row in built.rows}.values():
+        row["group"] = "board 7"
+    built.save()
+
+
+changed("name-variants", SCRATCH, defect="Scratch")
+
+
+# The set as a whole
+
+
+def kept(code: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    """A case where only some samples are left."""
+
+    def change(built: Built) -> None:
+        built.rows = [row for row in built.rows if wanted(row)]
+        built.save()
+
+    case(code)(change)
+
+
+kept("split-empty", lambda row: row["split"] == "train")
+kept("split-one-label", lambda row: row["split"] == "train" or row["label"] == "anomalous")
+changed("category-untested", GOOD, category="bolt")
+
+
+@case("category-untrained")
+def _(built: Built) -> None:
+    next(row for row in built.rows if row["split"] == "test")["category"] = "bolt"
+    built.save()
+
+
+@case("defect-unnamed")
+def _(built: Built) -> None:
+    for row in built.rows:
+        row["defect"] = None if row["defect"] == "dent" else row["defect"]
+    built.save()
+
+
+# The meta file
+
+case("meta-missing")(lambda built: built.meta_file.unlink())
+case("meta-unreadable")(lambda built: built.meta_file.write_text("{") and None)
+
+
+def meta(code: str, **values: Any) -> None:
+    def change(built: Built) -> None:
+        built.meta_file.write_text(json.dumps(built.meta | values))
+
+    case(code)(change)
+
+
+meta("meta-source", source="../none")
+meta("meta-settings", settings={"dilat": 0.1})
+meta("meta-counts", counts={"valve": {"train": {"normal": 1}}})
+
+
+def gold(sample: Sample) -> list[Broken]:
+    fault = gold_fault(sample, Frame.original(sample.width, sample.height))
+    return [broken("gold-marks", why=fault)] if fault else []
+
+
+def found(built: Built) -> list[str]:
+    return [fault.code for fault in check(built.out, extra=gold, known=built.known)]
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_a_set_with_one_fault_is_told_this_fault_and_no_other(code: str, built: Built) -> None:
+    CASES[code](built)
+    assert found(built) == [code]
+
+
+def test_a_sound_set_is_told_nothing(built: Built) -> None:
+    assert found(built) == []
+    built.save()
+    assert found(built) == []
+
+
+def test_every_kind_has_its_case() -> None:
+    assert set(CASES) == set(KINDS)
+    assert len(KINDS) >= 40
