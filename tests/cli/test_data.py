@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from adfm.cli.main import main
+from adfm.data.layouts import LAYOUTS
 from adfm.data.manifest import read_manifest
 
 
@@ -113,3 +114,10 @@ def test_make_is_the_same_for_a_seed(parts: Path, tmp_path: Path) -> None:
         assert len(names) == 8 or names
         equal = [(out / name).exists() and (out / name).read_bytes() == (parts / name).read_bytes() for name in names]
         assert all(equal) if same else not any(equal)
+
+
+@pytest.mark.parametrize("command", [["data", "build"], ["adapt"]])
+def test_the_help_lists_every_layout(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--help"]) == 0
+    shown = "".join(capsys.readouterr().out.split())  # lines are broken anywhere, in names too
+    assert f"auto(default:theonethatfits),{','.join(layout.NAME for layout in LAYOUTS)}" in shown

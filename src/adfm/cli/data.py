@@ -65,7 +65,8 @@ def _add_build(commands: Any) -> None:
 
 def add_build_options(parser: Parser) -> None:
     """Add the options that decide a manifest, which `adfm adapt` takes too."""
-    parser.add_argument("--layout", help="auto (default), mvtec, folder")
+    layout = parser.add_argument("--layout", metavar="NAME")
+    parser.explained_later[layout] = _layouts
     boxes = parser.add_argument_group("masks to boxes")
     boxes.add_argument(
         "--dilate", type=float, metavar="R", help="merge fragments closer than this share of the short side (0.01)"
@@ -79,6 +80,12 @@ def add_build_options(parser: Parser) -> None:
     _add_split(parser)
     parser.add_argument("--workers", type=int, metavar="N", help="threads (at most 4 by default)")
     parser.add_argument("--json", action="store_true", help="print the meta file instead of a table")
+
+
+def _layouts() -> str:
+    from adfm.data.layouts import LAYOUTS
+
+    return f"auto (default: the one that fits), {', '.join(layout.NAME for layout in LAYOUTS)}"
 
 
 def _add_split(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,8 @@ the whole mask at once would give.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import cv2
@@ -19,7 +20,7 @@ from adfm.geometry.boxes import Box
 DEFAULT_RATIO = 0.01
 DEFAULT_MIN_AREA = 5
 DEFAULT_MAX_BOXES = 16
-CELL = 32
+CELL = 64
 
 Mask = NDArray[np.uint8]
 
@@ -39,10 +40,31 @@ class Window(NamedTuple):
     pixels: Mask
 
 
+class Clean(NamedTuple):
+    """A window without specks, cut to its pixels, and how many 8-connected components they are."""
+
+    window: Window
+    components: int
+
+
 def foreground(mask: NDArray[Any]) -> NDArray[np.bool_]:
     """Return (H, W) of booleans from a mask (H, W) or (H, W, channels): anything above 0 counts, whatever code it is."""
     above = mask if mask.dtype == np.bool_ else mask > 0
     return np.asarray(above.any(axis=2) if above.ndim == 3 else above)
+
+
+def filled(boxes: Iterable[Box], width: int, height: int) -> NDArray[np.bool_]:
+    """Return (height, width) of booleans: the pixels that boxes inside the picture touch."""
+    mask = np.zeros((height, width), np.bool_)
+    for box in boxes:
+        mask[int(box.y1) : math.ceil(box.y2), int(box.x1) : math.ceil(box.x2)] = True
+    return mask
+
+
+def enclosing(mask: Mask) -> Box | None:
+    """Return the smallest box around everything that an (H, W) mask of 0 / 1 marks, or None where it marks nothing."""
+    x, y, width, height = cv2.boundingRect(mask)
+    return Box(x, y, x + width, y + height) if width else None
 
 
 def kernel_size(ratio: float, height: int, width: int) -> int:
@@ -75,32 +97,41 @@ def _windows(mask: Mask, side: int) -> Iterator[Window]:
         yield Window(x, y, pixels * own.repeat(side, axis=0).repeat(side, axis=1)[:height, :width])
 
 
-def _despeckled(mask: Mask, side: int, min_area: int) -> list[Window]:
+def _tight(window: Window) -> Window:
+    x, y, width, height = cv2.boundingRect(window.pixels)
+    return Window(window.x + x, window.y + y, window.pixels[y : y + height, x : x + width])
+
+
+def _despeckled(mask: Mask, side: int, min_area: int) -> list[Clean]:
     """Drop 8-connected components of fewer than `min_area` pixels; if nothing would be left, the largest stays."""
-    windows = [Window(x, y, _without_specks(pixels, min_area)) for x, y, pixels in _windows(mask, side)]
-    nothing_left = windows and not any(window.pixels.any() for window in windows)
-    return [Window(0, 0, _largest(mask))] if nothing_left else windows
+    windows = [_tight(window) for window in _windows(mask, side)]
+    clean = [_without_specks(window, min_area) for window in windows]
+    nothing_left = windows and not any(each.components for each in clean)
+    return [Clean(_largest(mask), 1)] if nothing_left else [each for each in clean if each.components]
 
 
-def _without_specks(mask: Mask, min_area: int) -> Mask:
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    kept = stats[:, cv2.CC_STAT_AREA] >= min_area
+def _without_specks(window: Window, min_area: int) -> Clean:
+    _, labels = cv2.connectedComponents(window.pixels, connectivity=8)
+    kept = np.bincount(labels.ravel()) >= min_area
     kept[0] = False
-    return np.asarray(kept.take(labels), dtype=np.uint8)
+    return Clean(_tight(window._replace(pixels=kept.view(np.uint8).take(labels))), int(kept.sum()))
 
 
-def _largest(mask: Mask) -> Mask:
+def _largest(mask: Mask) -> Window:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    return np.asarray(labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax(), dtype=np.uint8)
+    return _tight(Window(0, 0, (labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()).view(np.uint8)))
 
 
-def _merged(window: Window, size: int) -> Iterator[Box]:
+def _merged(clean: Clean, size: int) -> Iterator[Box]:
     """Yield a box per component of a dilated window, around that component's *undilated* pixels.
 
     The dilation needs no margin: the ellipse is symmetric and narrows from its middle row and column, so groups that
     touch outside a rectangle around them touch, moved straight to its border, inside as well.
     """
-    x, y, mask = window
+    x, y, mask = clean.window
+    if clean.components == 1:  # the usual case, and nothing to merge
+        yield Box(x, y, x + mask.shape[1], y + mask.shape[0])
+        return
     merged = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))) if size else mask
     _, labels = cv2.connectedComponents(merged, connectivity=8)
     # A dilated group always holds the undilated pixels it grew from, so no slice is None.
@@ -112,8 +143,7 @@ def _boxes(mask: Mask, ratio: float, min_area: int) -> tuple[Box, ...]:
     """Return the boxes that one ratio of dilation gives, sorted."""
     size = kernel_size(ratio, *mask.shape)
     # What merges is at most a kernel apart, so it is in one window.
-    windows = _despeckled(mask, max(size, CELL), min_area)
-    found = [box for window in windows for box in _merged(window, size)]
+    found = [box for clean in _despeckled(mask, max(size, CELL), min_area) for box in _merged(clean, size)]
     return tuple(sorted(found, key=lambda box: (box.y1, box.x1, box.y2, box.x2)))
 
 
