@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from adfm.errors import ImageError
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 100_000_000
+_Pixels = TypeVar("_Pixels")
 _DECODER = (
     OSError,
     SyntaxError,
@@ -59,42 +60,6 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         ) from error
 
 
-class Header(NamedTuple):
-    """What a picture's header says: size in pixels as shown, Pillow's mode, EXIF orientation (1: upright)."""
-
-    width: int
-    height: int
-    format: str
-    mode: str
-    orientation: int
-    deep: bool
-    transparent: bool
-    several: bool
-
-
-def header(path: Path) -> Header:
-    """Read a picture's header: over 8 bits a channel (`deep`), an alpha channel, `several` frames; no pixels of the first.
-
-    Raises:
-        ImageError: not a picture, or over the limits.
-    """
-    with _opened(path) as image:
-        width, height = _shown(image)
-        kind = "JPEG" if image.format == "MPO" else str(image.format)  # a JPEG with a preview or a depth map behind it
-        deep = image.mode[0] in "IF" or ";16" in str(getattr(image, "tile", ""))
-        transparent = image.has_transparency_data
-        return Header(width, height, kind, image.mode, _orientation(image), deep, transparent, _several(image))
-
-
-def _several(image: Image.Image) -> bool:
-    """Whether there is a second frame; counting them could take long on a hostile file."""
-    try:
-        image.seek(1)
-    except _DECODER:
-        return False
-    return True
-
-
 def size(path: Path) -> tuple[int, int]:
     """Return (width, height) from the header, as the picture is shown (EXIF orientation applied); pixels are not read.
 
@@ -122,8 +87,70 @@ def load(path: Path) -> Image.Image:
         ImageError: not a picture, damaged, or over the limits.
     """
     with _opened(path) as image:
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return _rgb(image)
+
+
+def load_mask(path: Path) -> NDArray[Any]:
+    """Decode a mask as stored codes: (H, W), or (H, W, 3) for a colour mask; alpha is not a code, palettes stay indices.
+
+    Raises:
+        ImageError: not a picture, damaged, or over the limits.
+    """
+    with _opened(path) as image:
+        return _codes(image)
+
+
+class Header(NamedTuple):
+    """How a picture is stored: Pillow's format and mode, EXIF orientation (1: upright), over 8 bits a channel (`deep`)."""
+
+    format: str
+    mode: str
+    orientation: int
+    deep: bool
+    transparent: bool
+    several: bool
+
+
+def load_told(path: Path) -> tuple[Header, Image.Image]:
+    """Decode a picture as `load` does, and tell how it was stored.
+
+    Raises:
+        ImageError: not a picture, damaged, or over the limits.
+    """
+    with _opened(path) as image:
+        return _told(image, _rgb)
+
+
+def load_mask_told(path: Path) -> tuple[Header, NDArray[Any]]:
+    """Decode a mask as `load_mask` does, and tell how it was stored.
+
+    Raises:
+        ImageError: not a picture, damaged, or over the limits.
+    """
+    with _opened(path) as image:
+        return _told(image, _codes)
+
+
+def _told(image: Image.Image, decode: Callable[[Image.Image], _Pixels]) -> tuple[Header, _Pixels]:
+    kind = "JPEG" if image.format == "MPO" else str(image.format)  # a JPEG with a preview or a depth map behind it
+    deep = image.mode[0] in "IF" or ";16" in str(getattr(image, "tile", ""))
+    mode, transparent, pixels = image.mode, image.has_transparency_data, decode(image)
+    # Only now: some formats must be decoded for their EXIF, and looking for a second frame leaves the first.
+    return Header(kind, mode, _orientation(image), deep, transparent, _several(image)), pixels
+
+
+def _several(image: Image.Image) -> bool:
+    """Whether there is a second frame; counting them could take long on a hostile file."""
+    try:
+        image.seek(1)
+    except (*_DECODER, AttributeError):  # the latter where the file is closed, having had one frame
+        return False
+    return True
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    image.load()
+    return _to_rgb(ImageOps.exif_transpose(image))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -137,18 +164,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def load_mask(path: Path) -> NDArray[Any]:
-    """Decode a mask as stored codes: (H, W), or (H, W, 3) for a colour mask; alpha is not a code, palettes stay indices.
-
-    Raises:
-        ImageError: not a picture, damaged, or over the limits.
-    """
-    with _opened(path) as image:
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("RGBA", "LA", "PA", "CMYK", "YCbCr"):
-            upright = upright.convert({"LA": "L", "PA": "P"}.get(upright.mode, "RGB"))
-        return np.asarray(upright)
+def _codes(image: Image.Image) -> NDArray[Any]:
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in ("RGBA", "LA", "PA", "CMYK", "YCbCr"):
+        upright = upright.convert({"LA": "L", "PA": "P"}.get(upright.mode, "RGB"))
+    return np.asarray(upright)
 
 
 def is_picture(path: Path) -> bool:
