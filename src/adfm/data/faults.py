@@ -94,7 +94,7 @@ _ALL = (
     Kind(_LINE, "size-aspect", "warning", "{width} x {height} is longer than {most} : 1", "no model reads it: tile it"),
     Kind(_LINE, "sha256-malformed", "fault", "'sha256' must be 64 digits of 0-9 and a-f", _AGAIN),
     Kind(_LINE, "defect-on-normal", "fault", "a normal sample must have no defect", "mend the label or the defect"),
-    Kind(_LINE, "gold-marks", "fault", "{why}", "the boxes or the label are not usable for training"),
+    Kind(_LINE, "gold-marks", "fault", "cannot earn full marks: {why}", "the boxes or the label are not usable for training"),
     Kind(_PATH, "path-absolute", "fault", "path '{path}' must be relative and must not name a drive", _AGAIN),
     Kind(_PATH, "path-text", "fault", "path '{path}' cannot be the name of a file", "rename the file"),
     Kind(_PATH, "path-backslash", "warning", "path '{path}' holds a backslash", "write / between folders"),
