@@ -21,7 +21,7 @@ from adfm.data.faults import Broken, broken
 from adfm.records import SPLITS
 
 NEAR = 1.5  # grey levels, RMS over the thumbnail
-_BLOCK = 1024
+_BLOCK = 256
 
 Vectors = NDArray[np.float32]
 
