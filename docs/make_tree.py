@@ -1,4 +1,4 @@
-"""Writes the generated parts of the pages beside it: file tree, layouts, problems of an answer, training settings, metrics.
+"""Writes the generated parts of the pages beside it: tree, layouts, problems of an answer, settings, metrics, faults of data.
 
 `python docs/make_tree.py` rewrites what stands between a page's `generated` markers; `tests/test_project.py` checks
 that it is current. Everything outside the markers is written by hand and left alone.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from adfm.config import Settings
+from adfm.data.check import KINDS
 from adfm.data.layouts import LAYOUTS
 from adfm.evaluation import METRICS
 from adfm.reasoning import PROBLEMS
@@ -153,6 +154,16 @@ def layouts_table() -> str:
     return "\n".join(["| layout | what it reads | terms of use |", "|---|---|---|", *rows])
 
 
+def faults_table() -> str:
+    """Return a table of every kind of fault for each part of a data set, in the order of the registry."""
+    lines = []
+    for part in dict.fromkeys(kind.part for kind in KINDS.values()):
+        rows = [kind for kind in KINDS.values() if kind.part == part]
+        lines += ["", f"### {part}", "", "| code | level | rule | fix |", "|---|---|---|---|"]
+        lines += [f"| `{kind.code}` | {kind.level} | {_cell(kind.rule)} | {_cell(kind.fix)} |" for kind in rows]
+    return "\n".join([*lines[1:], ""])
+
+
 STAGES: dict[str, type[TrainSettings]] = {"SFT": SftSettings, "GRPO": GrpoSettings}
 
 
@@ -245,6 +256,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "problems": ("protocol.md", problems),
     "settings": ("training.md", settings_table),
     "metrics": ("metrics.md", metrics_table),
+    "faults": ("data-check.md", faults_table),
 }
 
 

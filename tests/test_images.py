@@ -159,7 +159,7 @@ def test_random_damage_is_a_picture_or_an_image_error(tmp_path: Path) -> None:
             for _ in range(draw.randint(1, 6)):
                 content[draw.randrange(len(content))] = draw.randrange(256)
             (tmp_path / "a").write_bytes(content)
-            for read in (images.load, images.load_mask, images.size, images.header):
+            for read in (images.load, images.load_mask, images.size, images.load_told):
                 refused += told(read, tmp_path / "a") is None
             assert told(images.decoded_size, tmp_path / "a") == told(
                 lambda path: images.load(path).size, tmp_path / "a"
@@ -192,20 +192,26 @@ def test_the_decoded_size_is_that_of_the_picture(tmp_path: Path, mode: str, monk
     assert images.size(path) == (7, 3)  # control: the header alone does not show it
 
 
-def test_the_header_tells_what_decoding_would_lose(tmp_path: Path) -> None:
+def test_a_header_tells_what_decoding_loses_and_the_pixels_are_the_same(tmp_path: Path) -> None:
     plain, deep = scene(), Image.fromarray(np.full((32, 48), 999, np.uint16))
     exif = Image.Exif()
     exif[0x0112] = 6
     plain.save(tmp_path / "plain.png")
     plain.save(tmp_path / "turned.jpg", exif=exif)
-    plain.save(tmp_path / "two.webp", save_all=True, append_images=[deep.convert("RGB")])
+    for suffix in ("webp", "tif", "png"):
+        plain.save(tmp_path / f"two.{suffix}", save_all=True, append_images=[Image.new("RGB", plain.size)])
     deep.save(tmp_path / "deep.png")
     plain.convert("RGBA").save(tmp_path / "alpha.png")
-    heads = {path.stem: images.header(path) for path in tmp_path.iterdir()}
-    assert heads["plain"] == images.Header(48, 32, "PNG", "RGB", 1, deep=False, transparent=False, several=False)
-    assert (heads["turned"].width, heads["turned"].height, heads["turned"].orientation) == (32, 48, 6)
-    for field, stem in {"several": "two", "deep": "deep", "transparent": "alpha"}.items():
-        assert [name for name, head in heads.items() if getattr(head, field)] == [stem]
+    plain.save(tmp_path / "one.tif")
+    heads = {path.name: images.load_told(path)[0] for path in tmp_path.iterdir()}
+    assert heads["plain.png"] == images.Header("PNG", "RGB", 1, deep=False, transparent=False, several=False)
+    assert [name for name, head in heads.items() if head.orientation != 1] == ["turned.jpg"]
+    assert {name for name, head in heads.items() if head.several} == {"two.webp", "two.tif", "two.png"}
+    assert [name for name, head in heads.items() if head.deep] == ["deep.png"]
+    assert {name for name, head in heads.items() if head.transparent} == {"alpha.png", "two.webp"}
+    for path in tmp_path.iterdir():
+        assert images.load_told(path)[1] == images.load(path)
+        assert (images.load_mask_told(path)[1] == images.load_mask(path)).all()
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_generated_parts_are_current(writer: ModuleType) -> None:
     assert writer.stale() == [], "run `python docs/make_tree.py`"
 
 
-@pytest.mark.parametrize("part", ["tree", "layouts", "problems", "settings", "metrics"])
+@pytest.mark.parametrize("part", ["tree", "layouts", "problems", "settings", "metrics", "faults"])
 def test_a_changed_part_is_found(part: str, writer: ModuleType, tmp_path: Path) -> None:
     for name, (page, make) in writer.PARTS.items():
         (tmp_path / page).write_text(writer.with_part(read(ROOT / "docs" / page), name, make()), encoding="utf-8")

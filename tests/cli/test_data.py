@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from adfm.cli.main import main
+from adfm.data.check import KINDS
 from adfm.data.layouts import LAYOUTS
 from adfm.data.manifest import read_manifest
 
@@ -121,3 +122,88 @@ def test_the_help_lists_every_layout(command: list[str], capsys: pytest.CaptureF
     assert main([*command, "--help"]) == 0
     shown = "".join(capsys.readouterr().out.split())  # lines are broken anywhere, in names too
     assert f"auto(default:theonethatfits),{','.join(layout.NAME for layout in LAYOUTS)}" in shown
+
+
+@pytest.fixture
+def built(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A sound built set that a test may damage."""
+    main(["data", "build", str(parts), "--out", str(tmp_path / "built"), "--split", "labelled"])
+    capsys.readouterr()
+    return tmp_path / "built"
+
+
+def rewrite(out: Path, line: int, **values: object) -> None:
+    rows = [json.loads(each) for each in (out / "manifest.jsonl").read_text().splitlines()]
+    rows[line - 1] |= values
+    (out / "manifest.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+
+def test_check_prints_a_fault_as_file_line_code_rule_and_fix(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewrite(built, 3, sha256="none")
+    assert main(["data", "check", str(built)]) == 2
+    place = f"{built / 'manifest.jsonl'}:3"
+    line = f"{place}: [sha256-malformed] 'sha256' must be 64 digits of 0-9 and a-f; build the manifest again"
+    assert capsys.readouterr().out == f"{line}\n1 faults, 0 warnings\n"
+    assert main(["data", "check", str(built), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out) == {
+        "ok": False,
+        "faults": [
+            {
+                "code": "sha256-malformed",
+                "level": "fault",
+                "file": str(built / "manifest.jsonl"),
+                "line": 3,
+                "rule": "'sha256' must be 64 digits of 0-9 and a-f",
+                "fix": "build the manifest again",
+            }
+        ],
+        "warnings": [],
+    }
+
+
+def test_check_with_warnings_alone_exits_with_zero(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (built / "manifest.meta.json").unlink()
+    assert main(["data", "check", str(built)]) == 0
+    told = capsys.readouterr().out
+    assert "manifest.meta.json: warning: [meta-missing] " in told
+    assert told.endswith("0 faults, 1 warnings\n")
+
+
+def test_check_names_what_cannot_earn_full_marks(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [json.loads(each) for each in (built / "manifest.jsonl").read_text().splitlines()]
+    number = next(n for n, row in enumerate(rows, 1) if row["label"] == "anomalous")
+    rewrite(built, number, mask=None, boxes=[[x, 0, x + 1, 1] for x in range(0, 64)] + [[0, 2, 1, 3]])
+    assert main(["data", "check", str(built)]) == 2
+    assert f":{number}: [gold-marks] cannot earn full marks: " in capsys.readouterr().out
+
+
+def test_check_with_a_list_of_bad_pictures(built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = json.loads((built / "manifest.jsonl").read_text().splitlines()[4])
+    bad = tmp_path / "bad.txt"
+    bad.write_text(f"# ours\n\n{row['sha256'].upper()}  blurred by hand\n{'0' * 64}\n")
+    assert main(["data", "check", str(built), "--known-bad", str(bad)]) == 2
+    told = capsys.readouterr().out
+    assert ":5: [known-bad] " in told
+    assert "(blurred by hand); " in told
+    assert told.endswith("1 faults, 0 warnings\n")
+    for content in ("no hash\n", "ab" * 31 + "\n", "0" * 65 + "\n"):
+        bad.write_text(content)
+        assert main(["data", "check", str(built), "--known-bad", str(bad)]) == 2
+        assert f"{bad}:1: must begin with a sha256" in capsys.readouterr().err
+    bad.unlink()
+    assert main(["data", "check", str(built), "--known-bad", str(bad)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_check_lists_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(KINDS)
+    assert {line.split()[1] for line in lines} == {"fault", "warning"}
+    assert main(["data", "check", "--list", "--json"]) == 0
+    assert [kind["code"] for kind in json.loads(capsys.readouterr().out)] == list(KINDS)
+
+
+def test_check_needs_a_manifest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check"]) == 2
+    assert "needs the manifest or its folder" in capsys.readouterr().err

@@ -179,7 +179,7 @@ def test_more_rules_can_be_put_in(sound: Path) -> None:
 
     lines = told(check(sound, extra=more))
     assert len(lines) == 1
-    assert "[gold-marks] is not to my liking; " in lines[0]
+    assert "[gold-marks] cannot earn full marks: is not to my liking; " in lines[0]
 
 
 def test_a_set_can_be_moved_with_its_pictures(sound: Path, mvtec_set: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -17,11 +18,13 @@ from PIL import Image
 
 from adfm.data.build import build
 from adfm.data.check import KINDS, Broken, broken, check
+from adfm.data.check.rows import MAX_ASPECT
 from adfm.data.contract import row_faults
 from adfm.data.manifest import sample_from_json
 from adfm.data.meta import counts
 from adfm.data.settings import BuildSettings
 from adfm.geometry import Frame
+from adfm.models import frames
 from adfm.records import Sample
 from adfm.rewards import gold_fault
 
@@ -449,3 +452,141 @@ def test_a_sound_set_is_told_nothing(built: Built) -> None:
 def test_every_kind_has_its_case() -> None:
     assert set(CASES) == set(KINDS)
     assert len(KINDS) >= 40
+
+
+# What is right and looks odd
+
+
+HARMLESS: dict[str, Case] = {}
+
+
+def harmless(change: Case) -> Case:
+    HARMLESS[change.__name__] = change
+    return change
+
+
+@harmless
+def a_normal_part_with_an_empty_mask(built: Built) -> None:
+    built.row(GOOD)["mask"] = built.file(saved(marked(value=0)), "new_mask.png")
+    built.save()
+
+
+@harmless
+def class_numbers_that_look_black(built: Built) -> None:
+    built.row(SCRATCH)["mask"] = built.file(saved(marked(value=3)), "new_mask.png")
+    built.save()
+
+
+@harmless
+def a_grey_mask_saved_in_colour(built: Built) -> None:
+    built.row(SCRATCH)["mask"] = built.file(saved(marked().convert("RGB")), "new_mask.png")
+    built.save()
+
+
+@harmless
+def a_mask_in_two_files(built: Built) -> None:
+    halves = marked((4, 5, 12, 17)), marked((12, 5, 20, 17))
+    built.row(SCRATCH)["mask"] = [built.file(saved(half), f"{n}.png") for n, half in enumerate(halves)]
+    built.save()
+
+
+@harmless
+def a_picture_turned_by_exif_with_its_size_as_shown(built: Built) -> None:
+    row = built.picture(built.row(SCRATCH), turned(noise(size=(32, 48)), 6), "new.jpg")
+    assert (row["width"], row["height"]) == (48, 32)
+    built.save()
+
+
+@harmless
+def a_palette_and_a_grey_picture(built: Built) -> None:
+    built.picture(built.row(GOOD), saved(noise().convert("P")), "palette.png")
+    built.picture(built.row(SCRATCH), saved(noise(1, channels=1)), "grey.png")
+    built.save()
+
+
+@harmless
+def a_suffix_in_capitals_or_unknown(built: Built) -> None:
+    built.picture(built.row(GOOD), saved(noise(), "JPEG", quality=95), "new.JPG")
+    built.picture(built.row(SCRATCH), saved(noise(1), "JPEG", quality=95), "new.jfif")
+    built.save()
+
+
+@harmless
+def a_link_that_stays_inside(built: Built) -> None:
+    place = built.place(built.row(GOOD))
+    place.rename(place.with_name("moved.png"))
+    place.symlink_to("moved.png")
+
+
+@harmless
+def names_in_any_script(built: Built) -> None:
+    for row in built.rows:
+        row |= {"category": "Gehäuse 外壳", "id": f"é {row['id']}", "group": row["id"]}
+    built.save()
+
+
+@harmless
+def a_pill_of_another_number_and_a_metal_nut_of_the_same(built: Built) -> None:
+    built.picture(built.row(GOOD), saved(noise()), "pill/image/good/022.png")
+    built.picture(built.rows[-1], saved(noise(1)), "metal_nut/image/good/021.png")
+    for row in built.rows:
+        row["category"] = "pill"
+    built.save()
+
+
+@harmless
+def places_unknown_without_a_mask(built: Built) -> None:
+    built.row(SCRATCH).update(mask=None, boxes=None)
+    built.save()
+
+
+@harmless
+def a_validation_split_of_normal_parts_alone(built: Built) -> None:
+    built.row(GOOD)["split"] = "validation"
+    built.save()
+
+
+@pytest.mark.parametrize("change", HARMLESS.values(), ids=HARMLESS)
+def test_what_only_looks_odd_is_told_nothing(change: Case, built: Built) -> None:
+    change(built)
+    assert found(built) == []
+
+
+def test_a_tile_may_lie_wholly_inside_a_defect(mvtec_set: Path, mask: Callable[..., Path], tmp_path: Path) -> None:
+    mask(mvtec_set / "ground_truth" / "scratch" / "002_mask.png", [(0, 0, 48, 32)])
+    build(mvtec_set, tmp_path / "whole", BuildSettings(split="labelled"))
+    build(mvtec_set, tmp_path / "tiles", BuildSettings(split="labelled", tile=16))
+    assert [fault.code for fault in check(tmp_path / "whole")] == ["mask-inverted"]
+    assert "mask-inverted" not in [fault.code for fault in check(tmp_path / "tiles")]
+
+
+def test_what_follows_from_a_fault_is_not_told_again(built: Built) -> None:
+    """The only anomalous training samples cannot be read: that is told, and not that there are none."""
+    for row in built.rows:
+        if row["split"] == "train" and row["label"] == "anomalous":
+            row["width"] = 0
+    built.save()
+    assert set(found(built)) == {"field-type"}
+
+
+def test_several_faults_of_one_line_are_all_told(built: Built) -> None:
+    built.row(GOOD).update(width=49, defect="dent", colour="red", sha256="")
+    built.row(SCRATCH).update(height=33, sha256="0" * 64, boxes=[[0, 0, 1, 1], [0, 0, 1, 1]])
+    built.save()
+    told = sorted(found(built))
+    assert told == sorted(
+        ["field-type", "defect-on-normal", "field-unknown", "image-size", "mask-size", "sha256-differs", "box-twice"]
+    )
+
+
+def test_the_longest_side_that_a_model_reads() -> None:
+    assert MAX_ASPECT == frames.MAX_ASPECT
+
+
+def test_kinds_are_told_alike() -> None:
+    for code, kind in KINDS.items():
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", code)
+        assert kind.level in ("fault", "warning")
+        assert kind.rule and kind.fix
+        assert not kind.fix.endswith(".")
+        assert "\n" not in kind.rule + kind.fix

@@ -2,7 +2,7 @@
 
 Two pictures are near duplicates where their 32 x 32 grey thumbnails are at most `NEAR` grey levels apart (RMS). Measured on
 five real sets: copies shrunk to 70 % and saved as JPEG of quality 60 lie within 0.9 of their source, KolektorSDD's kos38 and
-kos39 (one commutator photographed twice) 0.7 to 1.1 apart, all other pairs 1.8 and more. Every pair of splits is compared whole,
+kos39 (one commutator photographed twice) 0.7 to 1.0 apart, all other pairs 1.8 and more. Every pair of splits is compared whole,
 one matrix product a block: 10,000 pictures take about a second, no pair is missed, and flat areas are no noise as in hash bits.
 """
 
@@ -21,7 +21,7 @@ from adfm.data.faults import Broken, broken
 from adfm.records import SPLITS
 
 NEAR = 1.5  # grey levels, RMS over the thumbnail
-_BLOCK = 1024
+_BLOCK = 256
 
 Vectors = NDArray[np.float32]
 
