@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
-from PIL import __version__ as PILLOW
+from PIL import __version__ as pillow_version
 
 from adfm.config import make_settings
 from adfm.data.build import build
@@ -62,7 +62,7 @@ def bench_data(
             decoded.append(spent(partial(decode_all, pairs, alone)))
             out = Path(made) / f"{repeat}"
             built.append(spent(partial(build, source, out, settings, _named(progress, "building", repeat))))
-    decoder = f"Pillow {PILLOW}, zlib {features.version('zlib')}"
+    decoder = f"Pillow {pillow_version}, zlib {features.version('zlib')}"
     return {"count": count, "size": [WIDTH, HEIGHT], "decoder": decoder, **summary(count, decoded, built)}
 
 
