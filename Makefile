@@ -32,13 +32,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup ## the whole chain on the bundled model, on a CPU: runs/demo/report.html
 	$(BIN)/adfm demo --out runs/demo
 
-# Side by side on two cores, one thread each; $(DATA) holds `deeppcb` and `cookie` in the MVTec layout.
+# $(DATA) holds the sets in layouts that `adfm data build` reads; fewer with SETS="deeppcb cookie".
 DATA ?= ../shared/data
-BOARDS := --tile 96 --tile-overlap 0 --tile-normals 2 --group-by '^(\d{5})' --split fractions --shares 0.7 0 0.3 --sft data.cuts=0 --grpo data.cuts=0 learning_rate=2e-4 steps=150
-results: setup ## the tables of docs/results.md: nano adapted to real boards and cookies
-	$(BIN)/adfm adapt $(DATA)/deeppcb --out runs/deeppcb $(BOARDS) & boards=$$!; \
-	$(BIN)/adfm adapt $(DATA)/cookie --out runs/cookie --split labelled --labelled-fraction 0.2 && wait $$boards
-	@cat runs/deeppcb/table.md runs/cookie/table.md
+SETS ?= deeppcb cookie hazelnut kolektor_sdd alien
+results: setup ## the table of docs/results.md: nano adapted to real sets
+	$(BIN)/python benchmarks/results.py $(DATA) --out runs/results --sets $(SETS)
 
 lint: setup ## style, types and the one-way rule of imports
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 Every hack is told the right verdict, which favours it; only the places are unknown to it. The honest answers are the
 canonical one, two imperfect ones and a miss. `docs/rewards.md` holds the table and a test checks that it is current.
 """
-# ruff: noqa: S311, T201
+# ruff: noqa: S311
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Prints quantiles on mutated answers, the rate on typical ones, the worst of the hostile texts at 16 KiB, and the ratios
 time(2n) / time(n) up to 1 MiB. With `--fuzz N` also reads N mutated answers and reports any that raise.
 """
-# ruff: noqa: S311, T201
+# ruff: noqa: S311
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes the generated parts of the pages beside it: file tree, problems of an answer, settings, metrics, faults of data.
+"""Writes the generated parts of the pages beside it: file tree, layouts, problems of an answer, settings, metrics, faults.
 
 `python docs/make_tree.py` rewrites what stands between a page's `generated` markers; `tests/test_project.py` checks
 that it is current. Everything outside the markers is written by hand and left alone.
@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from adfm.config import Settings
 from adfm.data.check import KINDS
+from adfm.data.layouts import LAYOUTS
 from adfm.evaluation import METRICS
 from adfm.reasoning import PROBLEMS
 from adfm.storage import write_text
@@ -156,6 +157,13 @@ def faults_table() -> str:
     return "\n".join([*lines[1:], ""])
 
 
+def layouts_table() -> str:
+    """Return the table of every layout: what its module says, and what its publisher says about its use."""
+    told = ((layout, _cell(first_sentence(getattr(layout, "__doc__", None) or ""))) for layout in LAYOUTS)
+    rows = [f"| `{layout.NAME}` | {sentence} | {_cell(layout.TERMS or '-')} |" for layout, sentence in told]
+    return "\n".join(["| layout | what it reads | terms of use |", "|---|---|---|", *rows])
+
+
 STAGES: dict[str, type[TrainSettings]] = {"SFT": SftSettings, "GRPO": GrpoSettings}
 
 
@@ -237,12 +245,14 @@ def _told(default: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    """Keep a text from ending its table cell, or from being read as a tag."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
+    """Keep a text from ending its table cell, or from being read as a tag (which it is not between backticks)."""
+    parts = text.replace("|", "\\|").split("`")
+    return "`".join(part if n % 2 else part.replace("<", "&lt;").replace(">", "&gt;") for n, part in enumerate(parts))
 
 
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "tree": ("architecture.md", tree),
+    "layouts": ("data.md", layouts_table),
     "problems": ("protocol.md", problems),
     "settings": ("training.md", settings_table),
     "metrics": ("metrics.md", metrics_table),

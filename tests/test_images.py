@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -59,7 +60,9 @@ def test_every_exif_orientation_is_shown_upright(tmp_path: Path, tag: int, suffi
     exif[0x0112] = tag
     stored.save(tmp_path / f"a.{suffix}", exif=exif, **({"quality": 95} if suffix in ("jpg", "webp") else {}))
     shown = images.load(tmp_path / f"a.{suffix}")
-    assert shown.size == (48, 32) == images.size(tmp_path / f"a.{suffix}")
+    assert (
+        shown.size == (48, 32) == images.size(tmp_path / f"a.{suffix}") == images.decoded_size(tmp_path / f"a.{suffix}")
+    )
     assert np.abs(np.asarray(shown, int) - np.asarray(scene(), int)).mean() < 12
 
 
@@ -108,17 +111,18 @@ def test_a_cut_file_is_damaged(tmp_path: Path, suffix: str) -> None:
     Image.effect_noise((64, 64), 90).convert("RGB").save(path)
     images.load(path)  # control: whole, it loads
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ImageError, match=r"damaged|not a PNG") as error:
-        images.load(path)
-    assert str(path) in str(error.value)
-    assert "\n" not in str(error.value)
+    for read in (images.load, images.decoded_size):
+        with pytest.raises(ImageError, match=r"damaged|not a PNG") as error:
+            read(path)
+        assert str(path) in str(error.value)
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (11_000, 11_000), (2_000_000_000, 2_000_000_000)])
 def test_a_bomb_is_refused_from_its_header(tmp_path: Path, width: int, height: int) -> None:
     (tmp_path / "a.png").write_bytes(png_header(width, height))
     begun = time.process_time()
-    for read in (images.size, images.load, images.load_mask):
+    for read in (images.size, images.decoded_size, images.load, images.load_mask):
         with pytest.raises(ImageError, match="over 100000000 pixels"):
             read(tmp_path / "a.png")
     assert time.process_time() - begun < 1
@@ -155,12 +159,37 @@ def test_random_damage_is_a_picture_or_an_image_error(tmp_path: Path) -> None:
             for _ in range(draw.randint(1, 6)):
                 content[draw.randrange(len(content))] = draw.randrange(256)
             (tmp_path / "a").write_bytes(content)
-            for read in (images.load, images.load_mask, images.size, images.load_told):
-                try:
-                    read(tmp_path / "a")
-                except ImageError:
-                    refused += 1
+            for read in (images.load, images.load_mask, images.size, images.header, images.load_told):
+                refused += told(read, tmp_path / "a") is None
+            assert told(images.decoded_size, tmp_path / "a") == told(
+                lambda path: images.load(path).size, tmp_path / "a"
+            )
     assert refused > 50
+
+
+def told(read: Callable[[Path], object], path: Path) -> object:
+    try:
+        return read(path)
+    except ImageError:
+        return None
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "I;16", "I", "F"]
+)
+def test_the_decoded_size_is_that_of_the_picture(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.tif"
+    Image.new(mode, (7, 3)).save(path)
+    assert images.decoded_size(path) == images.load(path).size == (7, 3)
+
+    def unknown(image: Image.Image) -> Image.Image:
+        raise ValueError(f"conversion from {image.mode} to RGB not supported")
+
+    monkeypatch.setattr(images, "_to_rgb", unknown)
+    for read in (images.load, images.decoded_size):
+        with pytest.raises(ImageError, match="not supported"):
+            read(path)
+    assert images.size(path) == (7, 3)  # control: the header alone does not show it
 
 
 def test_a_header_tells_what_decoding_loses_and_the_pixels_are_the_same(tmp_path: Path) -> None:
@@ -174,15 +203,19 @@ def test_a_header_tells_what_decoding_loses_and_the_pixels_are_the_same(tmp_path
     deep.save(tmp_path / "deep.png")
     plain.convert("RGBA").save(tmp_path / "alpha.png")
     plain.save(tmp_path / "one.tif")
-    heads = {path.name: images.load_told(path)[0] for path in tmp_path.iterdir()}
-    assert heads["plain.png"] == images.Header("PNG", "RGB", 1, deep=False, transparent=False, several=False)
+    heads = {path.name: images.header(path) for path in tmp_path.iterdir()}
+    assert heads["plain.png"] == images.Header(48, 32, "PNG", "RGB", 1, deep=False, transparent=False)
+    assert heads["turned.jpg"] == images.Header(32, 48, "JPEG", "RGB", 6, deep=False, transparent=False)
     assert [name for name, head in heads.items() if head.orientation != 1] == ["turned.jpg"]
-    assert {name for name, head in heads.items() if head.several} == {"two.webp", "two.tif", "two.png"}
     assert [name for name, head in heads.items() if head.deep] == ["deep.png"]
     assert {name for name, head in heads.items() if head.transparent} == {"alpha.png", "two.webp"}
+    loaded = {path.name: images.load_told(path) for path in tmp_path.iterdir()}
+    assert {name: told.header for name, (told, _) in loaded.items()} == heads
+    assert {name for name, (told, _) in loaded.items() if told.several} == {"two.webp", "two.tif", "two.png"}
     for path in tmp_path.iterdir():
-        assert images.load_told(path)[1] == images.load(path)
+        assert loaded[path.name][1] == images.load(path)
         assert (images.load_mask_told(path)[1] == images.load_mask(path)).all()
+        assert images.load_mask_told(path)[0] == heads[path.name]
 
 
 @pytest.mark.parametrize(

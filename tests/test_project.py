@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
+import inspect
 import os
 import re
 import shlex
@@ -19,13 +20,14 @@ from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import adfm
 from adfm.cli.main import build_parser
 from adfm.config import make_settings, parse_yaml
+from adfm.data.layouts import LAYOUTS
 from adfm.errors import ConfigError
 from adfm.training.settings import GrpoSettings, SftSettings
 
@@ -60,7 +62,7 @@ def test_generated_parts_are_current(writer: ModuleType) -> None:
     assert writer.stale() == [], "run `python docs/make_tree.py`"
 
 
-@pytest.mark.parametrize("part", ["tree", "problems", "settings", "metrics", "faults"])
+@pytest.mark.parametrize("part", ["tree", "layouts", "problems", "settings", "metrics", "faults"])
 def test_a_changed_part_is_found(part: str, writer: ModuleType, tmp_path: Path) -> None:
     for name, (page, make) in writer.PARTS.items():
         (tmp_path / page).write_text(writer.with_part(read(ROOT / "docs" / page), name, make()), encoding="utf-8")
@@ -122,6 +124,23 @@ def test_a_new_setting_needs_a_meaning(writer: ModuleType, monkeypatch: pytest.M
     monkeypatch.setitem(writer.STAGES, "GRPO", Wider)
     with pytest.raises(KeyError, match="knob"):
         writer.settings_table()
+
+
+def unnamed_layouts(page: str) -> list[str]:
+    """Layouts whose names do not stand between backticks on the page."""
+    return [layout.NAME for layout in LAYOUTS if f"`{layout.NAME}`" not in page]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/data.md"])
+def test_every_layout_is_named(page: str) -> None:
+    assert unnamed_layouts(read(ROOT / page)) == []
+    assert unnamed_layouts(read(ROOT / page).replace("`label-studio`", "")) == ["label-studio"]
+
+
+def test_a_layout_is_at_most_60_lines() -> None:
+    lengths = {layout.NAME: len(inspect.getsource(cast(ModuleType, layout)).splitlines()) for layout in LAYOUTS}
+    assert {name: length for name, length in lengths.items() if length > 60} == {}
+    assert min(lengths.values()) > 10  # control: the sources were found
 
 
 # Documented commands

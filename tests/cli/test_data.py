@@ -10,6 +10,7 @@ from PIL import Image
 
 from adfm.cli.main import main
 from adfm.data.check import KINDS
+from adfm.data.layouts import LAYOUTS
 from adfm.data.manifest import read_manifest
 
 
@@ -199,3 +200,10 @@ def test_check_lists_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
 def test_check_needs_a_manifest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check"]) == 2
     assert "needs the manifest or its folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["data", "build"], ["adapt"]])
+def test_the_help_lists_every_layout(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--help"]) == 0
+    shown = "".join(capsys.readouterr().out.split())  # lines are broken anywhere, in names too
+    assert f"auto(default:theonethatfits),{','.join(layout.NAME for layout in LAYOUTS)}" in shown

@@ -19,6 +19,7 @@ Write = Callable[..., Path]
 SETS = [
     ("mpdd", ("bracket_black", "tubes"), "anomalous", "_mask", "png", "MPDD: CC BY-NC-SA"),
     ("dtd-synthetic", ("Woven_001", "Mesh_114"), "bad", "", "png", "see its publisher"),
+    ("goodsad", ("cigarette_box", "food_box"), "opened", "", "jpg", "GPL-3.0"),
     ("visa-1cls", ("candle", "pcb1"), "bad", "", "JPG", "CC BY 4.0"),
 ]
 

@@ -253,3 +253,33 @@ def test_visa_as_others_lay_it_out_is_mvtec(tmp_path: Path, picture: Write, mask
     mask(tmp_path / "candle" / "ground_truth" / "bad" / "000.png")
     found = read(tmp_path, "mvtec")
     assert masks(found["candle/test/bad/000.JPG"]) == ["candle/ground_truth/bad/000.png"]
+
+
+def test_goodsad_as_mmad_lays_it_out(tmp_path: Path, picture: Write, mask: Write) -> None:
+    for category in ("drink_can", "food_package"):
+        for place in ("train/good/000003.jpg", "test/good/000010.jpg", "test/surface_damage/000021.jpg"):
+            picture(tmp_path / category / place)
+        mask(tmp_path / category / "ground_truth" / "surface_damage" / "000021.png")
+    found = read(tmp_path, "goodsad")
+    assert tally(found) == {("train", "normal"): 2, ("test", "normal"): 2, ("test", "anomalous"): 2}
+    damaged = found["drink_can/test/surface_damage/000021.jpg"]
+    assert (damaged.defect, masks(damaged)) == ("surface_damage", ["drink_can/ground_truth/surface_damage/000021.png"])
+
+
+@pytest.mark.parametrize("colours", ["rgb_mask", "rbg_mask"])
+def test_ds_mvtec_as_mmad_lays_it_out(tmp_path: Path, picture: Write, mask: Write, colours: str) -> None:
+    """Its coloured masks go by two names and are no masks; captions and summaries lie between the pictures."""
+    for category in ("bottle", "metal_nut"):
+        for kind in ("good", "broken_large"):
+            picture(tmp_path / "DS-MVTec" / category / "image" / kind / "000.png")
+            (tmp_path / "DS-MVTec" / category / "image" / kind / "000.txt").write_text("a caption")
+        mask(tmp_path / "DS-MVTec" / category / "mask" / "broken_large" / "000_mask.png")
+        mask(tmp_path / "DS-MVTec" / category / colours / "broken_large" / f"000_{colours}.png", [(0, 0, 40, 30)])
+    found = read(tmp_path / "DS-MVTec", "defect-spectrum")
+    assert tally(found) == {("test", "normal"): 2, ("test", "anomalous"): 2}
+    assert masks(found["bottle/image/broken_large/000.png"]) == ["bottle/mask/broken_large/000_mask.png"]
+    report = build(tmp_path / "DS-MVTec", tmp_path / "out", BuildSettings())
+    boxes = {s.boxes for s in read_manifest(report.manifest).samples if s.anomalous}
+    assert boxes == {(Box(4, 5, 20, 15),)}
+    terms = read_json(tmp_path / "out" / "manifest.meta.json")["licence"]["as published"]
+    assert "CC BY-NC-SA 4.0" in terms

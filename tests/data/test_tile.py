@@ -53,8 +53,8 @@ def test_a_grid_of_tiles() -> None:
     assert grid(20, 50, 32, 0) == [Box(0, 0, 20, 32), Box(0, 18, 20, 50)]
 
 
-def canvas(*boxes: tuple[int, int, int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    mask = np.zeros((200, 800), np.uint8)
+def canvas(*boxes: tuple[int, int, int, int]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    mask = np.zeros((200, 800), np.bool_)
     for x1, y1, x2, y2 in boxes:
         mask[y1:y2, x1:x2] = 1
     return mask

@@ -14,10 +14,9 @@ import pytest
 
 from adfm.cli.main import main
 from adfm.errors import DataError
-from adfm.evaluation import METRICS, Prediction, compare, evaluate, prediction_json
+from adfm.evaluation import METRICS, Prediction, compare, evaluate, paired_difference, prediction_json
 from adfm.evaluation.bootstrap import replicates, unit_strata
 from adfm.evaluation.compare import find_predictions, in_common, markdown, mcnemar
-from adfm.evaluation.summary import paired_difference
 from adfm.storage import write_jsonl
 
 Make = Callable[..., Prediction]

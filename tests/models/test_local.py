@@ -116,7 +116,7 @@ def test_the_score_is_the_softmax_of_a_separate_forward(
     monkeypatch.setattr(local, "VerdictWatch", forced(text, model))
     answer = model.answer(shown, [PROMPT])[0]
     assert answer.text == text
-    batch = model._encode(shown, [PROMPT])
+    batch = model._encode([(shown[0], PROMPT)])
     extra = torch.tensor([tokens])
     batch["input_ids"] = torch.cat([batch["input_ids"], extra], dim=1)
     batch["attention_mask"] = torch.ones_like(batch["input_ids"])
@@ -176,3 +176,31 @@ def test_every_placeholder_is_known(either: Path) -> None:
     names = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
     tokens = AutoTokenizer.from_pretrained(either).convert_tokens_to_ids(list(names))
     assert placeholder_tokens(AutoConfig.from_pretrained(either)) == sorted(tokens)
+
+
+def test_several_pictures_in_one_prompt_are_met_in_order(either: Path) -> None:
+    model = LocalModel.load(str(either), max_new_tokens=12)
+    first, second = pictures(2)
+    turns = [("A", first, "B", second, PROMPT), ("A", second, "B", first, PROMPT), (second, PROMPT)]
+    batch = model._encode(turns)
+    marks = [model.processor.tokenizer.decode(ids).count("<|vision_start|>") for ids in batch["input_ids"]]
+    assert marks == [2, 2, 1] and len(batch["image_grid_thw"]) == 5
+    together = [answer.text for answer in model.answer_turns(turns)]
+    assert together == [model.answer_turns([turn])[0].text for turn in turns]
+    assert together[2] == model.answer([second], [PROMPT])[0].text
+    assert len(set(together)) == 3  # the control: neither order nor number of pictures is lost
+
+
+def test_several_pictures_are_numbered_where_the_template_can(tiny: Path) -> None:
+    model = LocalModel.load(str(tiny), max_new_tokens=1)
+    numbered = (
+        "{% set n = namespace(pictures=0) %}{% for part in messages[0]['content'] %}{% if part['type'] == 'image' %}"
+    )
+    numbered += "{% set n.pictures = n.pictures + 1 %}{% if add_vision_id %}Picture {{ n.pictures }}: {% endif %}"
+    numbered += "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
+    model.processor.chat_template = numbered
+    first, second = pictures(2)
+    batch = model._encode([("A", first, second, PROMPT), (second, PROMPT)])
+    two, one = (model.processor.tokenizer.decode(ids) for ids in batch["input_ids"])
+    assert two.index("Picture 1: ") < two.index("Picture 2: ") < two.index(PROMPT)
+    assert "Picture" not in one

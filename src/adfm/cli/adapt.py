@@ -9,9 +9,10 @@ from typing import Any
 from adfm.cli.common import add_command, print_json, progress_bar
 from adfm.cli.data import add_build_options, build_settings
 from adfm.cli.demo import plain, print_table
+from adfm.errors import UserError
 
 EXAMPLE = """
-adfm adapt parts/ --out runs/parts --split labelled --labelled-fraction 0.2
+adfm adapt parts/ --out runs/parts --split labelled --labelled-fraction 0.2 --repeats 3
 adfm adapt boards/ --out runs/boards --tile 160 --group-by '^(\\d{5})' --split fractions
 """
 SHORT = "one command from a labelled folder to an adapted model and its evidence"
@@ -31,12 +32,27 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--grpo", nargs="*", default=[], metavar="key=value", help="settings that win over the GRPO recipe's"
     )
+    parser.add_argument(
+        "--alpha",
+        type=float,
+        default=0.1,
+        help="rate of false rejects that the threshold promises, if the validation split can (%(default)s)",
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=1,
+        metavar="N",
+        help="average over N splits, of seeds --seed and up (%(default)s)",
+    )
     add_build_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Adapt and print the table."""
-    from adfm.workflows.adapt import AdaptSettings, run_adaptation
+    from adfm.workflows.adapt import HEADLINE, TABLE, AdaptSettings, run_adaptation, told_decisions
+    from adfm.workflows.adapt_repeats import run_repeats
+    from adfm.workflows.arms import table
 
     settings = AdaptSettings(
         build=build_settings(args),
@@ -45,19 +61,28 @@ def run(args: argparse.Namespace) -> int:
         grpo=args.grpo_recipe,
         sft_overrides=tuple(args.sft),
         grpo_overrides=tuple(args.grpo),
+        alpha=args.alpha,
         seed=args.seed or 0,
     )
+    if args.repeats < 1:
+        raise UserError(f"--repeats {args.repeats}: at least one split is needed; give 1 or more")
     with progress_bar() as bar:
-        summary = run_adaptation(args.source, args.out, settings, bar or plain)
-    rows = summary.pop("table")
+        if args.repeats == 1:
+            adapted = run_adaptation(args.source, args.out, settings, bar or plain)
+        else:
+            adapted = run_repeats(args.source, args.out, settings, args.repeats, bar or plain)
+    summary = adapted.summary
     if args.json:
         print_json(summary)
         return 0
-    print_table(rows)
+    print_table(table(adapted.arms, HEADLINE))
     for name, before in (("difference_to_base", "base"), ("difference_to_sft", "SFT")):
         for metric in ("balanced_accuracy", "box_f1@0.3"):
             if metric in summary[name]:  # boxes are not measured where no place is known
                 low, mid, high = summary[name][metric]
                 print(f"SFT + GRPO against {before}, {metric}: {mid:+.3f} [{low:+.3f}, {high:+.3f}]")
-    print(f"{summary['seconds']:.0f} s; report -> {args.out / 'report.html'}")
+    if args.repeats == 1:
+        print(told_decisions(summary["decisions"]))
+    pages = args.out / ("report.html" if args.repeats == 1 else "seed-*/report.html")
+    print(f"{summary['seconds']:.0f} s; table -> {args.out / TABLE}; report -> {pages}")
     return 0

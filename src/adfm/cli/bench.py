@@ -12,6 +12,7 @@ from adfm.cli.demo import plain, print_table
 EXAMPLE = """
 adfm bench step --size cpu --out runs/bench
 adfm bench reward
+adfm bench data --count 2000
 """
 STEP = """
 adfm bench step --size tiny
@@ -23,7 +24,7 @@ adfm bench step --size h100-3b --out runs/bench
 def add(subparsers: Any) -> None:
     """Add the command to the program's parser."""
     parser = add_command(
-        subparsers, "bench", run_step, "time training steps and inspection against a reference, and rewards", EXAMPLE
+        subparsers, "bench", run_step, "time steps, inspection and data against a reference, and rewards", EXAMPLE
     )
     actions = parser.add_subparsers(dest="action", metavar="WHAT", required=True, parser_class=Parser)
     step = add_command(
@@ -40,11 +41,18 @@ def add(subparsers: Any) -> None:
     inspect.add_argument("source", type=Path, nargs="?", metavar="FOLDER", help="pictures (default: synthetic parts)")
     inspect.add_argument("--model", default="nano", help="folder, hub id or nano (%(default)s)")
     inspect.add_argument("--images", type=int, default=16, metavar="N", help="synthetic parts to draw (%(default)s)")
-    for command in (step, reward, inspect):
+    data = add_command(
+        actions, "data", run_data, "masks a second of `adfm data build`, against decoding them alone", "adfm bench data"
+    )
+    data.add_argument("--count", type=int, default=10_000, metavar="N", help="parts to draw (%(default)s)")
+    data.add_argument("--repeats", type=int, default=3, metavar="N", help="how often both run in turn (%(default)s)")
+    for command in (step, reward, inspect, data):
         command.add_argument(
             "--seed", type=int, default=0, metavar="N", help="of model, data and samples (%(default)s)"
         )
-        command.add_argument("--threads", type=int, default=0, metavar="N", help="torch's threads (its own choice)")
+        command.add_argument(
+            "--threads", type=int, default=0, metavar="N", help="threads of torch or of the build (their choice)"
+        )
         command.add_argument("--out", type=Path, metavar="DIR", help="also write the JSON to DIR/bench-WHAT.json")
         command.add_argument("--json", action="store_true", help="print the JSON instead of a table")
 
@@ -118,6 +126,35 @@ def run_inspect(args: argparse.Namespace) -> int:
     ]
     _tell(args, found, rows)
     return 0 if found["equal"] else 101
+
+
+def run_data(args: argparse.Namespace) -> int:
+    """Measure building a manifest."""
+    from adfm.errors import ConfigError
+    from adfm.workflows.bench.data import bench_data
+
+    for name in ("count", "repeats"):
+        if getattr(args, name) < 1:
+            raise ConfigError(f"--{name} {getattr(args, name)}: must be at least 1")
+    with progress_bar() as bar:
+        found = bench_data(
+            count=args.count,
+            repeats=args.repeats,
+            seed=args.seed,
+            workers=args.threads or None,
+            progress=bar or plain,
+        )
+    rows = [["", "median", "least", "most"]]
+    rows += [
+        [f"{name}, masks a second", *(f"{found[name][which]:.1f}" for which in ("median", "min", "max"))]
+        for name in ("build", "decode")
+    ]
+    rows += [
+        [name.replace("_", " "), *(f"{found[name][which]:.3f}" for which in ("median", "min", "max"))]
+        for name in ("ratio", "processor_ratio")
+    ]
+    _tell(args, found, rows)
+    return 0
 
 
 def _use_threads(args: argparse.Namespace) -> None:

@@ -24,6 +24,13 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **kwargs)
         self._given: list[str] = []
         self.takes_overrides = False
+        self.explained_later: dict[argparse.Action, Callable[[], str]] = {}
+
+    def format_help(self) -> str:
+        """Format the help; what heavy modules know about an option is asked for only now."""
+        for action, explain in self.explained_later.items():
+            action.help = explain()
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         """Print one line on stderr and exit with 2."""

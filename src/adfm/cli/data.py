@@ -1,4 +1,4 @@
-"""`adfm data build | make | check`: folders -> manifest, synthetic parts, every fault of a manifest."""
+"""`adfm data build | make | check | export`: folders -> manifest, synthetic parts, faults, other tools' formats."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adfm.cli.common import Parser, add_command, folded, print_json, progress_bar
+from adfm.cli.data_export import add_export
 
 if TYPE_CHECKING:
     from adfm.data.build import BuildReport
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
     from adfm.data.settings import BuildSettings
     from adfm.records import Sample
 
-SUMMARY = "build, make or check a data set"
+SUMMARY = "build, make, check or export a data set"
 EXAMPLE = """
 adfm data make --out parts --seed 7
 adfm data build parts --out data/parts
 adfm data check data/parts
+adfm data export data/parts --to coco --out exports/coco
 """
 BUILD_EXAMPLE = """
 adfm data build mvtec/hazelnut --out data/hazelnut --split labelled
@@ -38,12 +40,13 @@ adfm data check --list
 
 
 def add(subparsers: Any) -> None:
-    """Add `data` and its three commands."""
+    """Add `data` and its four commands."""
     parser = add_command(subparsers, "data", run, SUMMARY, EXAMPLE)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     _add_build(commands)
     _add_make(commands)
     _add_check(commands)
+    add_export(commands)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,7 +65,8 @@ def _add_build(commands: Any) -> None:
 
 def add_build_options(parser: Parser) -> None:
     """Add the options that decide a manifest, which `adfm adapt` takes too."""
-    parser.add_argument("--layout", help="auto (default), mvtec, folder")
+    layout = parser.add_argument("--layout", metavar="NAME")
+    parser.explained_later[layout] = _layouts
     boxes = parser.add_argument_group("masks to boxes")
     boxes.add_argument(
         "--dilate", type=float, metavar="R", help="merge fragments closer than this share of the short side (0.01)"
@@ -76,6 +80,12 @@ def add_build_options(parser: Parser) -> None:
     _add_split(parser)
     parser.add_argument("--workers", type=int, metavar="N", help="threads (at most 4 by default)")
     parser.add_argument("--json", action="store_true", help="print the meta file instead of a table")
+
+
+def _layouts() -> str:
+    from adfm.data.layouts import LAYOUTS
+
+    return f"auto (default: the one that fits), {', '.join(layout.NAME for layout in LAYOUTS)}"
 
 
 def _add_split(parser: argparse.ArgumentParser) -> None:

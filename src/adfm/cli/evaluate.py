@@ -1,4 +1,4 @@
-"""`adfm eval`: a model and a manifest in, predictions and metrics with intervals out; or two evaluations compared."""
+"""`adfm eval`: a model and a manifest in, predictions and metrics with intervals out; or a benchmark, or a comparison."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adfm.cli import mmad
 from adfm.cli.common import add_command, add_score, folded, print_json, progress_bar, require_votes
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 EXAMPLE = """
 adfm eval --model runs/mine/final --data data/parts --out runs/mine/eval
 adfm eval --compare runs/base/eval runs/mine/eval --out runs/mine/compared
+adfm eval --benchmark mmad --model runs/mine/final --data MMAD --part test --out runs/mine/mmad
 """
 HEADLINE = (
     "accuracy",
@@ -32,7 +34,9 @@ def add(subparsers: Any) -> None:
     """Add the command to the program's parser."""
     parser = add_command(subparsers, "eval", run, "greedy evaluation: predictions.jsonl and metrics.json", EXAMPLE)
     parser.add_argument("--model", default="nano", help="model folder, hub id or nano (%(default)s)")
-    parser.add_argument("--data", type=Path, metavar="MANIFEST", help="manifest.jsonl or its folder")
+    parser.add_argument(
+        "--data", type=Path, metavar="MANIFEST", help="manifest.jsonl or its folder; or a benchmark's folder"
+    )
     parser.add_argument("--out", type=Path, help="folder for predictions and metrics, or for the comparison")
     parser.add_argument(
         "--split", choices=("train", "validation", "test"), default="test", help="which split (%(default)s)"
@@ -53,7 +57,9 @@ def add(subparsers: Any) -> None:
         help="of `adfm calibrate`: the deployed decision is the calibrated one",
     )
     parser.add_argument("--batch", type=int, default=16, help="pictures decoded together (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap and of --score votes (%(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the bootstrap, of --score votes and of --part (%(default)s)"
+    )
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
     parser.add_argument(
@@ -64,25 +70,28 @@ def add(subparsers: Any) -> None:
         help="compare two evaluations of the same parts instead; --out writes compare.json and table.md",
     )
     parser.add_argument("--common", action="store_true", help="compare on the parts that both evaluations hold")
+    mmad.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate a model, or compare two evaluations."""
+    """Evaluate a model on a manifest or a benchmark, or compare two evaluations."""
     from adfm.errors import ConfigError
 
+    mmad.require_fitting(args)
     if args.compare:
         return _compare(args)
     if args.data is None or args.out is None:
         raise ConfigError("--data and --out are required, unless two evaluations are compared by --compare")
     if args.common:
         raise ConfigError("--common: belongs to --compare RUN_A RUN_B")
-    return _evaluate(args)
+    if args.batch < 1:
+        raise ConfigError(f"--batch {args.batch}: must be at least 1")
+    return mmad.run(args) if args.benchmark else _evaluate(args)
 
 
 def _evaluate(args: argparse.Namespace) -> int:
     """Evaluate and print the headline metrics with their intervals."""
     from adfm.data.manifest import read_manifest
-    from adfm.errors import ConfigError
     from adfm.evaluation.calibration_file import require_made_for
     from adfm.evaluation.run import run_evaluation
     from adfm.models.local import LocalModel
@@ -90,8 +99,6 @@ def _evaluate(args: argparse.Namespace) -> int:
     from adfm.reasoning import STAGES
     from adfm.training.run import use_threads
 
-    if args.batch < 1:
-        raise ConfigError(f"--batch {args.batch}: must be at least 1")
     require_votes(args)
     manifest = read_manifest(args.data).only(args.split)
     threshold = _threshold(args)

@@ -48,9 +48,7 @@ def build(source: Path, out: Path, settings: BuildSettings, progress: Progress |
     require_new_folder(out)
     root, target = source.resolve(), out.resolve()
     layout = layouts.choose(source, settings.layout)
-    found = sorted(layout.read(root), key=lambda each: each.image)
-    if not found:
-        raise DataError(f"{source}: holds no pictures in the layout '{layout.NAME}', which is {layout.SHAPE}")
+    found = _read(source, root, layout)
     threads = Threads(settings.workers, progress)
     facts = _inspected(root, found, settings, threads)
     samples = [_sample(root, target, fact, id_) for fact, id_ in zip(facts, sample_ids(found), strict=True)]
@@ -65,6 +63,17 @@ def build(source: Path, out: Path, settings: BuildSettings, progress: Progress |
         write_json(staging / META, meta)
         write_manifest(staging / MANIFEST, samples)
     return BuildReport(out / MANIFEST, len(samples), meta)
+
+
+def _read(source: Path, root: Path, layout: Layout) -> list[Found]:
+    """Return what a layout finds, sorted by path."""
+    found = sorted(layout.read(root), key=lambda each: each.image)
+    if not found:
+        raise DataError(f"{source}: holds no pictures in the layout '{layout.NAME}', which is {layout.SHAPE}")
+    twice = [path for path, count in Counter(each.image for each in found).items() if count > 1]
+    if twice:
+        raise DataFaultsError([f"{source / path}: is listed more than once; keep one entry" for path in twice])
+    return found
 
 
 def _inspected(root: Path, found: Sequence[Found], settings: BuildSettings, threads: Threads) -> list[Facts]:
@@ -105,7 +114,7 @@ def _sample(root: Path, target: Path, facts: Facts, id_: str) -> Sample:
         image=path(found.image),
         width=facts.width,
         height=facts.height,
-        label=found.label,
+        label=facts.label,
         category=found.category,
         defect=found.defect,
         mask=masks if len(masks) > 1 else masks[0] if masks else None,
@@ -161,9 +170,10 @@ def _assigned(source: Path, layout: Layout, items: Sequence[split.Item], setting
 
 
 def _groups(source: Path, facts: Sequence[Facts], pattern: str | None) -> tuple[list[str | None], list[str]]:
-    """Return every picture's group: the first capture group of the pattern in its file stem, within its category."""
+    """Return every picture's group: the layout's own, else the first capture group of the pattern in its file stem."""
+    own = [fact.found.group and f"{fact.found.category}/{fact.found.group}" for fact in facts]
     if pattern is None:
-        return [None] * len(facts), []
+        return own, []
     try:
         compiled = re.compile(pattern)
     except re.error as error:
@@ -171,12 +181,13 @@ def _groups(source: Path, facts: Sequence[Facts], pattern: str | None) -> tuple[
     if compiled.groups < 1:
         raise ConfigError(f"--group-by '{pattern}': needs a capture group, as in '^([0-9]+)'")
     matches = [compiled.search(fact.found.image.stem) for fact in facts]
-    groups = [f"{f.found.category}/{m[1]}" if m and m[1] else None for m, f in zip(matches, facts, strict=True)]
-    missing = groups.count(None)
-    if missing == len(groups):
+    named = [f"{f.found.category}/{m[1]}" if m and m[1] else None for m, f in zip(matches, facts, strict=True)]
+    if not any(named):
         raise DataError(
             f"{source}: --group-by '{pattern}' fits no file name; the pattern is searched in names without suffix"
         )
+    groups = [first or second for first, second in zip(own, named, strict=True)]
+    missing = groups.count(None)
     return groups, [f"{missing} pictures fit no --group-by group and stand alone"] if missing else []
 
 
@@ -195,7 +206,7 @@ def _unmasked(found: Sequence[Found]) -> Iterator[str]:
     folders: dict[Path, list[bool]] = defaultdict(list)
     for each in found:
         if each.label == "anomalous":
-            folders[each.image.parent].append(bool(each.masks))
+            folders[each.image.parent].append(bool(each.masks or each.boxes))
     for folder, masked in sorted(folders.items()):
         if any(masked) and not all(masked):
             yield f"{folder.as_posix()}: {masked.count(False)} of {len(masked)} pictures have no mask, the others do"

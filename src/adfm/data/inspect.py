@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
+from math import ceil, floor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,8 @@ from adfm import images
 from adfm.data.layouts import Found
 from adfm.data.settings import BuildSettings
 from adfm.errors import DataError, ImageError
-from adfm.geometry import Box, boxes_from_mask, foreground
+from adfm.geometry import Box, boxes_from_mask, clip, filled, foreground
+from adfm.records import Label
 from adfm.storage import sha256_file
 
 LOSSY = frozenset({".jpg", ".jpeg"})
@@ -28,6 +31,7 @@ class Facts:
     width: int = 0
     height: int = 0
     sha256: str = ""
+    label: Label = "normal"
     boxes: tuple[Box, ...] | None = None
     box_ratio: float | None = None
     tight: bool = True
@@ -40,41 +44,72 @@ def inspect(root: Path, found: Found, settings: BuildSettings) -> Facts:
     try:
         for path in (found.image, *found.masks):
             require_inside(root, path)
-        width, height = images.load(root / found.image).size
+        width, height = images.decoded_size(root / found.image)
         digest = sha256_file(root / found.image)
         mask = united_mask([root / path for path in found.masks], width, height) if found.masks else None
     except DataError as error:
         return Facts(found, faults=(str(error),))
     except OSError as error:
         return Facts(found, faults=(f"{root / found.image}: cannot be read ({error.strerror})",))
-    facts = Facts(found, width, height, digest)
-    return _normal(root, facts, mask) if found.label == "normal" else _anomalous(root, facts, mask, settings)
+    if found.label is None and mask is None:
+        return Facts(found, faults=(f"{root / found.image}: has no label picture; restore it, or remove the picture",))
+    label = found.label or ("normal" if mask is None or not mask.any() else "anomalous")
+    facts = Facts(found, width, height, digest, label)
+    if label == "normal":
+        return _normal(root, facts, mask)
+    return _drawn(root, facts, settings) if found.boxes else _anomalous(root, facts, mask, settings)
 
 
-def _normal(root: Path, facts: Facts, mask: NDArray[np.uint8] | None) -> Facts:
+def _normal(root: Path, facts: Facts, mask: NDArray[np.bool_] | None) -> Facts:
     if mask is not None and mask.any():
         fault = f"{root / facts.found.image}: is labelled normal but its mask marks a defect; move it or empty the mask"
         return Facts(facts.found, faults=(fault,))
-    return Facts(facts.found, facts.width, facts.height, facts.sha256, boxes=())
+    return replace(facts, boxes=())
 
 
-def _anomalous(root: Path, facts: Facts, mask: NDArray[np.uint8] | None, settings: BuildSettings) -> Facts:
-    known = (facts.found, facts.width, facts.height, facts.sha256)
+def _drawn(root: Path, facts: Facts, settings: BuildSettings) -> Facts:
+    """Take boxes as they were drawn, in whole pixels inside the picture; only too many are merged, as a mask's are."""
+    size, image = (facts.width, facts.height), root / facts.found.image
+    is_size = f"{facts.width} x {facts.height}"
+    if facts.found.size not in (None, size):
+        told = " x ".join(map(str, facts.found.size or ()))
+        return Facts(
+            facts.found, faults=(f"{image}: is {is_size}, its list says {told}; list boxes in its own pixels",)
+        )
+    whole = [Box(floor(b.x1), floor(b.y1), ceil(b.x2), ceil(b.y2)) for b in facts.found.boxes]
+    parts = [clip(box, *size) for box in whole]
+    boxes = tuple(sorted({part for part in parts if part}, key=lambda box: (box.y1, box.x1, box.y2, box.x2)))
+    if None in parts:
+        return Facts(facts.found, faults=(f"{image}: a box lies outside its {is_size} pixels; mend the list",))
+    doubts = ("a box reaches beyond its picture (clipped)",) if parts != whole else ()
+    facts = replace(facts, boxes=boxes, tight=facts.found.tight, doubts=doubts)
+    if len(boxes) <= settings.max_boxes:
+        return facts
+    merged, ratio = boxes_from_mask(filled(boxes, *size), ratio=settings.dilate, max_boxes=settings.max_boxes)
+    return replace(facts, boxes=merged, box_ratio=ratio, doubts=(*doubts, _many(settings)))
+
+
+def _many(settings: BuildSettings) -> str:
+    return f"more than {settings.max_boxes} boxes, dilation raised until they fit"
+
+
+def _anomalous(root: Path, facts: Facts, mask: NDArray[np.bool_] | None, settings: BuildSettings) -> Facts:
     if mask is None:
-        return Facts(*known, doubts=("anomalous picture without a mask (boxes null)",))
+        return replace(facts, doubts=("anomalous picture without a mask (boxes null)",))
     doubts = ["mask in a lossy format (JPEG)"] if any(p.suffix.lower() in LOSSY for p in facts.found.masks) else []
-    if not mask.any():
-        return Facts(*known, doubts=(*doubts, "anomalous picture with an empty mask (boxes null)"))
-    if mask.mean() > INVERTED:
+    share = np.count_nonzero(mask) / mask.size
+    if not share:
+        return replace(facts, doubts=(*doubts, "anomalous picture with an empty mask (boxes null)"))
+    if share > INVERTED:
         doubts.append(f"mask covers over {INVERTED:.0%} of the picture (is it inverted?)")
     boxes, ratio = boxes_from_mask(
         mask, ratio=settings.dilate, min_area=settings.min_area, max_boxes=settings.max_boxes
     )
     raised = ratio != settings.dilate
-    doubts += [f"more than {settings.max_boxes} boxes, dilation raised until they fit"] if raised else []
+    doubts += [_many(settings)] if raised else []
     tight = facts.found.tight and not _loose(root, facts.found)
     doubts += [] if tight else ["mask marks more than the defect (boxes not tight)"]
-    return Facts(*known, boxes, ratio if raised else None, tight, doubts=tuple(doubts))
+    return replace(facts, boxes=boxes, box_ratio=ratio if raised else None, tight=tight, doubts=tuple(doubts))
 
 
 def _loose(root: Path, found: Found) -> bool:
@@ -88,29 +123,29 @@ def _loose(root: Path, found: Found) -> bool:
     return False
 
 
-def united_mask(paths: Sequence[Path], width: int, height: int) -> NDArray[np.uint8]:
-    """Return (height, width) of 0 / 1: the pixels that any of the masks marks.
+def united_mask(paths: Sequence[Path], width: int, height: int) -> NDArray[np.bool_]:
+    """Return (height, width) of booleans: the pixels that any of the masks marks.
 
     Raises:
         ImageError: a mask cannot be read or has another size than its picture.
     """
-    united = np.zeros((height, width), np.uint8)
-    for path in paths:
-        mask = foreground(images.load_mask(path))
-        if mask.shape != united.shape:
-            is_size = f"{mask.shape[1]} x {mask.shape[0]}"
-            raise ImageError(
-                f"{path}: mask is {is_size}, its picture {width} x {height}; export it at the picture's size"
-            )
-        united |= mask
-    return united
+    marked = [_marked(path, width, height) for path in paths] or [np.zeros((height, width), np.bool_)]
+    return reduce(np.logical_or, marked)
+
+
+def _marked(path: Path, width: int, height: int) -> NDArray[np.bool_]:
+    mask = foreground(images.load_mask(path))
+    if mask.shape != (height, width):
+        is_size = f"{mask.shape[1]} x {mask.shape[0]}"
+        raise ImageError(f"{path}: mask is {is_size}, its picture {width} x {height}; export it at the picture's size")
+    return mask
 
 
 def require_inside(root: Path, path: Path) -> None:
-    """Refuse a path that leaves the root, by `..` or by a link.
+    """Refuse a path that leaves the root (absolute and without links itself), by `..` or by a link.
 
     Raises:
         DataError: it does.
     """
-    if not (root / path).resolve().is_relative_to(root.resolve()):
+    if not (root / path).resolve().is_relative_to(root):
         raise DataError(f"{root / path}: leads outside {root}; replace the link by the file")

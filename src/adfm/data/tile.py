@@ -26,7 +26,7 @@ from adfm.data.inspect import united_mask
 from adfm.data.manifest import mask_paths
 from adfm.data.settings import BuildSettings
 from adfm.data.threads import Threads
-from adfm.geometry import Box, clip
+from adfm.geometry import Box, clip, filled
 from adfm.records import SPLITS, Sample
 from adfm.storage import sha256_bytes
 
@@ -34,7 +34,7 @@ TILES = "tiles"
 VISIBLE_SHARE = 0.25
 VISIBLE_SIDE = 0.5
 
-Mask = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
 
 
 class Tiles(NamedTuple):
@@ -131,7 +131,9 @@ def cut_all(
 def _cut(sample: Sample, *, root: Path, staging: Path, settings: BuildSettings) -> Tiles:
     assert settings.tile is not None
     picture = images.load(_real(root, sample.image))
-    mask = united_mask([_real(root, path) for path in mask_paths(sample)], sample.width, sample.height)
+    masks = [_real(root, path) for path in mask_paths(sample)]
+    size = sample.width, sample.height
+    mask = united_mask(masks, *size) if masks else filled(sample.boxes or (), *size)  # drawn boxes: all of their area
     planned = [
         (tile, tile_boxes(mask, sample.boxes or (), tile))
         for tile in grid(sample.width, sample.height, settings.tile, settings.tile_overlap)

@@ -9,7 +9,8 @@ from adfm.evaluation.predictions import (
     prediction_json,
     read_predictions,
 )
-from adfm.evaluation.summary import evaluate, paired_difference
+from adfm.evaluation.repeats import paired_difference, repeated_difference, repeated_metrics
+from adfm.evaluation.summary import evaluate
 
 __all__ = [
     "METRICS",
@@ -22,4 +23,6 @@ __all__ = [
     "prediction_from_json",
     "prediction_json",
     "read_predictions",
+    "repeated_difference",
+    "repeated_metrics",
 ]

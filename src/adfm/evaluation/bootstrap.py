@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
+RESAMPLES = 1000
 _BLOCK = 4_000_000  # weights held at a time, about 32 MB
 
 

@@ -85,8 +85,8 @@ def build_table(predictions: Sequence[Prediction], threshold: Threshold = READ_V
         ranks=ranks,
         box_ranks=None if ranks is None else _box_ranks(predictions),
         gaps=_gaps(predictions),
-        kinds=_numbered([kind_of(p) if p.anomalous else None for p in predictions]),
-        units=_numbered([("group", p.group) if p.group is not None else ("part", p.id) for p in predictions]),
+        kinds=numbered([kind_of(p) if p.anomalous else None for p in predictions]),
+        units=numbered([unit_of(prediction) for prediction in predictions]),
     )
 
 
@@ -95,7 +95,12 @@ def kind_of(prediction: Prediction) -> str:
     return f"{prediction.category}/{prediction.defect or 'unnamed'}"
 
 
-def _numbered(names: Sequence[object]) -> Integers:
+def unit_of(prediction: Prediction) -> tuple[str, str]:
+    """Return the name of what is drawn together with a part: its group, or the part itself where it stands alone."""
+    return ("part", prediction.id) if prediction.group is None else ("group", prediction.group)
+
+
+def numbered(names: Sequence[object]) -> Integers:
     """Number equal names alike, in order of their first place; None is `NORMAL_KIND`."""
     numbers: dict[object, int] = {}
     found = [NORMAL_KIND if name is None else numbers.setdefault(name, len(numbers)) for name in names]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from adfm import images
 from adfm.data.manifest import Manifest, sample_json
@@ -25,6 +25,7 @@ from adfm.storage import Journal, encode_line, read_json, read_jsonl, sha256_byt
 METRICS_FILE = "metrics.json"
 Progress = Callable[[int, int], None]
 SCORING = RewardSettings(preset="set_iou")
+T = TypeVar("T")
 
 
 def predict(
@@ -48,10 +49,10 @@ def predict(
             progress(done, len(manifest.samples))
 
 
-def batches(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
+def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """Yield consecutive slices of at most `size`."""
-    for first in range(0, len(samples), size):
-        yield samples[first : first + size]
+    for first in range(0, len(items), size):
+        yield items[first : first + size]
 
 
 def prompt_of(model: Model, sample: Sample, stages: Stages, category: bool) -> str:
@@ -112,7 +113,7 @@ def run_evaluation(
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     provenance = provenance_of(model, manifest, stages, category)
-    kept = _kept(out, provenance)
+    kept = kept_rows(out, provenance)
     write_json(out / "provenance.json", provenance)
     rest = Manifest(manifest.root, manifest.samples[len(kept) :])
     journal = Journal(out / PREDICTIONS, fresh=not kept)
@@ -125,8 +126,12 @@ def run_evaluation(
     return result
 
 
-def _kept(out: Path, provenance: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the predictions of a stopped evaluation of the same things; a torn last line is cut."""
+def kept_rows(out: Path, provenance: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the predictions of a stopped evaluation of the same things; a torn last line is cut.
+
+    Raises:
+        UserError: the folder holds the evaluation of something else.
+    """
     file = out / PREDICTIONS
     if not file.exists():
         return []

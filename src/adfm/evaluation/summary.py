@@ -1,13 +1,12 @@
 """A run's metrics with their intervals, overall, by category and by kind of defect; no files.
 
-Also the paired difference of two runs. What the user sees of a comparison is in `compare`.
+Differences of runs are in `repeats`, and what the user sees of a comparison in `compare`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adfm.errors import DataError
-from adfm.evaluation.bootstrap import LEVEL, Interval, exact_edge, interval, replicates
+from adfm.evaluation.bootstrap import LEVEL, RESAMPLES, Interval, exact_edge, interval, replicates
 from adfm.evaluation.decision import READ_VERDICT, Threshold, operating_point
 from adfm.evaluation.definitions import KIND_METRICS, METRICS
 from adfm.evaluation.metrics import Table, build_table, kind_of, mean_of_defined, measure, shares_of, values_of
@@ -24,7 +23,6 @@ from adfm.evaluation.predictions import Prediction, require_unique
 Floats = NDArray[np.float64]
 Cell = dict[str, float | None]
 
-RESAMPLES = 1000
 _PROPORTIONS = (
     "accuracy",
     "recall",
@@ -82,67 +80,6 @@ def evaluate(
         "bootstrap": {"resamples": resamples, "seed": seed, "level": LEVEL, "units": int(table.units.max()) + 1},
         "definitions": {metric.name: metric.definition for metric in METRICS.values()},
     }
-
-
-def paired_difference(
-    a: Sequence[Prediction],
-    b: Sequence[Prediction],
-    *,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-    threshold: Threshold = READ_VERDICT,
-) -> dict[str, list[float]]:
-    """Return `[low, mid, high]` of b minus a for every metric that both runs define, over all parts.
-
-    `mid` is the observed difference; the 95 % interval resamples the parts, the same ones for both runs and those of
-    one group together.
-
-    Raises:
-        DataError: the runs do not hold the same ids with the same truth.
-    """
-    ours, theirs = aligned(a, b)
-    before, after = build_table(ours, threshold), build_table(theirs, threshold)
-    units = min((before.units, after.units), key=lambda units: int(units.max()))  # one file may carry no groups
-    before, after = replace(before, units=units), replace(after, units=units)
-    observed_a, observed_b = values_of(before), values_of(after)
-    drawn_a, drawn_b = (_replicates(table, seed, resamples) for table in (before, after))
-    result: dict[str, list[float]] = {}
-    for name in METRICS:
-        low, high = interval(drawn_b[name] - drawn_a[name])
-        value_a, value_b = observed_a[name], observed_b[name]
-        if low is not None and high is not None and value_a is not None and value_b is not None:
-            result[name] = [low, value_b - value_a, high]
-    return result
-
-
-def aligned(a: Sequence[Prediction], b: Sequence[Prediction]) -> tuple[list[Prediction], list[Prediction]]:
-    """Return both runs in order of id.
-
-    Raises:
-        DataError: they do not hold the same ids with the same truth; says how many differ.
-    """
-    for run in (a, b):
-        require_unique(run, "predictions")
-    first, second = ({p.id: p for p in run} for run in (a, b))
-    only_a, only_b = sorted(first.keys() - second.keys()), sorted(second.keys() - first.keys())
-    changed = sorted(k for k in first.keys() & second.keys() if truth_of(first[k]) != truth_of(second[k]))
-    odd = [*only_a, *only_b, *changed]
-    if odd or not first:
-        which = (
-            f" ({len(only_a)} only in the first, {len(only_b)} only in the second, {len(changed)} with another truth; "
-            f"'{odd[0]}' differs)"
-            if odd
-            else ""
-        )
-        raise DataError(
-            f"two runs can only be compared on the same samples{which}; evaluate both on the same manifest and split"
-        )
-    return [first[key] for key in sorted(first)], [second[key] for key in sorted(first)]
-
-
-def truth_of(prediction: Prediction) -> tuple[object, ...]:
-    """Return what two runs must agree on to be comparable on a part."""
-    return prediction.label, prediction.category, prediction.boxes
 
 
 def _parts(predictions: Sequence[Prediction]) -> dict[str, NDArray[np.int_]]:

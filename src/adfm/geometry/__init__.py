@@ -2,7 +2,7 @@
 
 from adfm.geometry.boxes import Box, clip, giou, iou, pairwise, union_mask_iou
 from adfm.geometry.frames import Frame, TextBox
-from adfm.geometry.masks import MaskBoxes, boxes_from_mask, foreground
+from adfm.geometry.masks import MaskBoxes, boxes_from_mask, enclosing, filled, foreground
 
 __all__ = [
     "Box",
@@ -11,6 +11,8 @@ __all__ = [
     "TextBox",
     "boxes_from_mask",
     "clip",
+    "enclosing",
+    "filled",
     "foreground",
     "giou",
     "iou",

@@ -1,7 +1,13 @@
-"""Masks to boxes (design 1.1): despeckle, dilate to merge fragments, one enclosing box per merged group."""
+"""Masks to boxes (design 1.1): despeckle, dilate to merge fragments, one enclosing box per merged group.
+
+Defects fill little of a picture, so all of it happens in small windows around what is marked; the boxes are those that
+the whole mask at once would give.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import cv2
@@ -14,6 +20,7 @@ from adfm.geometry.boxes import Box
 DEFAULT_RATIO = 0.01
 DEFAULT_MIN_AREA = 5
 DEFAULT_MAX_BOXES = 16
+CELL = 64
 
 Mask = NDArray[np.uint8]
 
@@ -25,22 +32,39 @@ class MaskBoxes(NamedTuple):
     ratio: float
 
 
-def foreground(mask: NDArray[Any]) -> Mask:
-    """Return (H, W) of 0 / 1 from a mask (H, W) or (H, W, channels): anything above 0 counts, whatever code it is."""
-    above = mask > 0
-    return np.asarray(above.any(axis=2) if above.ndim == 3 else above, dtype=np.uint8)
+class Window(NamedTuple):
+    """A part of a mask: where it begins, and its pixels (height, width) of 0 / 1 without those of other windows."""
+
+    x: int
+    y: int
+    pixels: Mask
 
 
-def despeckle(mask: Mask, min_area: int) -> Mask:
-    """Drop 8-connected components of fewer than `min_area` pixels; if nothing would be left, the largest stays."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    if count <= 1:
-        return mask
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    kept = areas >= min_area
-    if not kept.any():
-        kept[int(areas.argmax())] = True
-    return np.asarray(np.concatenate([[False], kept])[labels], dtype=np.uint8)
+class Clean(NamedTuple):
+    """A window without specks, cut to its pixels, and how many 8-connected components they are."""
+
+    window: Window
+    components: int
+
+
+def foreground(mask: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return (H, W) of booleans from a mask (H, W) or (H, W, channels): anything above 0 counts, whatever code it is."""
+    above = mask if mask.dtype == np.bool_ else mask > 0
+    return np.asarray(above.any(axis=2) if above.ndim == 3 else above)
+
+
+def filled(boxes: Iterable[Box], width: int, height: int) -> NDArray[np.bool_]:
+    """Return (height, width) of booleans: the pixels that boxes inside the picture touch."""
+    mask = np.zeros((height, width), np.bool_)
+    for box in boxes:
+        mask[int(box.y1) : math.ceil(box.y2), int(box.x1) : math.ceil(box.x2)] = True
+    return mask
+
+
+def enclosing(mask: Mask) -> Box | None:
+    """Return the smallest box around everything that an (H, W) mask of 0 / 1 marks, or None where it marks nothing."""
+    x, y, width, height = cv2.boundingRect(mask)
+    return Box(x, y, x + width, y + height) if width else None
 
 
 def kernel_size(ratio: float, height: int, width: int) -> int:
@@ -51,14 +75,75 @@ def kernel_size(ratio: float, height: int, width: int) -> int:
     return size if size % 2 else size + 1
 
 
-def _grouped(mask: Mask, ratio: float) -> tuple[Box, ...]:
-    """One box per component of the dilated mask, around that component's *undilated* pixels."""
-    size = kernel_size(ratio, *mask.shape)
+def _cells(mask: Mask, side: int) -> Mask:
+    """Return (rows, columns) of 0 / 1: which of the `side` x `side` cells of a mask hold a pixel of it."""
+    height, width = mask.shape
+    # Rows first: the maximum of long rows is taken many pixels at a time.
+    bands = np.stack([mask[y : y + side].max(axis=0) for y in range(0, height, side)])
+    columns = -(-width // side)
+    padded = np.zeros((len(bands), columns * side), np.uint8)
+    padded[:, :width] = bands
+    return np.asarray(padded.reshape(len(bands), columns, side).max(axis=2))
+
+
+def _windows(mask: Mask, side: int) -> Iterator[Window]:
+    """Split a mask where it has room: pixels in cells that do not touch, so over `side` apart, never share a window."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(_cells(mask, side), connectivity=8)
+    for number, (column, row, columns, rows, _) in enumerate(stats[1:].tolist(), 1):
+        own = labels[row : row + rows, column : column + columns] == number
+        x, y = column * side, row * side
+        pixels = mask[y : y + rows * side, x : x + columns * side]
+        height, width = pixels.shape
+        yield Window(x, y, pixels * own.repeat(side, axis=0).repeat(side, axis=1)[:height, :width])
+
+
+def _tight(window: Window) -> Window:
+    x, y, width, height = cv2.boundingRect(window.pixels)
+    return Window(window.x + x, window.y + y, window.pixels[y : y + height, x : x + width])
+
+
+def _despeckled(mask: Mask, side: int, min_area: int) -> list[Clean]:
+    """Drop 8-connected components of fewer than `min_area` pixels; if nothing would be left, the largest stays."""
+    windows = [_tight(window) for window in _windows(mask, side)]
+    clean = [_without_specks(window, min_area) for window in windows]
+    nothing_left = windows and not any(each.components for each in clean)
+    return [Clean(_largest(mask), 1)] if nothing_left else [each for each in clean if each.components]
+
+
+def _without_specks(window: Window, min_area: int) -> Clean:
+    _, labels = cv2.connectedComponents(window.pixels, connectivity=8)
+    kept = np.bincount(labels.ravel()) >= min_area
+    kept[0] = False
+    return Clean(_tight(window._replace(pixels=kept.view(np.uint8).take(labels))), int(kept.sum()))
+
+
+def _largest(mask: Mask) -> Window:
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    return _tight(Window(0, 0, (labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()).view(np.uint8)))
+
+
+def _merged(clean: Clean, size: int) -> Iterator[Box]:
+    """Yield a box per component of a dilated window, around that component's *undilated* pixels.
+
+    The dilation needs no margin: the ellipse is symmetric and narrows from its middle row and column, so groups that
+    touch outside a rectangle around them touch, moved straight to its border, inside as well.
+    """
+    x, y, mask = clean.window
+    if clean.components == 1:  # the usual case, and nothing to merge
+        yield Box(x, y, x + mask.shape[1], y + mask.shape[0])
+        return
     merged = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))) if size else mask
     _, labels = cv2.connectedComponents(merged, connectivity=8)
     # A dilated group always holds the undilated pixels it grew from, so no slice is None.
-    slices = find_objects(labels * mask)
-    found = [Box(columns.start, rows.start, columns.stop, rows.stop) for rows, columns in slices]
+    for rows, columns in find_objects(labels * mask):
+        yield Box(x + columns.start, y + rows.start, x + columns.stop, y + rows.stop)
+
+
+def _boxes(mask: Mask, ratio: float, min_area: int) -> tuple[Box, ...]:
+    """Return the boxes that one ratio of dilation gives, sorted."""
+    size = kernel_size(ratio, *mask.shape)
+    # What merges is at most a kernel apart, so it is in one window.
+    found = [box for clean in _despeckled(mask, max(size, CELL), min_area) for box in _merged(clean, size)]
     return tuple(sorted(found, key=lambda box: (box.y1, box.x1, box.y2, box.x2)))
 
 
@@ -74,11 +159,9 @@ def boxes_from_mask(
     More than `max_boxes` boxes: the ratio is doubled (from 0: set to the default) until they fit. An empty mask has no boxes.
     Source: design 1.1; dilation -> components -> minimal enclosing boxes is the paper's.
     """
-    clean = despeckle(foreground(mask), min_area)
-    if not clean.any():
-        return MaskBoxes((), ratio)
-    boxes = _grouped(clean, ratio)
+    marked = np.ascontiguousarray(foreground(mask)).view(np.uint8)
+    boxes = _boxes(marked, ratio, min_area)
     while len(boxes) > max_boxes:
         ratio = ratio * 2 if ratio > 0 else DEFAULT_RATIO
-        boxes = _grouped(clean, ratio)
+        boxes = _boxes(marked, ratio, min_area)
     return MaskBoxes(boxes, ratio)

@@ -51,6 +51,17 @@ class Model(Protocol):
         """Answer one prompt per picture, greedily."""
 
 
+Turn = Sequence[Image | str]
+"""What one prompt shows and says: pictures and texts, in the order in which the model meets them."""
+
+
+class Reader(Model, Protocol):
+    """A model that can also be shown several pictures in one prompt, or none."""
+
+    def answer_turns(self, turns: Sequence[Turn]) -> list[Answer]:
+        """Answer each prompt, greedily."""
+
+
 class Sampler(Model, Protocol):
     """A model that can also draw answers."""
 

@@ -1,6 +1,6 @@
 """A vision-language model on this machine, by plain transformers: greedy or sampled answers, odds of the verdict token.
 
-Left out: several pictures per prompt, and sampling that is fast (training does that).
+Left out: answers of a model in the prompt (every prompt is one user turn), and sampling that is fast (training does that).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from PIL.Image import Image
 
 from adfm.geometry import Frame
-from adfm.models.base import Answer
+from adfm.models.base import Answer, Turn
 from adfm.models.files import (
     best_device,
     best_dtype,
@@ -73,8 +73,12 @@ class LocalModel:
 
     def answer(self, pictures: Sequence[Image], prompts: Sequence[str]) -> list[Answer]:
         """Answer one prompt per picture, greedily, as one batch."""
+        return self.answer_turns(list(zip(pictures, prompts, strict=True)))
+
+    def answer_turns(self, turns: Sequence[Turn]) -> list[Answer]:
+        """Answer each prompt, greedily, as one batch."""
         watch = VerdictWatch(*self._verdict)
-        tokens = self._generate(self._encode(pictures, prompts), watch)
+        tokens = self._generate(self._encode(turns), watch)
         odds = [watch.log_odds(row, ids, self._decode) for row, ids in enumerate(tokens)]
         return [
             Answer(self._decode(ids), None if value is None else sigmoid(value), value)
@@ -84,7 +88,8 @@ class LocalModel:
     def sample(self, pictures: Sequence[Image], prompts: Sequence[str], seeds: Sequence[int]) -> list[str]:
         """Draw one answer per picture at temperature 1; `seeds` (one each) decide it, whatever else is in the batch."""
         noise = GumbelNoise(seeds, self.weights.device)
-        return [self._decode(ids) for ids in self._generate(self._encode(pictures, prompts), noise)]
+        batch = self._encode(list(zip(pictures, prompts, strict=True)))
+        return [self._decode(ids) for ids in self._generate(batch, noise)]
 
     def _generate(self, batch: Any, processor: Callable[[Any, Any], Any]) -> list[list[int]]:
         """Return the most likely tokens of every row, by the logits that `processor` returns."""
@@ -107,16 +112,24 @@ class LocalModel:
         text: str = self.processor.tokenizer.decode(tokens, skip_special_tokens=True)
         return text
 
-    def _encode(self, pictures: Sequence[Image], prompts: Sequence[str]) -> Any:
+    def _encode(self, turns: Sequence[Turn]) -> Any:
         texts = [
             self.processor.apply_chat_template(
-                [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}],
+                [{"role": "user", "content": [_content(part) for part in turn]}],
                 tokenize=False,
                 add_generation_prompt=True,
+                add_vision_id=sum(isinstance(part, Image) for part in turn) > 1,  # Qwen then numbers the pictures
             )
-            for prompt in prompts
+            for turn in turns
         ]
-        return self.processor(text=texts, images=list(pictures), padding=True, return_tensors="pt")
+        # One flat list: processors hand pictures to placeholders in order, across the texts of a batch.
+        images = [part for turn in turns for part in turn if isinstance(part, Image)]
+        return self.processor(text=texts, images=images or None, padding=True, return_tensors="pt")
+
+
+def _content(part: Image | str) -> dict[str, str]:
+    """Return a part of a turn as chat templates want it."""
+    return {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
 
 
 class VerdictWatch:

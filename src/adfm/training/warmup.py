@@ -6,7 +6,6 @@ steps of this first give the tower features worth pointing with. The heads are t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adfm.errors import DataError
-from adfm.geometry import Box
+from adfm.geometry import Box, filled
 from adfm.storage import write_bytes
 from adfm.training.examples import Example
 from adfm.training.settings import DenseSettings
@@ -219,10 +218,7 @@ def example_scene(example: Example) -> Scene:
     image, sample = example.picture(), example.sample
     sx, sy = image.width / sample.width, image.height / sample.height
     boxes = tuple(Box(b.x1 * sx, b.y1 * sy, b.x2 * sx, b.y2 * sy) for b in sample.boxes or ())
-    mask = np.zeros((image.height, image.width), np.uint8)
-    for box in boxes:
-        mask[int(box.y1) : math.ceil(box.y2), int(box.x1) : math.ceil(box.x2)] = 1
-    return Scene(image, boxes, mask)
+    return Scene(image, boxes, filled(boxes, image.width, image.height).astype(np.uint8))
 
 
 def warm_on_examples(

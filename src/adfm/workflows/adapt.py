@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from adfm.data.build import build
 from adfm.data.settings import BuildSettings
+from adfm.evaluation.calibrate import Wanted, require_valid
 from adfm.report import ReportInputs, RunResult, write_report
 from adfm.storage import write_json, write_text
 from adfm.training.recipes import filled_recipe
@@ -23,14 +25,20 @@ from adfm.workflows.arms import (
     table,
     train_arm,
 )
+from adfm.workflows.decisions import calibrated_decisions
 from adfm.workflows.provenance import provenance
 
+SUMMARY = "summary.json"
+TABLE = "table.md"
 HEADLINE = ("balanced_accuracy", "recall", "false_positive_rate", "auroc", "box_f1@0.3", "mean_iou", "unread_rate")
 
 
 @dataclass(frozen=True)
 class AdaptSettings:
-    """Which model is adapted, with which recipes and overrides (`name=value`), on which split."""
+    """Which model is adapted, with which recipes and overrides (`name=value`), on which split.
+
+    `alpha` is the rate of false rejects that its threshold promises, where the validation split holds enough normal parts.
+    """
 
     build: BuildSettings
     model: str = "nano"
@@ -38,18 +46,28 @@ class AdaptSettings:
     grpo: str = "nano-grpo"
     sft_overrides: tuple[str, ...] = ()
     grpo_overrides: tuple[str, ...] = ()
+    alpha: float = 0.1
     seed: int = 0
 
 
-def run_adaptation(source: Path, out: Path, settings: AdaptSettings, say: Say) -> dict[str, Any]:
+class Adapted(NamedTuple):
+    """What is in `summary.json`, and the three arms: base, SFT, SFT + GRPO."""
+
+    summary: dict[str, Any]
+    arms: tuple[RunResult, RunResult, RunResult]
+
+
+def run_adaptation(source: Path, out: Path, settings: AdaptSettings, say: Say) -> Adapted:
     """Build, fine-tune, train, evaluate; goes on where an earlier run in `out` was stopped.
 
     Raises:
         UserError: a fault of the data, the recipes or the model, or `out` holds an adaptation with other settings.
 
-    Writes `summary.json` (`base`, `sft`, `grpo`, and both differences of `grpo`), `table.md` and `report.html`.
+    Writes `summary.json` (`base`, `sft`, `grpo`, both differences of `grpo`, and its calibrated `decisions`), `table.md` and
+    `report.html`.
     """
     clock = Clock()
+    require_valid(Wanted(settings.alpha))
     one_thread_on_cpu()
     data = out / "data"
     if not (data / "manifest.jsonl").is_file():
@@ -59,7 +77,11 @@ def run_adaptation(source: Path, out: Path, settings: AdaptSettings, say: Say) -
     base = evaluate_arm("base", settings.model, data, out / "eval-base", say)
     tuned_model = train_arm("SFT", sft, say)
     tuned = evaluate_arm("SFT", tuned_model, data, out / "eval-sft", say)
-    trained = evaluate_arm("SFT + GRPO", train_arm("GRPO", grpo, say), data, out / "eval-grpo", say)
+    final = train_arm("GRPO", grpo, say)
+    trained = evaluate_arm("SFT + GRPO", final, data, out / "eval-grpo", say)
+    decisions = calibrated_decisions(
+        Path(final), data, out / "eval-validation", trained.predictions, settings.alpha, say
+    )
     arms = [base, tuned, trained]
     summary = {
         "base": base.metrics,
@@ -67,13 +89,14 @@ def run_adaptation(source: Path, out: Path, settings: AdaptSettings, say: Say) -
         "grpo": trained.metrics,
         "difference_to_base": difference(base, trained, seed=settings.seed),
         "difference_to_sft": difference(tuned, trained, seed=settings.seed),
+        "decisions": decisions,
         "seconds": clock.seconds(),
         "provenance": provenance("adfm adapt", settings.seed),
     }
-    write_json(out / "summary.json", summary)
-    write_text(out / "table.md", markdown(arms, summary))
+    write_json(out / SUMMARY, summary)
+    write_text(out / TABLE, f"{markdown(arms, summary)}\n{_note(summary)}\n")
     _report(out, data, arms, summary, grpo, {"SFT": out / "sft", "GRPO": out / "grpo"})
-    return summary | {"table": table(arms, HEADLINE)}
+    return Adapted(summary, (base, tuned, trained))
 
 
 def recipes(out: Path, data: Path, settings: AdaptSettings) -> tuple[SftSettings, GrpoSettings]:
@@ -99,18 +122,37 @@ def recipes(out: Path, data: Path, settings: AdaptSettings) -> tuple[SftSettings
     return sft, grpo
 
 
-def markdown(arms: list[RunResult], summary: dict[str, Any]) -> str:
+def markdown(arms: Sequence[RunResult], summary: Mapping[str, Any]) -> str:
     """Return the arms and both differences as a Markdown table."""
     rows = table(arms, HEADLINE)
     rows[0] += ["GRPO - base", "GRPO - SFT"]
     for row in rows[1:]:
         row += [_interval(summary[name].get(row[0])) for name in ("difference_to_base", "difference_to_sft")]
     head, *body = ["| " + " | ".join(row) + " |" for row in rows]
-    rule = "|" + "---|" * len(rows[0])
-    metrics = arms[0].metrics
-    labels = f"{metrics['n_normal']} normal and {metrics['n_anomalous']} anomalous"
-    note = f"{metrics['n']} held-out pictures, {labels}; {summary['seconds']:.0f} s."
-    return "\n".join([head, rule, *body, "", note, ""])
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *body, ""])
+
+
+def _note(summary: Mapping[str, Any]) -> str:
+    held = summary["base"]
+    labels = f"{held['n_normal']} normal and {held['n_anomalous']} anomalous"
+    return f"{held['n']} held-out pictures, {labels}; {summary['seconds']:.0f} s.\n\n{told_decisions(summary['decisions'])}"
+
+
+def told_decisions(decisions: Mapping[str, Any]) -> str:
+    """Return what the calibrated model decides on the held-out pictures, or why there is no threshold, in one line."""
+    if "refused" in decisions:
+        return f"No threshold was set: {decisions['refused']}."
+    shares = ", ".join(f"{name} {_share(decisions[name])}" for name in ("overkill", "miss", "review"))
+    return (
+        f"Threshold from {decisions['normal']} normal validation pictures, at most {decisions['alpha']:g} of normal parts NG "
+        f"(log-odds above {decisions['log_odds']:.2f}). Held-out: {shares}."
+    )
+
+
+def _share(cell: Mapping[str, float | None]) -> str:
+    if cell["value"] is None:
+        return "-"
+    return f"{cell['value']:.3f} [{cell['low']:.3f}, {cell['high']:.3f}]"
 
 
 def _interval(bounds: tuple[float, float, float] | None) -> str:

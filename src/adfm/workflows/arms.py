@@ -14,6 +14,7 @@ from adfm.evaluation import paired_difference, read_predictions
 from adfm.evaluation.run import METRICS_FILE, run_evaluation
 from adfm.models.files import best_device
 from adfm.models.local import LocalModel
+from adfm.records import Split
 from adfm.report import RunResult
 from adfm.storage import read_json, read_jsonl, write_json
 from adfm.training.run import open_run, use_threads
@@ -29,10 +30,12 @@ def one_thread_on_cpu() -> None:
         use_threads(1)
 
 
-def evaluate_arm(name: str, model: str, data: Path, out: Path, say: Say, *, batch: int = 32) -> RunResult:
-    """Evaluate a model on the test split of a manifest, or read what an earlier run of the same wrote."""
+def evaluate_arm(
+    name: str, model: str, data: Path, out: Path, say: Say, *, batch: int = 32, split: Split = "test"
+) -> RunResult:
+    """Evaluate a model on a split of a manifest, or read what an earlier run of the same wrote."""
     if not (out / METRICS_FILE).is_file():
-        manifest = read_manifest(data).only("test")
+        manifest = read_manifest(data).only(split)
         local = LocalModel.load(model, max_new_tokens=256)
         run_evaluation(
             local, manifest, out, batch=batch, progress=lambda done, total: say(f"evaluating {name}", done, total)

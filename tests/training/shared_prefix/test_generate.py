@@ -12,7 +12,7 @@ from transformers import GenerationConfig
 
 from adfm.models.files import load_processor, load_weights
 from adfm.training.shared_prefix import attention, generate
-from adfm.training.shared_prefix.generate import AnswerLayer, answer_groups
+from adfm.training.shared_prefix.generate import AnswerLayer, PrefixAttention, answer_groups
 
 OWNERS = [0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
 
@@ -123,3 +123,23 @@ def test_an_answer_layer_grows_in_place_and_keeps_what_it_held() -> None:
     held = [part[[2, 0]] for part in [*held, torch.randn(3, 2, 1, 4)]]
     keys, _ = layer.update(held[-1], held[-1])
     assert torch.equal(keys, torch.cat(held, dim=2))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize("way", ["_in_two_calls", "_in_one_softmax"])
+def test_both_ways_of_attending_are_attention_over_prompt_and_answer(way: str, finished: bool) -> None:
+    torch.manual_seed(0)
+    prompts, answers, heads, length, width = 2, 3, 2, 11, 8
+    layer = (torch.randn(prompts, heads, length, width), torch.randn(prompts, heads, length, width))
+    rows = torch.tensor([0, 2, 3, 5]) if finished else torch.arange(prompts * answers)
+    prefix = PrefixAttention([layer], None, torch.arange(prompts * answers), (prompts, answers))
+    prefix.keep(rows)
+    query = torch.randn(len(rows), heads, 4, width)
+    key, value = torch.randn(2, len(rows), heads, 5, width)
+    ours = getattr(prefix, way)(query, key, value, layer, None)
+    keys, values = (
+        torch.cat([held[rows // answers], own], dim=2) for held, own in zip(layer, (key, value), strict=True)
+    )
+    plain = torch.nn.functional.scaled_dot_product_attention(query, keys, values)
+    torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-6)

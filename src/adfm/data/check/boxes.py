@@ -14,7 +14,7 @@ from adfm.data.tile import tight
 from adfm.geometry import Box, boxes_from_mask
 from adfm.records import Sample
 
-Mask = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
 
 
 def box_faults(sample: Sample, settings: BuildSettings | None) -> Iterator[Broken]:

@@ -20,7 +20,7 @@ from adfm.records import Sample
 
 MAX_LEVELS = 32  # more grey levels than any set has codes; what has more was smoothed or scaled
 
-Mask = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
 
 
 def read_masks(sample: Sample, places: Sequence[Path], orientation: int) -> tuple[list[Broken], Mask | None]:

@@ -8,10 +8,16 @@ from typing import Protocol
 
 from adfm.data.layouts import (
     btad,
+    coco,
     dagm,
     defect_spectrum,
     dtd_synthetic,
     folder,
+    goodsad,
+    imagefolder,
+    imagefolder_metadata,
+    kolektor,
+    label_studio,
     magnetic,
     meta_json,
     mpdd,
@@ -48,6 +54,8 @@ SETS: tuple[Layout, ...] = (
     dagm,
     defect_spectrum,
     dtd_synthetic,
+    goodsad,
+    kolektor,
     magnetic,
     mpdd,
     mvtec2,
@@ -56,15 +64,17 @@ SETS: tuple[Layout, ...] = (
     visa,
     visa_1cls,
 )
-LISTED: tuple[Layout, ...] = (meta_json,)
+LISTED: tuple[Layout, ...] = (meta_json, coco, label_studio, imagefolder_metadata)
+CLASSES: tuple[Layout, ...] = (imagefolder,)
 GENERAL: tuple[Layout, ...] = (mvtec, folder)
-LAYOUTS: tuple[Layout, ...] = (*SETS, *GENERAL, *LISTED)
+LAYOUTS: tuple[Layout, ...] = (*SETS, *GENERAL, *LISTED, *CLASSES)
 
 
 def choose(root: Path, name: str = "auto") -> Layout:
     """Return the layout of that name, or with `auto` the one that recognises the folder.
 
-    A published set's own layout comes before the general ones, and these before a list that lies among the folders.
+    A published set's own layout comes before the general ones, these before a list that lies among the folders, and that
+    before folders named as classes.
 
     Raises:
         DataError: the folder is missing, does not have the named layout, or none or several layouts fit.
@@ -74,7 +84,7 @@ def choose(root: Path, name: str = "auto") -> Layout:
     fitting = [layout for layout in LAYOUTS if layout.recognise(root)]
     if name != "auto":
         return _named(root, name, fitting)
-    for kind in (SETS, GENERAL, LISTED):
+    for kind in (SETS, GENERAL, LISTED, CLASSES):
         if len(alone := [layout for layout in kind if layout in fitting]) == 1:
             return alone[0]
         if alone:

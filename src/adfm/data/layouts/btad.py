@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from adfm.data.layouts.found import Found, MaskIndex, categories, pictures, relative
+from adfm.data.layouts.found import Found, categories, parts_of, recognised
 from adfm.records import Split
 
 NAME = "btad"
@@ -21,17 +21,13 @@ def _is_category(folder: Path) -> bool:
 
 def recognise(root: Path) -> str | None:
     """Say why a folder is BTAD, or None."""
-    names = [folder.name for folder in categories(root, _is_category)]
-    return f"train/ok and test/ko in {', '.join(names)}" if names else None
+    return recognised(categories(root, _is_category), "train/ok and test/ko")
 
 
 def read(root: Path) -> Iterator[Found]:
     """Yield the pictures of every product; a mask has its picture's stem, whatever the suffixes."""
-    for category in categories(root, _is_category):
-        name, masks = category.resolve().name, MaskIndex(category / "ground_truth" / "ko")
+    for name, folder in categories(root, _is_category):
+        masks = folder / "ground_truth" / "ko"
         for part, split in _SPLITS.items():
-            ok, ko = category / part / "ok", category / part / "ko"
-            yield from (Found(path.relative_to(root), "normal", name, split=split) for path in pictures(ok))
-            for path in pictures(ko):
-                found = relative(masks.of(path.relative_to(ko).with_suffix("")), root)
-                yield Found(path.relative_to(root), "anomalous", name, "ko", found, split)
+            yield from parts_of(root, folder / part / "ok", name, "normal", split=split)
+            yield from parts_of(root, folder / part / "ko", name, "anomalous", "ko", masks=masks, split=split)

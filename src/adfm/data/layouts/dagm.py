@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from adfm.data.layouts.found import Found, categories, pictures
+from adfm.data.layouts.found import Found, categories, pictures, recognised
 from adfm.records import Label, Split
 
 NAME = "dagm"
@@ -21,20 +21,18 @@ def _is_category(folder: Path) -> bool:
 
 def recognise(root: Path) -> str | None:
     """Say why a folder is DAGM, or None."""
-    names = [folder.name for folder in categories(root, _is_category)]
-    return f"Train/Label or Test/Label in {', '.join(names)}" if names else None
+    return recognised(categories(root, _is_category), "Train/Label or Test/Label")
 
 
 def read(root: Path) -> Iterator[Found]:
     """Yield the pictures of every class."""
-    for category in categories(root, _is_category):
+    for name, folder in categories(root, _is_category):
         for part, split in _SPLITS.items():
-            labels = {path.stem: path for path in pictures(category / part / "Label")}
-            for path in pictures(category / part):
-                if path.parent != category / part:
+            labels = {path.stem: path for path in pictures(folder / part / "Label")}
+            for path in pictures(folder / part):
+                if path.parent != folder / part:
                     continue
                 label = labels.get(f"{path.stem}_label")
                 masks = (label.relative_to(root),) if label else ()
                 state: Label = "anomalous" if label else "normal"
-                name = category.resolve().name
                 yield Found(path.relative_to(root), state, name, None, masks, split, tight=not label)

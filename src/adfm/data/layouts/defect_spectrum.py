@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from adfm.data.layouts.found import Found, MaskIndex, categories, folders, pictures, relative
+from adfm.data.layouts.found import Found, categories, folders, parts_of, recognised
 
 NAME = "defect-spectrum"
 SHAPE = "image/good, image/<defect>, mask/<defect>/<stem>_mask.png (one category or several)"
@@ -18,21 +18,13 @@ def _is_category(folder: Path) -> bool:
 
 def recognise(root: Path) -> str | None:
     """Say why a folder is Defect Spectrum, or None."""
-    names = [folder.name for folder in categories(root, _is_category)]
-    return f"image/good and mask in {', '.join(names)}" if names else None
+    return recognised(categories(root, _is_category), "image/good and mask")
 
 
 def read(root: Path) -> Iterator[Found]:
     """Yield the pictures of every category; its coloured class masks and captions are left alone."""
-    for category in categories(root, _is_category):
-        for kind in folders(category / "image"):
-            good, masks = kind.name == "good", MaskIndex(category / "mask" / kind.name)
-            for path in pictures(kind):
-                yield Found(
-                    image=path.relative_to(root),
-                    label="normal" if good else "anomalous",
-                    category=category.resolve().name,
-                    defect=None if good else kind.name,
-                    masks=() if good else relative(masks.of(path.relative_to(kind).with_suffix("")), root),
-                    split="test",
-                )
+    for name, folder in categories(root, _is_category):
+        yield from parts_of(root, folder / "image" / "good", name, "normal", split="test")
+        for kind in (each for each in folders(folder / "image") if each.name != "good"):
+            masks = folder / "mask" / kind.name
+            yield from parts_of(root, kind, name, "anomalous", kind.name, masks=masks, split="test")

@@ -6,12 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from adfm.data.layouts.found import Found, MaskIndex, categories, folders, pictures, relative
+from adfm.data.layouts.found import NG, OK, Found, MaskIndex, categories, folders, parts_of, pictures, recognised
 from adfm.errors import DataError
 
 NAME = "folder"
-OK = frozenset({"ok", "good", "normal", "pass", "io"})
-NG = frozenset({"ng", "nok", "bad", "defect", "defects", "anomaly", "anomalous", "ko", "fail", "nio"})
 MASKS = frozenset({"mask", "masks", "ground_truth", "gt", "label", "labels"})
 SHAPE = "OK/ and NG/ (or good, normal, pass / bad, nok, defect, anomaly, fail), masks in masks/ or ground_truth/"
 TERMS: str | None = None
@@ -27,8 +25,7 @@ def _is_category(folder: Path) -> bool:
 
 def recognise(root: Path) -> str | None:
     """Say why a folder is an OK / NG set (one category or several), or None."""
-    names = [folder.name for folder in categories(root, _is_category)]
-    return f"an OK folder and an NG folder in {', '.join(names)}" if names else None
+    return recognised(categories(root, _is_category), "an OK folder and an NG folder")
 
 
 def read(root: Path) -> Iterator[Found]:
@@ -37,10 +34,9 @@ def read(root: Path) -> Iterator[Found]:
     Raises:
         DataError: a mask's name fits several pictures.
     """
-    for category in categories(root, _is_category):
-        name = category.resolve().name
+    for name, category in categories(root, _is_category):
         for ok in _named(category, OK):
-            yield from (Found(path.relative_to(root), "normal", name) for path in pictures(ok))
+            yield from parts_of(root, ok, name, "normal")
         for ng in _named(category, NG):
             yield from _defective(root, category, ng, name)
 
@@ -57,5 +53,5 @@ def _defective(root: Path, category: Path, ng: Path, name: str) -> Iterator[Foun
         flat = [mask for index in indices for mask in index.of(Path(below.name))]
         if not mirrored and flat and stems[path.stem] > 1:
             raise DataError(f"{flat[0]}: fits several pictures named {path.stem}; put masks in folders named as theirs")
-        masks = relative(dict.fromkeys(mirrored or flat), root)
+        masks = tuple(mask.relative_to(root) for mask in dict.fromkeys(mirrored or flat))
         yield Found(path.relative_to(root), "anomalous", name, kind, masks)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from adfm.geometry import Box
 from adfm.images import is_picture
 from adfm.records import Label, Split
 
+OK = frozenset({"ok", "good", "normal", "pass", "io"})
+NG = frozenset({"ng", "nok", "bad", "defect", "defects", "anomaly", "anomalous", "ko", "fail", "nio"})
 _PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 _MASK_STEM = re.compile(r"(.+)_mask(?:[_-]?\d+)?")
 
@@ -32,18 +35,30 @@ class Saturation(NamedTuple):
 class Found:
     """A picture of a source folder; paths are relative to the source root; `split` is the layout's own, if it has one.
 
+    `label` is None where the masks decide: a picture is anomalous if they mark something, and must have one.
     `masks` may name several pictures, whose foregrounds are united; empty means that no mask exists.
     `tight` is False where masks are known to mark more than the defect; with `saturations` each region's code decides.
+    `boxes` are what annotators drew instead of masks, in original pixels of a picture of that `size` (width, height).
+    `group` names what the layout knows to belong together (the pictures of one piece), which a split must not part.
     """
 
     image: Path
-    label: Label
+    label: Label | None
     category: str
     defect: str | None = None
     masks: tuple[Path, ...] = ()
     split: Split | None = None
     tight: bool = True
     saturations: tuple[Saturation, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    size: tuple[int, int] | None = None
+    group: str | None = None
+
+
+def truth(name: str) -> tuple[Label, str | None]:
+    """Return the label and the kind of defect that a class's name says; one that is no name of OK or NG is a kind."""
+    plain = name.strip().lower()
+    return ("normal", None) if plain in OK else ("anomalous", None if plain in NG else name.strip())
 
 
 def folders(root: Path) -> list[Path]:
@@ -60,9 +75,23 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def categories(root: Path, fits: Callable[[Path], bool]) -> list[Path]:
+class Category(NamedTuple):
+    """One kind of part: its name and its folder."""
+
+    name: str
+    folder: Path
+
+
+def categories(root: Path, fits: Callable[[Path], bool]) -> list[Category]:
     """Return the root itself if it is one category, else its sub-folders that are; `train` or `test` is never one."""
-    return [root] if fits(root) else [path for path in folders(root) if path.name.lower() not in _PARTS and fits(path)]
+    below = [root] if fits(root) else [f for f in folders(root) if f.name.lower() not in _PARTS and fits(f)]
+    return [Category(folder.resolve().name, folder) for folder in below]
+
+
+def recognised(found: Iterable[Category], what: str) -> str | None:
+    """Say that `what` lies in the categories found; None where there are none."""
+    names = ", ".join(each.name for each in found)
+    return f"{what} in {names}" if names else None
 
 
 class MaskIndex:
@@ -88,3 +117,20 @@ class MaskIndex:
 def relative(paths: Iterable[Path], root: Path) -> tuple[Path, ...]:
     """Return paths relative to the root."""
     return tuple(path.relative_to(root) for path in paths)
+
+
+def parts_of(
+    root: Path,
+    folder: Path,
+    category: str,
+    label: Label,
+    defect: str | None = None,
+    *,
+    masks: Path | None = None,
+    split: Split | None = None,
+) -> Iterator[Found]:
+    """Yield every picture below a folder with that truth, and the masks that mirror its name below the folder `masks`."""
+    index = MaskIndex(masks) if masks else None
+    for path in pictures(folder):
+        own = index.of(path.relative_to(folder).with_suffix("")) if index else ()
+        yield Found(path.relative_to(root), label, category, defect, relative(own, root), split)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adfm.data.layouts.found import Found
-from adfm.data.layouts.listed import found, inside, items, listed, text
+from adfm.data.layouts.listed import found, inside, items, text
 from adfm.errors import DataError
+from adfm.storage import read_json
 
 NAME = "meta-json"
 SHAPE = "meta.json with {split: {class: [{img_path, mask_path, cls_name, specie_name, anomaly}]}}"
@@ -26,7 +27,7 @@ def read(root: Path) -> Iterator[Found]:
         DataError: the list is not of that shape, or names a path outside the root.
     """
     file = root / "meta.json"
-    value = listed(file)
+    value = read_json(file)
     classes = [(split, rows) for split, rows in value.items()] if isinstance(value, dict) else []
     for name, rows in classes:
         if not isinstance(rows, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from adfm.data.layouts.found import Found, MaskIndex, categories, folders, pictures, relative
+from adfm.data.layouts.found import Category, Found, categories, folders, parts_of, recognised
 from adfm.records import Split
 
 NAME = "mvtec2"
@@ -19,25 +19,21 @@ def _is_category(folder: Path) -> bool:
     return (folder / "test_public").is_dir()
 
 
-def _found(root: Path) -> list[Path]:
+def _found(root: Path) -> list[Category]:
     """The categories; some archives hold each in a folder of its own name."""
-    inner = [folder / folder.name for folder in folders(root) if _is_category(folder / folder.name)]
+    inner = [Category(each.name, each / each.name) for each in folders(root) if _is_category(each / each.name)]
     return categories(root, _is_category) or inner
 
 
 def recognise(root: Path) -> str | None:
     """Say why a folder is MVTec AD 2, or None."""
-    names = [folder.name for folder in _found(root)]
-    return f"test_public in {', '.join(names)}" if names else None
+    return recognised(_found(root), "test_public")
 
 
 def read(root: Path) -> Iterator[Found]:
     """Yield the pictures of every category that have a label."""
-    for category in _found(root):
-        name, masks = category.resolve().name, MaskIndex(category / "test_public" / "ground_truth" / "bad")
+    for name, folder in _found(root):
+        masks = folder / "test_public" / "ground_truth" / "bad"
         for part, split in _SPLITS.items():
-            good, bad = category / part / "good", category / part / "bad"
-            yield from (Found(path.relative_to(root), "normal", name, split=split) for path in pictures(good))
-            for path in pictures(bad):
-                found = relative(masks.of(path.relative_to(bad).with_suffix("")), root)
-                yield Found(path.relative_to(root), "anomalous", name, "bad", found, split)
+            yield from parts_of(root, folder / part / "good", name, "normal", split=split)
+            yield from parts_of(root, folder / part / "bad", name, "anomalous", "bad", masks=masks, split=split)

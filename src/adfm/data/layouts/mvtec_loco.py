@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adfm.data.layouts import mvtec
-from adfm.data.layouts.found import Found, Saturation, categories
+from adfm.data.layouts.found import Found, Saturation, categories, recognised
 from adfm.errors import DataError
 from adfm.storage import read_json
 
@@ -28,8 +28,7 @@ def _is_category(folder: Path) -> bool:
 
 def recognise(root: Path) -> str | None:
     """Say why a folder is MVTec LOCO AD, or None."""
-    names = [folder.name for folder in categories(root, _is_category)]
-    return f"test/{LOGICAL} in {', '.join(names)}" if names else None
+    return recognised(categories(root, _is_category), f"test/{LOGICAL}")
 
 
 def read(root: Path) -> Iterator[Found]:
@@ -38,7 +37,7 @@ def read(root: Path) -> Iterator[Found]:
     Raises:
         DataError: a configuration is not of its shape.
     """
-    known = {folder.resolve().name: _saturations(folder / CONFIG) for folder in categories(root, _is_category)}
+    known = {name: _saturations(folder / CONFIG) for name, folder in categories(root, _is_category)}
     for each in mvtec.read(root):
         saturations = known.get(each.category, ())
         yield replace(each, saturations=saturations, tight=bool(saturations) or each.defect != LOGICAL)

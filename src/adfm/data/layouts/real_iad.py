@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adfm.data.layouts.found import Found, folders
-from adfm.data.layouts.listed import found, inside, items, listed, text
+from adfm.data.layouts.listed import found, inside, items, text
+from adfm.storage import read_json
 
 NAME = "real-iad"
 SHAPE = "realiad_jsons*/<class>.json beside realiad_*/<class>/{OK,NG}"
@@ -38,7 +39,7 @@ def read(root: Path) -> Iterator[Found]:
     """
     size = _pictures(root)[0].name
     for file in _lists(root):
-        value = listed(file)
+        value = read_json(file)
         meta = value.get("meta") if isinstance(value, dict) else None
         prefix = str(meta.get("prefix") or "") if isinstance(meta, dict) else ""
 

@@ -14,6 +14,6 @@ def named(root: Path, names: Collection[str]) -> str | None:
 
     One category alone could be anybody's part of that name, and must not be given a publisher's licence.
     """
-    found = {folder.name.lower() for folder in categories(root, is_category) if folder != root}
+    found = {each.name.lower() for each in categories(root, is_category) if each.folder != root}
     known = {name.lower() for name in names}
     return f"the categories {', '.join(sorted(found))}" if len(found) > 1 and found <= known else None

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from adfm.data.layouts.found import Found, MaskIndex, categories, pictures, relative
+from adfm.data.layouts.found import Found, categories, parts_of, recognised
 from adfm.errors import DataError
 from adfm.records import Split
 
@@ -26,8 +27,7 @@ def _is_category(folder: Path) -> bool:
 
 def recognise(root: Path) -> str | None:
     """Say why a folder is VisA, or None."""
-    names = [folder.name for folder in categories(root, _is_category)]
-    return f"Data/Images/Normal in {', '.join(names)}" if names else None
+    return recognised(categories(root, _is_category), "Data/Images/Normal")
 
 
 def read(root: Path) -> Iterator[Found]:
@@ -37,17 +37,11 @@ def read(root: Path) -> Iterator[Found]:
         DataError: the list of splits cannot be read.
     """
     splits = _listed(root / "split_csv" / "1cls.csv")
-    for category in categories(root, _is_category):
-        data, name = category / "Data", category.resolve().name
-        masks = MaskIndex(data / "Masks" / "Anomaly")
-        for path in pictures(data / "Images"):
-            kind = path.relative_to(data / "Images").parts[0]
-            place = path.relative_to(root)
-            split = splits.get(place.as_posix())
-            if kind == "Normal":
-                yield Found(place, "normal", name, split=split)
-            elif kind == "Anomaly":
-                yield Found(place, "anomalous", name, None, relative(masks.of(Path(path.stem)), root), split)
+    for name, folder in categories(root, _is_category):
+        images, masks = folder / "Data" / "Images", folder / "Data" / "Masks" / "Anomaly"
+        normal = parts_of(root, images / "Normal", name, "normal")
+        for each in (*normal, *parts_of(root, images / "Anomaly", name, "anomalous", masks=masks)):
+            yield replace(each, split=splits.get(each.image.as_posix()))
 
 
 def _listed(file: Path) -> dict[str, Split]:

@@ -15,11 +15,16 @@ from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from adfm.training.shared_prefix.attention import placeholder_mask
+from adfm.training.shared_prefix.few_rows import laid_out
 
 BLOCK = 64
 """Answer tokens for which a cache layer is first allocated; doubled whenever they are used up."""
 SHRINK_AT = 0.85
 """The batch is cut down to its unfinished rows when they are fewer than this share of it."""
+FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+"""What `scaled_dot_product_attention` calls on a CPU; it also returns the logarithm of each softmax's sum."""
+
+Layer = tuple[Tensor, Tensor]
 
 
 class AnswerLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -83,9 +88,7 @@ class PrefixAttention:
         grid: (U, G).
     """
 
-    def __init__(
-        self, layers: list[tuple[Tensor, Tensor]], mask: Tensor | None, slots: Tensor, grid: tuple[int, int]
-    ) -> None:
+    def __init__(self, layers: list[Layer], mask: Tensor | None, slots: Tensor, grid: tuple[int, int]) -> None:
         self._layers, self._slots, self._grid = layers, slots, grid
         self._hidden = None if mask is None else ~mask[:, None, None]
 
@@ -96,16 +99,28 @@ class PrefixAttention:
     def attend(self, query: Tensor, key: Tensor, value: Tensor, *, scale: float | None, layer: int) -> Tensor:
         """Return (rows, 1, heads, width) of (rows, heads, 1, width)."""
         rows, heads, _, width = query.shape
-        q = query.view(rows, key.shape[1], -1, width) * (width**-0.5 if scale is None else scale)
-        prompt_keys, prompt_values = self._layers[layer]
+        q = query.view(rows, key.shape[1], -1, width)
+        parts = self._in_two_calls if query.device.type == "cpu" and self._hidden is None else self._in_one_softmax
+        return parts(q, key, value, self._layers[layer], scale).reshape(rows, 1, heads, -1)
+
+    def _in_two_calls(self, q: Tensor, key: Tensor, value: Tensor, prompt: Layer, scale: float | None) -> Tensor:
+        """Attend prompt and answer apart, each in the CPU's own kernel, and weigh the two by what their softmaxes summed."""
+        shared, of_prompt = FLASH(self._to_grid(q), *prompt, scale=scale)
+        own, of_answer = FLASH(q, key, value, scale=scale)
+        share = torch.sigmoid(self._to_rows(of_prompt[..., None]) - of_answer[..., None])
+        return torch.lerp(own, self._to_rows(shared), share)
+
+    def _in_one_softmax(self, q: Tensor, key: Tensor, value: Tensor, prompt: Layer, scale: float | None) -> Tensor:
+        """Attend both in one plain softmax: any device, and prompts that are padded."""
+        prompt_keys, prompt_values = prompt
+        q = q * (q.shape[-1] ** -0.5 if scale is None else scale)
         scores = self._to_grid(q) @ prompt_keys.mT
         if self._hidden is not None:
             scores = scores.masked_fill(self._hidden, -torch.inf)
         both = torch.cat([self._to_rows(scores), q @ key.mT], dim=-1)
-        weights = both.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
+        weights = both.softmax(dim=-1, dtype=torch.float32).to(q.dtype)
         length = prompt_keys.shape[2]
-        seen = self._to_rows(self._to_grid(weights[..., :length]) @ prompt_values) + weights[..., length:] @ value
-        return seen.reshape(rows, 1, heads, -1)
+        return self._to_rows(self._to_grid(weights[..., :length]) @ prompt_values) + weights[..., length:] @ value
 
     def _to_grid(self, states: Tensor) -> Tensor:
         """(R, key heads, n, x) -> (U, key heads, G * n, x); places of rows that left are zero."""
@@ -164,16 +179,19 @@ def answer_groups(
     batch = _Batch(input_ids[owner], stopping_criteria.max_length, generation_config._pad_token_tensor)
     sampler = Sampler(logits_processor, sample=generation_config.do_sample, batch=len(owners))
     logits = first.logits[:, -1][owner]
-    while True:
-        tokens = sampler(batch.so_far, logits, batch.rows)
-        batch.append(tokens)
-        left = batch.stop(stopping_criteria(batch.so_far, None))
-        if not left:
-            return batch.result
-        if left < SHRINK_AT * len(batch.rows):
-            answers.keep(kept := batch.shrink())
-            tokens = tokens[kept]
-        logits = answers.step(tokens)
+    with laid_out(model) as lay_out:
+        lay_out(len(owners))
+        while True:
+            tokens = sampler(batch.so_far, logits, batch.rows)
+            batch.append(tokens)
+            left = batch.stop(stopping_criteria(batch.so_far, None))
+            if not left:
+                return batch.result
+            if left < SHRINK_AT * len(batch.rows):
+                answers.keep(kept := batch.shrink())
+                lay_out(len(kept))
+                tokens = tokens[kept]
+            logits = answers.step(tokens)
 
 
 class _Batch:

@@ -1,0 +1,21 @@
+"""GoodsAD, packed goods: the `mvtec` folders under the names of its six categories; .jpg pictures, .png masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from adfm.data.layouts import mvtec
+from adfm.data.layouts.relaid import named
+
+NAME = "goodsad"
+SHAPE = "the mvtec folders of cigarette_box, drink_bottle, drink_can, food_bottle, food_box, food_package (two or more)"
+TERMS: str | None = "GoodsAD: GPL-3.0 (the licence file of its repository)"
+
+_NAMES = ("cigarette_box", "drink_bottle", "drink_can", "food_bottle", "food_box", "food_package")
+
+read = mvtec.read
+
+
+def recognise(root: Path) -> str | None:
+    """Say why a folder is GoodsAD, or None."""
+    return named(root, _NAMES)

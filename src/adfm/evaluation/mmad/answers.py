@@ -1,0 +1,62 @@
+"""Two readings of an answer to a question with lettered options: as MMAD's published code reads, and strictly.
+
+Regular expressions here have no nested wildcards, so both are linear in the answer; neither ever raises.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+
+from adfm.evaluation.mmad.questions import Question
+
+MAX_CHARS = 64 << 10
+_FUZZY_CHARS = 2000
+_ALONE = re.compile(r"\b[A-E]\b")
+_MENTION = re.compile(r"\b([A-E])\b(?!(?<=A)[ \t]+[a-z])")  # "A scratch" begins a sentence, it names no option
+_LED = re.compile(r"(?:\A|\n)[ \t]*([A-E])[ \t]*(?:[.:,]|\n|\Z)")
+_NAMED = re.compile(r"\b(?i:answer|option|choice)(?i:[ \t]+is)?[ \t]*[:.]?\s*([A-E])\b(?!(?<=A)[ \t]+[a-z])")
+_PLAIN = str.maketrans({**dict.fromkeys("*_`\"'([{<", ""), **dict.fromkeys(")]}>", ".")})
+
+
+def compat_letter(answer: str, question: Question) -> str | None:
+    """Return what the published code takes for the answer: the last stand-alone capital A-E, else the likest option.
+
+    The likest option has the text nearest to the whole answer, however far it is; so nearly every answer is read.
+    Source: jam-cc/MMAD, `evaluation/examples`. None only where no option can be likened to the answer.
+    """
+    letters = _ALONE.findall(answer[:MAX_CHARS])
+    if letters:
+        return str(letters[-1])
+    # `difflib` takes quadratic time in the worst case, so the likeness is that of the answer's beginning.
+    likest = get_close_matches(answer[:_FUZZY_CHARS], [text for _, text in question.options], n=1, cutoff=0.0)
+    return next((letter for letter, text in question.options if text in likest), None)
+
+
+def strict_letter(answer: str, question: Question) -> str | None:
+    """Return the one letter that an answer names beyond doubt, None if there is none.
+
+    It must lead a line (`B`, `(B)`, `B. No`) or be named (`the answer is B`), be one of the question's letters, and no
+    other letter may be mentioned, save in the text of the option itself. Of reasoning only what follows it is read.
+    """
+    final = _plain(_final_part(answer[:MAX_CHARS]))
+    found = [letter for letter, text in question.options if _names(final, letter, _plain(text).rstrip("."))]
+    return found[0] if len(found) == 1 else None
+
+
+def _names(final: str, letter: str, text: str) -> bool:
+    """Whether an answer names this letter alone; the option's own text may stand beside it."""
+    bare = final.replace(text, "")
+    named = {*_LED.findall(final), *_NAMED.findall(final), *_LED.findall(bare)}
+    return named == {letter} and set(_MENTION.findall(bare)) <= {letter}
+
+
+def _plain(text: str) -> str:
+    """Return a text without marks of emphasis; a closing bracket ends a letter as a full stop does."""
+    return text.translate(_PLAIN).strip()
+
+
+def _final_part(answer: str) -> str:
+    """Return what stands after the reasoning and inside the last answer block; nothing while reasoning goes on."""
+    after = answer.rpartition("</think>")[2]
+    return "" if "<think>" in after else after.rpartition("<answer>")[2].partition("</answer>")[0]

@@ -1,0 +1,190 @@
+"""`mmad.json` and `domain_knowledge.json` as published, read strictly: pictures with their multiple-choice questions.
+
+Every path must stay below the data folder. Left out: the masks, which no question needs, and the pictures themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from adfm.errors import DataError
+from adfm.records import Label
+from adfm.storage import read_json
+
+QUESTIONS = "mmad.json"
+MAX_BYTES = 256 << 20
+LETTERS = "ABCDE"
+DETECTION = "Anomaly Detection"
+TASKS = (
+    DETECTION,
+    "Defect Classification",
+    "Defect Localization",
+    "Defect Description",
+    "Defect Analysis",
+    "Object Classification",
+    "Object Analysis",
+)
+_FOLDED = {"Object Structure": "Object Analysis", "Object Details": "Object Analysis"}
+_KNOWN_AS = {"DS-MVTec": "MVTec"}
+"""Data sets that `domain_knowledge.json` calls by another name."""
+
+Knowledge = Mapping[tuple[str, str], str]
+"""All texts about an object, by data set (as that file names it) and object."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about one picture: `number` from 1, options as (letter, text) in the file's order, the true letter.
+
+    Letters are given by position, as in the published reader. `task` is one of `TASKS`: the published `Object Structure`
+    and `Object Details` count as `Object Analysis`.
+    """
+
+    image: str
+    number: int
+    task: str
+    text: str
+    options: tuple[tuple[str, str], ...]
+    answer: str
+
+    @property
+    def id(self) -> str:
+        """The picture and the question's number on it."""
+        return f"{self.image}#{self.number}"
+
+    @property
+    def letters(self) -> str:
+        """The letters that may be answered."""
+        return "".join(letter for letter, _ in self.options)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture: its questions, and the normal pictures that may be shown with it, in the file's order."""
+
+    image: str
+    templates: tuple[str, ...]
+    questions: tuple[Question, ...]
+
+    @property
+    def category(self) -> tuple[str, str]:
+        """The data set and the object: the first two parts of the path."""
+        dataset, name = self.image.split("/")[:2]
+        return dataset, name
+
+    @property
+    def label(self) -> Label:
+        """The picture's label."""
+        return label_of(self.image)
+
+
+def label_of(image: str) -> Label:
+    """Return a picture's label by the published rule: normal if its path holds `good` in lower case."""
+    return "normal" if "good" in image else "anomalous"
+
+
+def read_entries(root: Path) -> tuple[Entry, ...]:
+    """Read the `mmad.json` of a folder.
+
+    Raises:
+        DataError: missing, too large, empty, or an entry that breaks the published form; the message names the entry.
+    """
+    file = root / QUESTIONS
+    if not file.is_file():
+        raise DataError(
+            f"{file}: no such file; --data must be the folder that holds MMAD's {QUESTIONS} and its data sets"
+        )
+    content = _object(str(file), _read(file))
+    if not content:
+        raise DataError(f"{file}: holds no picture; download it again")
+    return tuple(_entry(f"{file}: '{image}'", image, row) for image, row in content.items())
+
+
+def read_knowledge(file: Path) -> Knowledge:
+    """Read a `domain_knowledge.json` (data set -> object -> name -> text); an object's texts are joined by newlines.
+
+    Raises:
+        DataError: missing, too large, or of another form.
+    """
+    return {
+        (dataset, name): "\n".join(_texts(f"{file}: '{dataset}' '{name}'", texts))
+        for dataset, objects in _object(str(file), _read(file)).items()
+        for name, texts in _object(f"{file}: '{dataset}'", objects).items()
+    }
+
+
+def knowledge_of(knowledge: Knowledge, entry: Entry) -> str | None:
+    """Return the texts about an entry's object, None if there are none."""
+    dataset, name = entry.category
+    return knowledge.get((_KNOWN_AS.get(dataset, dataset), name))
+
+
+def _read(file: Path) -> Any:
+    if file.is_file() and file.stat().st_size > MAX_BYTES:
+        raise DataError(f"{file}: is over {MAX_BYTES >> 20} MiB and cannot be MMAD's; download it again")
+    return read_json(file)
+
+
+def _entry(where: str, image: str, row: Any) -> Entry:
+    row = _object(where, row)
+    if row.get("image_path", image) != image:
+        raise DataError(f"{where}: 'image_path' names another picture; it must repeat the key")
+    # As in the published reader: any key of that beginning, and the first of them.
+    asked: Any = next((row[key] for key in row if key.startswith("conversation")), [])
+    questions = _list(f"{where}: the conversation", asked)
+    return Entry(
+        _path(where, image),
+        tuple(_path(where, path) for path in _list(f"{where}: 'random_templates'", row.get("random_templates") or [])),
+        tuple(_question(f"{where}, question {n}", image, n, question) for n, question in enumerate(questions, 1)),
+    )
+
+
+def _question(where: str, image: str, number: int, row: Any) -> Question:
+    row = _object(where, row)
+    text, answer, kind = (_text(f"{where}: '{key}'", row.get(key)) for key in ("Question", "Answer", "type"))
+    task = _FOLDED.get(kind, kind)
+    if task not in TASKS:
+        raise DataError(f"{where}: the type '{kind}' is none of MMAD's")
+    options = _object(f"{where}: 'Options'", row.get("Options"))
+    if not 2 <= len(options) <= len(LETTERS):
+        raise DataError(f"{where}: 'Options' must hold 2 to {len(LETTERS)} options, not {len(options)}")
+    if answer not in options:
+        raise DataError(f"{where}: the answer '{answer}' is none of its options {', '.join(options)}")
+    texts = _texts(f"{where}: 'Options'", options)
+    letter = LETTERS[list(options).index(answer)]
+    return Question(image, number, task, text, tuple(zip(LETTERS, texts, strict=False)), letter)
+
+
+def _object(where: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: must be a JSON object")
+    return value
+
+
+def _list(where: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise DataError(f"{where}: must be a list")
+    return value
+
+
+def _text(where: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(f"{where} must be a text")
+    return value
+
+
+def _texts(where: str, value: Any) -> list[str]:
+    return [_text(f"{where} '{name}'", text) for name, text in _object(where, value).items()]
+
+
+def _path(where: str, path: Any) -> str:
+    """Return a path DATASET/OBJECT/.../PICTURE that stays below the data folder on every system."""
+    windows = PureWindowsPath(_text(f"{where}: a path", path))
+    if windows.anchor or ".." in windows.parts or "\0" in path:
+        raise DataError(f"{where}: the path '{path}' leaves the data folder; it must be relative and without '..'")
+    if len(PurePosixPath(path).parts) < 3:
+        raise DataError(f"{where}: '{path}' must be a path DATASET/OBJECT/.../PICTURE with '/' between its parts")
+    return str(path)

@@ -1,0 +1,125 @@
+"""Two scorings of MMAD answers side by side: `compat`, with the faults of the published scorer, and `strict`; no files.
+
+Shares are per cent, as published. Left out: intervals; the published figures have none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from adfm.evaluation.mmad.questions import DETECTION, TASKS
+from adfm.records import Label
+
+AVERAGE = "Average"
+COLUMNS = (*TASKS, AVERAGE, "Recall", "Precision", "F1", "Overkill", "Miss", "Coverage")
+
+Row = Mapping[str, float | None]
+"""A share in per cent for each of `COLUMNS`, None where nothing was asked."""
+
+
+class Mark(NamedTuple):
+    """One question and whether it was answered right; `right` is None where no letter could be read."""
+
+    dataset: str
+    task: str
+    label: Label
+    right: bool | None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A row per data set and their unweighted mean, under `AVERAGE`.
+
+    `asked` questions, of which `unread` had no letter and `skipped` were left out unread by the published fault.
+    """
+
+    rows: Mapping[str, Row]
+    asked: int
+    unread: int
+    skipped: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the scores as they stand in `metrics.json`."""
+        return asdict(self)
+
+
+def compat(marks: Sequence[Mark]) -> Scores:
+    """Score as the published code does, in the order of the answers.
+
+    It removes an unread answer from the list that it walks, so that one is not counted and the next is passed over
+    unseen; where a data set has no answer to a sub-task that others were asked, it counts 0.
+    Source: jam-cc/MMAD, `evaluation/examples/helper/summary.py`.
+    """
+    seen = list(walked(marks))
+    counted = [mark for mark in seen if mark.right is not None]
+    nothing = {mark.task: 0.0 for mark in marks}
+    return Scores(_rows(marks, counted, nothing), len(marks), len(seen) - len(counted), len(marks) - len(seen))
+
+
+def strict(marks: Sequence[Mark]) -> Scores:
+    """Score every question: an unread answer is wrong; a sub-task that was not asked is left out of the means."""
+    unread = sum(mark.right is None for mark in marks)
+    return Scores(_rows(marks, marks, {}), len(marks), unread, 0)
+
+
+def walked(marks: Sequence[Mark]) -> Iterator[Mark]:
+    """Yield what a loop sees that removes each unread answer from the list it runs over: never the one behind it."""
+    position = 0
+    while position < len(marks):
+        yield marks[position]
+        position += 2 if marks[position].right is None else 1
+
+
+def _rows(asked: Sequence[Mark], counted: Sequence[Mark], nothing: Mapping[str, float]) -> dict[str, Row]:
+    """Return a row per data set that was asked about, and their means; `nothing` is a sub-task's share of no answers."""
+    rows: dict[str, Row] = {}
+    for name, total in Counter(mark.dataset for mark in asked).items():
+        rows[name] = _row([mark for mark in counted if mark.dataset == name], total, nothing)
+    return rows | {AVERAGE: {column: _mean([row[column] for row in rows.values()]) for column in COLUMNS}}
+
+
+def _row(counted: Sequence[Mark], asked: int, nothing: Mapping[str, float]) -> Row:
+    detection = [mark for mark in counted if mark.task == DETECTION]
+    without = nothing.get(DETECTION)
+    normal = _accuracy([mark for mark in detection if mark.label == "normal"], without)
+    recall = _accuracy([mark for mark in detection if mark.label == "anomalous"], without)
+    tasks = {task: _accuracy([mark for mark in counted if mark.task == task], nothing.get(task)) for task in TASKS}
+    tasks[DETECTION] = None if normal is None or recall is None else (normal + recall) / 2
+    precision = _precision(detection, without)
+    return {
+        **tasks,
+        AVERAGE: _mean(list(tasks.values())),
+        "Recall": recall,
+        "Precision": precision,
+        "F1": None if recall is None or precision is None else _harmonic(recall, precision),
+        "Overkill": None if normal is None else 100 - normal,
+        "Miss": None if recall is None else 100 - recall,
+        "Coverage": 100 * sum(mark.right is not None for mark in counted) / asked,
+    }
+
+
+def _precision(detection: Sequence[Mark], nothing: float | None) -> float | None:
+    """Of what was called anomalous the share that is; a normal part that was not cleared counts as called so."""
+    found = sum(mark.label == "anomalous" and bool(mark.right) for mark in detection)
+    alarms = sum(mark.label == "normal" and not mark.right for mark in detection)
+    return _percent(found, found + alarms, nothing)
+
+
+def _accuracy(marks: Sequence[Mark], nothing: float | None) -> float | None:
+    return _percent(sum(bool(mark.right) for mark in marks), len(marks), nothing)
+
+
+def _percent(part: int, whole: int, nothing: float | None) -> float | None:
+    return 100 * part / whole if whole else nothing
+
+
+def _harmonic(a: float, b: float) -> float:
+    return 2 * a * b / (a + b) if a + b else 0.0
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

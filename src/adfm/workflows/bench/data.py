@@ -1,0 +1,128 @@
+"""`adfm bench data`: masks a second of `adfm data build`, against decoding the very same files and doing nothing else.
+
+The parts are drawn here: defects of random number, size and outline on flat grey, 1500 x 1000, each with a mask beside
+it. Both are PNG files that decode in about two milliseconds. A photograph takes longer, which would hide the work on
+masks behind a decoder; the pictures differ, because copies would be tied together by the build. Leaves out tiles.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from adfm.config import make_settings
+from adfm.data.build import build
+from adfm.data.settings import BuildSettings
+from adfm.data.threads import Progress, Threads
+from adfm.images import FORMATS
+
+WIDTH, HEIGHT = 1500, 1000
+MOST_DEFECTS = 6
+LARGEST = 200  # pixels from side to side, about
+PART = 96  # the grey of a part; its defects are 80 above
+
+Pair = tuple[Path, Path]
+Spent = tuple[float, float]
+
+
+def bench_data(
+    *,
+    count: int = 10_000,
+    repeats: int = 3,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Return masks a second of building and of decoding alone, in turn, and the ratio of both: wall and processor time.
+
+    Both use the same threads (`workers`, None: the build's own choice). The files were just written, so neither waits
+    for a disk.
+
+    Raises:
+        ConfigError: more threads than a build takes.
+    """
+    settings = make_settings(BuildSettings, {"layout": "folder", "workers": workers}, "--threads")
+    with TemporaryDirectory() as made:
+        source = Path(made) / "parts"
+        pairs = draw_parts(source, count, seed, Threads(workers, progress))
+        decoded, built = [], []
+        for repeat in range(1, repeats + 1):
+            alone = Threads(workers, _named(progress, "decoding", repeat))
+            decoded.append(spent(partial(decode_all, pairs, alone)))
+            out = Path(made) / f"{repeat}"
+            built.append(spent(partial(build, source, out, settings, _named(progress, "building", repeat))))
+    return {"count": count, "size": [WIDTH, HEIGHT], "repeats": repeats, **summary(count, decoded, built)}
+
+
+def summary(count: int, decoded: Sequence[Spent], built: Sequence[Spent]) -> dict[str, Any]:
+    """Return speeds and ratios of repeats whose times are (wall, processor) seconds; a ratio of 1: building is free."""
+    pairs = list(zip(decoded, built, strict=True))
+    return {
+        "seconds": {"build": [wall for wall, _ in built], "decode": [wall for wall, _ in decoded]},
+        "build": _quantiles([count / wall for wall, _ in built]),
+        "decode": _quantiles([count / wall for wall, _ in decoded]),
+        "ratio": _quantiles([alone[0] / whole[0] for alone, whole in pairs]),
+        "processor_ratio": _quantiles([alone[1] / whole[1] for alone, whole in pairs]),
+    }
+
+
+def draw_parts(root: Path, count: int, seed: int, threads: Threads) -> list[Pair]:
+    """Write `count` defective parts and their masks in the folder layout; return (picture, mask) of each."""
+    for name in ("OK", "NG", "masks"):
+        (root / name).mkdir(parents=True)
+    pairs = [(root / "NG" / f"{number:06}.png", root / "masks" / f"{number:06}.png") for number in range(count)]
+    threads.map("drawing", lambda number: _draw(*pairs[number], np.random.default_rng([seed, number])), range(count))
+    return pairs
+
+
+def _draw(picture: Path, mask: Path, rng: np.random.Generator) -> None:
+    marked = random_mask(rng)
+    Image.fromarray(PART + marked // 255 * np.uint8(80)).save(picture)
+    Image.fromarray(marked).save(mask)
+
+
+def random_mask(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return (HEIGHT, WIDTH) of 0 / 255: one to six blobs anywhere, some of them cut by the border or in fragments."""
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for _ in range(rng.integers(1, MOST_DEFECTS, endpoint=True)):
+        centre, reach = rng.uniform((0, 0), (WIDTH, HEIGHT)), LARGEST / 2 * rng.uniform(0.02, 1)
+        corners = centre + rng.normal(0, reach / 2, (int(rng.integers(5, 12)), 2))
+        inside = corners.clip(0, (WIDTH - 1, HEIGHT - 1))
+        cv2.fillPoly(mask, [inside.astype(np.int32)], 255)
+    return mask
+
+
+def decode_all(pairs: Sequence[Pair], threads: Threads) -> None:
+    """Decode every picture and every mask, and throw the pixels away: what a build cannot do without."""
+    threads.map("decoding", _decode, pairs)
+
+
+def _decode(pair: Pair) -> None:
+    for path in pair:
+        with Image.open(path, formats=FORMATS) as image:
+            image.load()
+
+
+def spent(work: Callable[[], object]) -> Spent:
+    """Return the wall time and the processor time of all threads, in seconds, that `work` takes."""
+    wall, processor = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+def _named(progress: Progress | None, stage: str, repeat: int) -> Progress | None:
+    return progress and (lambda _, done, total: progress(f"{stage} {repeat}", done, total))
+
+
+def _quantiles(values: Sequence[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
