@@ -127,7 +127,9 @@ _ALL = (
         "{path}: has a transparency channel, and white shows through",
         "save it without",
     ),
-    Kind(_PICTURE, "image-uniform", "warning", "{path}: has one colour all over", "was the camera on? else remove it"),
+    Kind(
+        _PICTURE, "image-uniform", "warning", "{path}: has one colour all over", "remove it, if the part cannot be seen"
+    ),
     Kind(
         _PICTURE,
         "image-size",
@@ -169,7 +171,7 @@ _ALL = (
     Kind(_MASK, "mask-is-image", "fault", "'{path}' is given as picture and as its mask", "name the mask"),
     Kind(_MASK, "mask-on-normal", "fault", "is normal but its mask marks a defect", "mend the label or the mask"),
     Kind(_MASK, "mask-empty", "warning", "is anomalous but its mask marks nothing", "draw it, or set it to null"),
-    Kind(_MASK, "mask-inverted", "warning", "mask covers {share} of the picture", "is it inverted? if so turn it over"),
+    Kind(_MASK, "mask-inverted", "warning", "mask covers {share} of the picture", "if it is inverted, export it again"),
     Kind(_MASK, "mask-lossy", "warning", "{path}: a mask is a JPEG, whose noise counts as defect", "export it as PNG"),
     Kind(_MASK, "mask-colour", "warning", "{path}: mask has colours; all but black is defect", "export it as grey"),
     Kind(
@@ -189,7 +191,9 @@ _ALL = (
     Kind(_MASK, "mask-shared", "warning", "'{path}' is also the mask of line {first}", "a mask belongs to one picture"),
     Kind(_BOX, "boxes-type", "fault", "'boxes' must be a list or null", "mend the value or build again"),
     Kind(_BOX, "box-malformed", "fault", "box {box} must be four whole numbers [x1, y1, x2, y2]", _AGAIN),
-    Kind(_BOX, "box-empty", "fault", "box {box} needs x1 < x2 and y1 < y2", "is it [x, y, width, height]? " + _AGAIN),
+    Kind(
+        _BOX, "box-empty", "fault", "box {box} needs x1 < x2 and y1 < y2", "[x, y, width, height] is not the form here"
+    ),
     Kind(_BOX, "box-outside", "fault", "box {box} must be inside {width} x {height}", _AGAIN),
     Kind(_BOX, "boxes-on-normal", "fault", "a normal sample must have no boxes", "mend the label or the boxes"),
     Kind(

@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from adfm import images
-from adfm.data.inspect import require_inside
+from adfm.data.inspect import inside
 from adfm.errors import DataError
 from adfm.evaluation.mmad.answers import compat_letter, strict_letter
 from adfm.evaluation.mmad.denominators import check_complete
@@ -131,7 +131,7 @@ def require_pictures(root: Path, asked: Sequence[Asked]) -> None:
     wanted = list(dict.fromkeys(part for each in asked for part in each.parts if isinstance(part, PurePosixPath)))
     for path in wanted:
         # The benchmark tells its users to link data sets into the folder: a link at the top is theirs, below it is not.
-        require_inside((root / path.parts[0]).resolve(), Path(*path.parts[1:]))
+        inside((root / path.parts[0]).resolve(), Path(*path.parts[1:]))
     missing = [path for path in wanted if not (root / path).is_file()]
     if missing:
         raise DataError(
