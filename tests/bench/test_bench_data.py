@@ -73,6 +73,7 @@ def test_the_command_prints_and_writes_both_speeds(capsys: pytest.CaptureFixture
     assert main([*command, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["count"] == 3
+    assert told["decoder"].startswith("Pillow ")
     assert [len(told["seconds"][side]) for side in ("build", "decode")] == [2, 2]
     for name in ("build", "decode", "ratio", "processor_ratio"):
         assert 0 < told[name]["min"] <= told[name]["median"] <= told[name]["max"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -42,11 +43,10 @@ class Facts:
 def inspect(root: Path, found: Found, settings: BuildSettings) -> Facts:
     """Open a picture and its masks; faults are returned, never raised."""
     try:
-        for path in (found.image, *found.masks):
-            require_inside(root, path)
-        width, height = images.decoded_size(root / found.image)
-        digest = sha256_file(root / found.image)
-        mask = united_mask([root / path for path in found.masks], width, height) if found.masks else None
+        image, *masks = (inside(root, path) for path in (found.image, *found.masks))
+        width, height = images.decoded_size(image)
+        digest = sha256_file(image)
+        mask = united_mask(masks, width, height) if masks else None
     except DataError as error:
         return Facts(found, faults=(str(error),))
     except OSError as error:
@@ -141,11 +141,13 @@ def _marked(path: Path, width: int, height: int) -> NDArray[np.bool_]:
     return mask
 
 
-def require_inside(root: Path, path: Path) -> None:
-    """Refuse a path that leaves the root (absolute and without links itself), by `..` or by a link.
+def inside(root: Path, path: Path) -> Path:
+    """Return a path below the root (absolute and without links itself), which must not leave it by `..` or by a link.
 
     Raises:
         DataError: it does.
     """
-    if not (root / path).resolve().is_relative_to(root):
-        raise DataError(f"{root / path}: leads outside {root}; replace the link by the file")
+    whole = root / path
+    if not Path(os.path.realpath(whole)).is_relative_to(root):
+        raise DataError(f"{whole}: leads outside {root}; replace the link by the file")
+    return whole

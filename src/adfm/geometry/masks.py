@@ -79,7 +79,7 @@ def _cells(mask: Mask, side: int) -> Mask:
     """Return (rows, columns) of 0 / 1: which of the `side` x `side` cells of a mask hold a pixel of it."""
     height, width = mask.shape
     # Rows first: the maximum of long rows is taken many pixels at a time.
-    bands = np.stack([mask[y : y + side].max(axis=0) for y in range(0, height, side)])
+    bands = np.stack([np.maximum.reduce(mask[y : y + side]) for y in range(0, height, side)])
     columns = -(-width // side)
     padded = np.zeros((len(bands), columns * side), np.uint8)
     padded[:, :width] = bands
@@ -114,6 +114,8 @@ def _without_specks(window: Window, min_area: int) -> Clean:
     _, labels = cv2.connectedComponents(window.pixels, connectivity=8)
     kept = np.bincount(labels.ravel()) >= min_area
     kept[0] = False
+    if kept[1:].all():
+        return Clean(window, len(kept) - 1)
     return Clean(_tight(window._replace(pixels=kept.view(np.uint8).take(labels))), int(kept.sum()))
 
 

@@ -18,7 +18,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
+from PIL import __version__ as pillow_version
 
 from adfm.config import make_settings
 from adfm.data.build import build
@@ -61,7 +62,8 @@ def bench_data(
             decoded.append(spent(partial(decode_all, pairs, alone)))
             out = Path(made) / f"{repeat}"
             built.append(spent(partial(build, source, out, settings, _named(progress, "building", repeat))))
-    return {"count": count, "size": [WIDTH, HEIGHT], "repeats": repeats, **summary(count, decoded, built)}
+    decoder = f"Pillow {pillow_version}, zlib {features.version('zlib')}"
+    return {"count": count, "size": [WIDTH, HEIGHT], "decoder": decoder, **summary(count, decoded, built)}
 
 
 def summary(count: int, decoded: Sequence[Spent], built: Sequence[Spent]) -> dict[str, Any]:
