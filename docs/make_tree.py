@@ -1,4 +1,4 @@
-"""Writes the generated parts of the pages beside it: file tree, layouts, problems of an answer, settings, metrics, faults.
+"""Writes the generated parts of the pages beside it: tree, layouts, problems of an answer, settings, metrics, faults of data.
 
 `python docs/make_tree.py` rewrites what stands between a page's `generated` markers; `tests/test_project.py` checks
 that it is current. Everything outside the markers is written by hand and left alone.
@@ -147,6 +147,13 @@ def metrics_table() -> str:
     return "\n".join(["| metric | what it says | better |", "|---|---|---|", *rows])
 
 
+def layouts_table() -> str:
+    """Return the table of every layout: what its module says, and what its publisher says about its use."""
+    told = ((layout, _cell(first_sentence(getattr(layout, "__doc__", None) or ""))) for layout in LAYOUTS)
+    rows = [f"| `{layout.NAME}` | {sentence} | {_cell(layout.TERMS or '-')} |" for layout, sentence in told]
+    return "\n".join(["| layout | what it reads | terms of use |", "|---|---|---|", *rows])
+
+
 def faults_table() -> str:
     """Return a table of every kind of fault for each part of a data set, in the order of the registry."""
     lines = []
@@ -155,13 +162,6 @@ def faults_table() -> str:
         lines += ["", f"### {part}", "", "| code | level | rule | fix |", "|---|---|---|---|"]
         lines += [f"| `{kind.code}` | {kind.level} | {_cell(kind.rule)} | {_cell(kind.fix)} |" for kind in rows]
     return "\n".join([*lines[1:], ""])
-
-
-def layouts_table() -> str:
-    """Return the table of every layout: what its module says, and what its publisher says about its use."""
-    told = ((layout, _cell(first_sentence(getattr(layout, "__doc__", None) or ""))) for layout in LAYOUTS)
-    rows = [f"| `{layout.NAME}` | {sentence} | {_cell(layout.TERMS or '-')} |" for layout, sentence in told]
-    return "\n".join(["| layout | what it reads | terms of use |", "|---|---|---|", *rows])
 
 
 STAGES: dict[str, type[TrainSettings]] = {"SFT": SftSettings, "GRPO": GrpoSettings}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from adfm.errors import ImageError
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 100_000_000
+_Pixels = TypeVar("_Pixels")
 _DECODER = (
     OSError,
     SyntaxError,
@@ -59,83 +60,6 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         ) from error
 
 
-@contextmanager
-def _upright(path: Path) -> Iterator[tuple[Header, Image.Image]]:
-    """Open a picture and decode all of it, turned as its EXIF orientation says; and how it was stored."""
-    with _opened(path) as image:
-        head = _stored(image)
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        yield head, image
-
-
-class Header(NamedTuple):
-    """What a picture's header says: size in pixels as shown, Pillow's mode, EXIF orientation (1: upright)."""
-
-    width: int
-    height: int
-    format: str
-    mode: str
-    orientation: int
-    deep: bool
-    transparent: bool
-
-
-def header(path: Path) -> Header:
-    """Read a picture's header, with over 8 bits a channel (`deep`) and an alpha channel (`transparent`).
-
-    Raises:
-        ImageError: not a picture, or over the limits.
-    """
-    with _opened(path) as image:
-        return _stored(image)
-
-
-def _stored(image: Image.Image) -> Header:
-    kind = "JPEG" if image.format == "MPO" else str(image.format)  # a JPEG with a preview or a depth map behind it
-    deep = image.mode[0] in "IF" or ";16" in str(getattr(image, "tile", ""))
-    transparent = image.has_transparency_data
-    # Last, since Pillow decodes a PNG to find its EXIF, and then no longer knows how deep it was.
-    return Header(*_shown(image), kind, image.mode, _orientation(image), deep, transparent)
-
-
-class Told(NamedTuple):
-    """How a picture is stored, and whether there are `several` frames, of which the first counts."""
-
-    header: Header
-    several: bool
-
-
-def load_told(path: Path) -> tuple[Told, Image.Image]:
-    """Decode a picture as `load` does, and tell how it is stored.
-
-    Raises:
-        ImageError: not a picture, damaged, or over the limits.
-    """
-    with _upright(path) as (head, image):
-        pixels = _to_rgb(image)
-        return Told(head, _several(image)), pixels
-
-
-def load_mask_told(path: Path) -> tuple[Header, NDArray[Any]]:
-    """Decode a mask as `load_mask` does, and tell how it is stored.
-
-    Raises:
-        ImageError: not a picture, damaged, or over the limits.
-    """
-    with _upright(path) as (head, image):
-        return head, _codes(image)
-
-
-def _several(image: Image.Image) -> bool:
-    """Whether there is a second frame; counting them could take long on a hostile file. The first is lost by this."""
-    try:
-        image.seek(1)
-    except (*_DECODER, AttributeError):  # the latter where the file is closed, having had one frame
-        return False
-    return True
-
-
 def size(path: Path) -> tuple[int, int]:
     """Return (width, height) from the header, as the picture is shown (EXIF orientation applied); pixels are not read.
 
@@ -162,8 +86,18 @@ def load(path: Path) -> Image.Image:
     Raises:
         ImageError: not a picture, damaged, or over the limits.
     """
-    with _upright(path) as (_, image):
-        return _to_rgb(image)
+    with _opened(path) as image:
+        return _rgb(image)
+
+
+def load_mask(path: Path) -> NDArray[Any]:
+    """Decode a mask as stored codes: (H, W), or (H, W, 3) for a colour mask; alpha is not a code, palettes stay indices.
+
+    Raises:
+        ImageError: not a picture, damaged, or over the limits.
+    """
+    with _opened(path) as image:
+        return _codes(image)
 
 
 def decoded_size(path: Path) -> tuple[int, int]:
@@ -172,20 +106,82 @@ def decoded_size(path: Path) -> tuple[int, int]:
     Raises:
         ImageError: not a picture, damaged, or over the limits.
     """
-    with _upright(path) as (_, image):
+    with _opened(path) as image:
+        upright = _upright(image)
         # Whether a mode can become RGB shows on one pixel, at no cost.
-        _to_rgb(image.crop((0, 0, 1, 1)))
-        return image.size
+        _to_rgb(upright.crop((0, 0, 1, 1)))
+        return upright.size
+
+
+class Header(NamedTuple):
+    """How a picture is stored: Pillow's format and mode, EXIF orientation (1: upright), over 8 bits a channel (`deep`)."""
+
+    format: str
+    mode: str
+    orientation: int
+    deep: bool
+    transparent: bool
+    several: bool
+
+
+def load_told(path: Path) -> tuple[Header, Image.Image]:
+    """Decode a picture as `load` does, and tell how it was stored.
+
+    Raises:
+        ImageError: not a picture, damaged, or over the limits.
+    """
+    with _opened(path) as image:
+        return _told(image, _rgb)
+
+
+def load_mask_told(path: Path) -> tuple[Header, NDArray[Any]]:
+    """Decode a mask as `load_mask` does, and tell how it was stored.
+
+    Raises:
+        ImageError: not a picture, damaged, or over the limits.
+    """
+    with _opened(path) as image:
+        return _told(image, _codes)
 
 
 def plain(path: Path) -> bool:
-    """Whether any decoder shows a picture as `load` does: stored upright, 8 bits a channel, opaque; by its header.
+    """Whether any decoder shows a picture as `load` does: stored upright, 8 bits a channel, opaque.
 
     Raises:
-        ImageError: not a picture, or over the limits.
+        ImageError: not a picture, damaged, or over the limits.
     """
-    head = header(path)
+    head, _ = load_told(path)
     return head.orientation not in range(2, 9) and not head.deep and not head.transparent
+
+
+def _told(image: Image.Image, decode: Callable[[Image.Image], _Pixels]) -> tuple[Header, _Pixels]:
+    kind = "JPEG" if image.format == "MPO" else str(image.format)  # a JPEG with a preview or a depth map behind it
+    deep = image.mode[0] in "IF" or ";16" in str(getattr(image, "tile", ""))
+    image.load()  # some formats must be decoded for their EXIF
+    mode, transparent, orientation = image.mode, image.has_transparency_data, _orientation(image)
+    pixels = decode(image)
+    # Only now: looking for a second frame leaves the first.
+    return Header(kind, mode, orientation, deep, transparent, _several(image)), pixels
+
+
+def _several(image: Image.Image) -> bool:
+    """Whether there is a second frame; counting them could take long on a hostile file."""
+    try:
+        image.seek(1)
+    except (*_DECODER, AttributeError):  # the latter where the file is closed, having had one frame
+        return False
+    return True
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Decode an open picture and turn it, in place, as its EXIF orientation says."""
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    return _to_rgb(_upright(image))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -199,20 +195,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def load_mask(path: Path) -> NDArray[Any]:
-    """Decode a mask as stored codes: (H, W), or (H, W, 3) for a colour mask; alpha is not a code, palettes stay indices.
-
-    Raises:
-        ImageError: not a picture, damaged, or over the limits.
-    """
-    with _upright(path) as (_, image):
-        return _codes(image)
-
-
 def _codes(image: Image.Image) -> NDArray[Any]:
-    if image.mode in ("RGBA", "LA", "PA", "CMYK", "YCbCr"):
-        return np.asarray(image.convert({"LA": "L", "PA": "P"}.get(image.mode, "RGB")))
-    return np.asarray(image)
+    upright = _upright(image)
+    if upright.mode in ("RGBA", "LA", "PA", "CMYK", "YCbCr"):
+        upright = upright.convert({"LA": "L", "PA": "P"}.get(upright.mode, "RGB"))
+    return np.asarray(upright)
 
 
 def is_picture(path: Path) -> bool:

@@ -117,6 +117,13 @@ def test_make_is_the_same_for_a_seed(parts: Path, tmp_path: Path) -> None:
         assert all(equal) if same else not any(equal)
 
 
+@pytest.mark.parametrize("command", [["data", "build"], ["adapt"]])
+def test_the_help_lists_every_layout(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--help"]) == 0
+    shown = "".join(capsys.readouterr().out.split())  # lines are broken anywhere, in names too
+    assert f"auto(default:theonethatfits),{','.join(layout.NAME for layout in LAYOUTS)}" in shown
+
+
 @pytest.fixture
 def built(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     """A sound built set that a test may damage."""
@@ -200,10 +207,3 @@ def test_check_lists_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
 def test_check_needs_a_manifest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check"]) == 2
     assert "needs the manifest or its folder" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("command", [["data", "build"], ["adapt"]])
-def test_the_help_lists_every_layout(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*command, "--help"]) == 0
-    shown = "".join(capsys.readouterr().out.split())  # lines are broken anywhere, in names too
-    assert f"auto(default:theonethatfits),{','.join(layout.NAME for layout in LAYOUTS)}" in shown

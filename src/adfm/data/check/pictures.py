@@ -49,16 +49,14 @@ def look(sample: Sample, place: Path, known: Mapping[str, str]) -> Picture:
     if missing:
         return Picture((broken(f"image-{missing[0]}", path=place, why=missing[1]),))
     try:
-        told, pixels = images.load_told(place)
+        head, pixels = images.load_told(place)
         digest = sha256_file(place)
     except ImageError as error:
         return Picture((broken(f"image-{error.reason}", path=place, limit=images.MAX_PIXELS),))
     except OSError as error:
         return Picture((broken("image-unreadable", path=place, why=error.strerror),))
     uniform = all(low == high for low, high in _extrema(pixels))
-    head = told.header
     faults = [*_header_faults(place, head), *_size_faults(sample, place, head, pixels.size)]
-    faults += [broken("image-frames", path=place)] if told.several else []
     faults += [broken("image-uniform", path=place)] if uniform else []
     changed = SHA256.fullmatch(sample.sha256) and digest != sample.sha256
     faults += [broken("sha256-differs", path=place)] if changed else []
@@ -82,6 +80,8 @@ def _header_faults(place: Path, head: images.Header) -> Iterator[Broken]:
     named = _FORMATS.get(place.suffix.lower(), head.format)
     if named != head.format:
         yield broken("image-suffix", path=place, format=head.format)
+    if head.several:
+        yield broken("image-frames", path=place)
     if head.deep:
         yield broken("image-depth", path=place, mode=head.mode)
     elif head.mode not in _PLAIN:
