@@ -242,3 +242,15 @@ def test_which_names_are_pictures() -> None:
     assert images.is_picture(Path("a/B.JPG"))
     assert not images.is_picture(Path("a/.b.jpg"))
     assert not images.is_picture(Path("a/b.txt"))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 3), (1500, 1000), (5000, 4000)])
+def test_codes_are_the_same_with_and_without_arrow(
+    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lent pixels outlive the closed picture; one of many pieces, or without pyarrow, is copied."""
+    codes = np.random.default_rng(0).integers(0, 256, size[::-1], dtype=np.uint8)
+    Image.fromarray(codes).save(tmp_path / "mask.png", compress_level=1)
+    assert np.array_equal(images.load_mask(tmp_path / "mask.png"), codes)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert np.array_equal(images.load_mask(tmp_path / "mask.png"), codes)
