@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -104,6 +104,7 @@ def test_any_bytes(folder: Path, more: bytes, place: int, put: bytes) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from(["source", "settings", "counts"]), json_values) | json_values)
+@example({"source": "x" * 5000})
 def test_any_meta_file(folder: Path, value: Any) -> None:
     content = meta() | value if isinstance(value, dict) else value
     codes(folder, json.dumps(row(folder)).encode(), json.dumps(content).encode())

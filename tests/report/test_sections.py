@@ -131,7 +131,7 @@ def test_shown_size_keeps_the_shape(width: int, height: int) -> None:
 def test_axes_hold_their_values(a: float, b: float, marks: int) -> None:
     low, high = min(a, b), max(a, b)
     axis = nice_axis(low, high, marks, 0, 100)
-    slack = 1e-6 * max(abs(low), abs(high), 1e-9)
+    slack = 1e-6 * max(abs(low), abs(high), 1e-6)  # values nearer to each other than this are one on a chart
     assert axis.low <= low + slack and axis.high >= high - slack and axis.high > axis.low
     assert 2 <= len(axis.ticks()) <= marks + 3
     assert all(-0.1 <= tick.at <= 100.1 for tick in axis.ticks())

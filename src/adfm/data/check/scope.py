@@ -57,7 +57,7 @@ def _meta(path: Path) -> tuple[dict[str, Any] | None, Broken | None]:
 def _roots(file: Path, meta: dict[str, Any]) -> tuple[tuple[Path, ...] | None, Broken | None]:
     source = meta.get("source")
     real = _real(file.parent / source) if isinstance(source, str) else None
-    if real is None or not real.is_dir():
+    if real is None or not _is_folder(real):
         return None, broken("meta-source")
     return (file.parent.resolve(), real), None
 
@@ -78,6 +78,13 @@ def _real(path: Path) -> Path | None:
         return path.resolve()
     except (OSError, RuntimeError, ValueError):
         return None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long
+        return False
 
 
 def leaving(scope: Scope, path: str) -> Broken | None:
