@@ -51,7 +51,8 @@ def build(source: Path, out: Path, settings: BuildSettings, progress: Progress |
     found = _read(source, root, layout)
     threads = Threads(settings.workers, progress)
     facts = _inspected(root, found, settings, threads)
-    samples = [_sample(root, target, fact, id_) for fact, id_ in zip(facts, sample_ids(found), strict=True)]
+    way = Path(os.path.relpath(root, target))  # once: it is the same for every picture
+    samples = [_sample(way, fact, id_) for fact, id_ in zip(facts, sample_ids(found), strict=True)]
     samples, notes = _split(source, layout, facts, samples, settings)
     warnings = [*_doubts(facts), *_unmasked(found), *unused(root, found), *notes]
     with published_folder(target) as staging:
@@ -103,15 +104,13 @@ def _safe(name: str) -> str:
     return re.sub(r"[^\w./-]", "_", name)
 
 
-def _sample(root: Path, target: Path, facts: Facts, id_: str) -> Sample:
-    def path(relative: Path) -> str:
-        return Path(os.path.relpath(root / relative, target)).as_posix()
-
+def _sample(way: Path, facts: Facts, id_: str) -> Sample:
+    """Return a picture's sample; `way` leads from the manifest's folder to the source."""
     found = facts.found
-    masks = tuple(map(path, found.masks)) if facts.boxes else ()
+    masks = tuple((way / mask).as_posix() for mask in found.masks) if facts.boxes else ()
     return Sample(
         id=id_,
-        image=path(found.image),
+        image=(way / found.image).as_posix(),
         width=facts.width,
         height=facts.height,
         label=facts.label,

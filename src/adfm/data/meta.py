@@ -111,10 +111,12 @@ def unused(root: Path, found: Sequence[Found]) -> list[str]:
         links += sum((Path(directory) / name).is_symlink() for name in names)
         hidden += sum(name.startswith(".") for name in [*names, *files])
         names[:] = [name for name in names if not name.startswith(".")]
-        for path in (Path(directory, name).relative_to(root) for name in files if not name.startswith(".")):
-            if is_picture(path) and path not in used:
+        folder = Path(directory).relative_to(root)
+        for path in (folder / name for name in files if not name.startswith(".")):
+            if not is_picture(path):
+                others += 1
+            elif path not in used:
                 pictures.append(path.as_posix())
-            others += not is_picture(path)
     pictures.sort()
     shown = f"{', '.join(pictures[:3])}{', ...' if len(pictures) > 3 else ''}"
     notes = [f"pictures outside the layout or masks without a picture: {len(pictures)} ({shown})"] if pictures else []
