@@ -20,6 +20,8 @@ HEIGHT, GAP, BEST = 360, 10, 2
 
 def main() -> None:
     """Write docs/images/inspected.jpg from the run that is named."""
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     run = Path(sys.argv[1])
     predictions = read_predictions(run / "eval-grpo")
     anomalous = sorted((p for p in predictions if p.anomalous and p.boxes), key=quality, reverse=True)
