@@ -103,14 +103,18 @@ def make_settings(kind: type[S], values: dict[str, Any], origin: str) -> S:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        fault = error.errors()[0]
-        name = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            known = _names(kind, [str(part) for part in fault["loc"][:-1]])
-            raise ConfigError(f"{origin}: unknown setting '{name}'{nearest(str(fault['loc'][-1]), known)}") from error
-        raise ConfigError(
-            f"{origin}: setting '{name}': {fault['msg']} (given: {str(fault['input'])[:80]!r})"
-        ) from error
+        name, fault, given = first_fault(error)
+        if error.errors()[0]["type"] == "extra_forbidden":
+            parents, _, last = name.rpartition(".")
+            known = _names(kind, parents.split(".") if parents else [])
+            raise ConfigError(f"{origin}: unknown setting '{name}'{nearest(last, known)}") from error
+        raise ConfigError(f"{origin}: setting '{name}': {fault} (given: {given})") from error
+
+
+def first_fault(error: ValidationError) -> tuple[str, str, str]:
+    """Return the dotted place, the rule and the given value (at most 80 characters) of pydantic's first complaint."""
+    fault = error.errors()[0]
+    return ".".join(str(part) for part in fault["loc"]), fault["msg"], f"{str(fault['input'])[:80]!r}"
 
 
 def _names(kind: type[BaseModel], path: list[str]) -> list[str]:
