@@ -1,34 +1,23 @@
-"""What every model looks like to the stages above it: pictures and prompts in, answers with a score out."""
+"""What every model looks like to the stages above it: questions in, answers with a score out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
-
-from PIL.Image import Image
+from typing import NamedTuple
+from typing import Protocol as Interface
 
 from adfm.geometry import Frame
+from adfm.reasoning import Protocol, Question
+from adfm.records import Votes
 
-
-class Votes(NamedTuple):
-    """How many of several sampled answers gave each verdict, and how many could not be read."""
-
-    anomalous: int
-    normal: int
-    unread: int
-
-    @property
-    def score(self) -> float | None:
-        """Share of `anomalous` among the answers that were read; None where more than half were not."""
-        read = self.anomalous + self.normal
-        return self.anomalous / read if read and self.unread <= read else None
+__all__ = ["Answer", "Model", "SamplingModel", "Votes"]
 
 
 class Answer(NamedTuple):
     """One raw answer and how sure of `anomalous` the model is.
 
-    `score` is from 0 to 1, None where there is none; `log_odds` is the same before it is squeezed, natural logarithm
-    (None where the score is no probability of one token); `votes` are there where the score is a share of votes.
+    `score` is from 0 to 1, None where there is none. `log_odds` is its natural log-odds, None where the score is no
+    probability of one token. `votes` are the counts where the score is a share of votes.
     """
 
     text: str
@@ -37,33 +26,30 @@ class Answer(NamedTuple):
     votes: Votes | None = None
 
 
-class Model(Protocol):
-    """Something that answers prompts about pictures; `scoring` says where its scores come from."""
+class Model(Interface):
+    """Something that answers questions about images.
+
+    Attributes:
+        name: what the user called it.
+        revision: changes whenever the weights do.
+        scoring: where its scores come from.
+        protocol: what it was trained to be asked.
+    """
 
     name: str
     revision: str
     scoring: str
+    protocol: Protocol
 
     def frame(self, width: int, height: int) -> Frame:
-        """Return the frame in which it writes boxes on a picture of this size, in original pixels."""
+        """Return the frame in which it writes boxes on an image of this size, in original pixels."""
 
-    def answer(self, pictures: Sequence[Image], prompts: Sequence[str]) -> list[Answer]:
-        """Answer one prompt per picture, greedily."""
-
-
-Turn = Sequence[Image | str]
-"""What one prompt shows and says: pictures and texts, in the order in which the model meets them."""
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answer each question, greedily, as one batch."""
 
 
-class Reader(Model, Protocol):
-    """A model that can also be shown several pictures in one prompt, or none."""
-
-    def answer_turns(self, turns: Sequence[Turn]) -> list[Answer]:
-        """Answer each prompt, greedily."""
-
-
-class Sampler(Model, Protocol):
+class SamplingModel(Model, Interface):
     """A model that can also draw answers."""
 
-    def sample(self, pictures: Sequence[Image], prompts: Sequence[str], seeds: Sequence[int]) -> list[str]:
-        """Draw one answer per picture at temperature 1; a row's answer depends on its seed and not on its neighbours."""
+    def sample(self, questions: Sequence[Question], seeds: Sequence[int]) -> list[str]:
+        """Draw one answer to each question at temperature 1. Its seed decides it, whatever else is in the batch."""

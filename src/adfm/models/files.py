@@ -93,10 +93,10 @@ def base_of(model: str) -> str:
 
 
 def load_weights(model: str, *, dtype: str = "float32", device: str = "cpu") -> Any:
-    """Return the model in evaluation mode; an adapter is merged into its base.
+    """Return the model in evaluation mode, an adapter merged into its base.
 
     Raises:
-        ModelError: weights are missing or not safetensors, or the class cannot answer about pictures.
+        ModelError: weights are missing or not safetensors, or the class cannot answer about images.
     """
     import torch
     from transformers import AutoModelForImageTextToText
@@ -114,17 +114,13 @@ def load_weights(model: str, *, dtype: str = "float32", device: str = "cpu") -> 
     if missing:
         raise ModelError(f"{base}: {len(missing)} weights are missing (first: {missing[0]}); the folder is incomplete")
     if base != model:
-        loaded = _merged(loaded, model)
+        from peft import PeftModel
+
+        if not (Path(model) / "adapter_model.safetensors").is_file():
+            raise ModelError(f"{model}: adapter_model.safetensors is missing; only safetensors are read")
+        with _loading(model):
+            loaded = PeftModel.from_pretrained(loaded, model).merge_and_unload()
     return loaded.to(device).eval()
-
-
-def _merged(base: Any, adapter: str) -> Any:
-    from peft import PeftModel
-
-    if not (Path(adapter) / "adapter_model.safetensors").is_file():
-        raise ModelError(f"{adapter}: adapter_model.safetensors is missing; only safetensors are read")
-    with _loading(adapter):
-        return PeftModel.from_pretrained(base, adapter).merge_and_unload()
 
 
 def revision_of(model: str, config: Any) -> str:
@@ -136,18 +132,6 @@ def revision_of(model: str, config: Any) -> str:
     if base_of(model) != model:
         files.append(revision_of(base_of(model), config))
     return "weights-" + sha256_bytes("\n".join(files).encode())[:16]
-
-
-def best_device() -> str:
-    """Return `cuda` where there is one, else `cpu`."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def best_dtype(device: str) -> str:
-    """Return bfloat16 for a GPU and float32 for a CPU, where bfloat16 is slower."""
-    return "bfloat16" if device == "cuda" else "float32"
 
 
 def quiet_environment() -> None:

@@ -1,6 +1,6 @@
 """A vision-language model on this machine, by plain transformers: greedy or sampled answers, odds of the verdict token.
 
-Left out: answers of a model in the prompt (every prompt is one user turn), and sampling that is fast (training does that).
+Every prompt is one user turn. Sampling is not made fast here, because training has its own.
 """
 
 from __future__ import annotations
@@ -10,96 +10,95 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from PIL.Image import Image
-
 from adfm.geometry import Frame
-from adfm.models.base import Answer, Turn
-from adfm.models.files import (
-    best_device,
-    best_dtype,
-    load_config,
-    load_processor,
-    load_weights,
-    quiet_environment,
-    resolve,
-    revision_of,
-)
-from adfm.models.frames import frame_rule
+from adfm.models.base import Answer
+from adfm.models.card import protocol_of
+from adfm.models.device import best_device, best_dtype
+from adfm.models.families import family_of
+from adfm.models.files import load_config, load_processor, load_weights, quiet_environment, resolve, revision_of
+from adfm.reasoning import Question
+from adfm.reasoning.protocol import DEFAULT, Protocol
 
-MAX_NEW_TOKENS = 512
 VERDICT_VALUE = re.compile(r'"verdict"[ \t]{0,8}:[ \t]{0,8}"?[na]')
 GREEDY = {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0, "temperature": 1.0, "top_p": 1.0, "top_k": 50}
 """Said in full, because a checkpoint's own generation settings fill what is not said (Qwen2.5-VL: penalty 1.05).
 
-The last three are the library's defaults, which greedy decoding ignores without a warning."""
+Greedy decoding ignores the last three. They are the library's defaults, so it ignores them without a warning."""
 
 
 class LocalModel:
     """Answers with a model folder, hub id or the bundled `nano`."""
 
     def __init__(
-        self, name: str, weights: Any, processor: Any, *, revision: str, max_new_tokens: int = MAX_NEW_TOKENS
+        self, name: str, weights: Any, processor: Any, *, revision: str, protocol: Protocol = DEFAULT
     ) -> None:
+        family = family_of(weights.config.model_type)
         self.name = name
         self.revision = revision
         self.scoring = "odds"
-        self.max_new_tokens = max_new_tokens
+        self.protocol = protocol
         self.weights = weights
         self.processor = processor
-        self._frame = frame_rule(weights.config.model_type, processor)
-        self._banned = placeholder_tokens(weights.config)
+        self._frame_of = family.frame_rule(processor)
+        self._banned = family.placeholder_tokens(weights.config)
         self._verdict = verdict_tokens(processor.tokenizer)
 
     @classmethod
-    def load(cls, model: str, *, device: str | None = None, max_new_tokens: int = MAX_NEW_TOKENS) -> LocalModel:
-        """Load a model folder, hub id or `nano`.
+    def load(cls, model: str, *, device: str | None = None) -> LocalModel:
+        """Load a model folder, hub id or `nano`, with the protocol in its `adfm.json`.
 
         Raises:
-            ModelError: it cannot be found or loaded, or its family's box units are not known.
+            ModelError: it cannot be found or loaded, or its family is not known.
         """
         quiet_environment()
         folder = resolve(model)
         device = device or best_device()
-        config, processor = load_config(folder), load_processor(folder)
-        frame_rule(config.model_type, processor)  # refuse before gigabytes are read
+        family_of(load_config(folder).model_type)  # refused before gigabytes are read
+        protocol, processor = protocol_of(folder), load_processor(folder)
         weights = load_weights(folder, dtype=best_dtype(device), device=device)
-        return cls(
-            model, weights, processor, revision=revision_of(folder, weights.config), max_new_tokens=max_new_tokens
-        )
+        return cls(model, weights, processor, revision=revision_of(folder, weights.config), protocol=protocol)
 
     def frame(self, width: int, height: int) -> Frame:
-        """Return the frame in which it writes boxes on a picture of this size, in original pixels."""
-        return self._frame(width, height)
+        """Return the frame in which it writes boxes on an image of this size, in original pixels."""
+        return self._frame_of(width, height)
 
-    def answer(self, pictures: Sequence[Image], prompts: Sequence[str]) -> list[Answer]:
-        """Answer one prompt per picture, greedily, as one batch."""
-        return self.answer_turns(list(zip(pictures, prompts, strict=True)))
-
-    def answer_turns(self, turns: Sequence[Turn]) -> list[Answer]:
-        """Answer each prompt, greedily, as one batch."""
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answer each question, greedily, as one batch."""
         watch = VerdictWatch(*self._verdict)
-        tokens = self._generate(self._encode(turns), watch)
+        tokens = self._generate(questions, watch)
         odds = [watch.log_odds(row, ids, self._decode) for row, ids in enumerate(tokens)]
         return [
             Answer(self._decode(ids), None if value is None else sigmoid(value), value)
             for ids, value in zip(tokens, odds, strict=True)
         ]
 
-    def sample(self, pictures: Sequence[Image], prompts: Sequence[str], seeds: Sequence[int]) -> list[str]:
-        """Draw one answer per picture at temperature 1; `seeds` (one each) decide it, whatever else is in the batch."""
-        noise = GumbelNoise(seeds, self.weights.device)
-        batch = self._encode(list(zip(pictures, prompts, strict=True)))
-        return [self._decode(ids) for ids in self._generate(batch, noise)]
+    def sample(self, questions: Sequence[Question], seeds: Sequence[int]) -> list[str]:
+        """Draw one answer to each question at temperature 1. Its seed decides it, whatever else is in the batch."""
+        return [
+            self._decode(ids) for ids in self._generate(questions, GumbelNoise(seeds, self.weights.device))
+        ]
 
-    def _generate(self, batch: Any, processor: Callable[[Any, Any], Any]) -> list[list[int]]:
+    def _generate(self, questions: Sequence[Question], processor: Callable[[Any, Any], Any]) -> list[list[int]]:
         """Return the most likely tokens of every row, by the logits that `processor` returns."""
         import torch
 
+        texts = [
+            self.processor.apply_chat_template(
+                question.chat,
+                tokenize=False,
+                add_generation_prompt=True,
+                add_vision_id=len(question.images) > 1,  # Qwen then numbers the images
+            )
+            for question in questions
+        ]
+        # One flat list: processors hand images to placeholders in order, across the texts of a batch.
+        images = [image for question in questions for image in question.images]
+        batch = self.processor(text=texts, images=images or None, padding=True, return_tensors="pt")
         batch = batch.to(self.weights.device)
         with torch.inference_mode():
             tokens = self.weights.generate(
                 **batch,
-                max_new_tokens=self.max_new_tokens,
+                max_new_tokens=max(question.protocol.max_new_tokens for question in questions),
                 **GREEDY,
                 suppress_tokens=self._banned,
                 logits_processor=[processor],
@@ -112,28 +111,9 @@ class LocalModel:
         text: str = self.processor.tokenizer.decode(tokens, skip_special_tokens=True)
         return text
 
-    def _encode(self, turns: Sequence[Turn]) -> Any:
-        texts = [
-            self.processor.apply_chat_template(
-                [{"role": "user", "content": [_content(part) for part in turn]}],
-                tokenize=False,
-                add_generation_prompt=True,
-                add_vision_id=sum(isinstance(part, Image) for part in turn) > 1,  # Qwen then numbers the pictures
-            )
-            for turn in turns
-        ]
-        # One flat list: processors hand pictures to placeholders in order, across the texts of a batch.
-        images = [part for turn in turns for part in turn if isinstance(part, Image)]
-        return self.processor(text=texts, images=images or None, padding=True, return_tensors="pt")
-
-
-def _content(part: Image | str) -> dict[str, str]:
-    """Return a part of a turn as chat templates want it."""
-    return {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
-
 
 class VerdictWatch:
-    """A logits processor that changes nothing: it notes the logits with which `normal` and `anomalous` begin."""
+    """A logits processor that changes nothing. It notes the logits with which `normal` and `anomalous` begin."""
 
     def __init__(self, normal: int, anomalous: int) -> None:
         self._tokens = [normal, anomalous]
@@ -149,7 +129,11 @@ class VerdictWatch:
         The token alone does not tell: Qwen's `anomalous` begins with `an`, which a region's label may too.
         """
         for step in reversed(range(min(len(tokens), len(self._steps)))):
-            if tokens[step] in self._tokens and _begins_verdict(decode(tokens[:step]), decode(tokens[: step + 1])):
+            if tokens[step] not in self._tokens:
+                continue
+            # Whether the first letter of a verdict's value is in this token and not yet before it.
+            begun = [match.end() for match in VERDICT_VALUE.finditer(decode(tokens[: step + 1]))]
+            if begun and begun[-1] > len(decode(tokens[:step])):
                 normal, anomalous = self._steps[step][row].tolist()
                 return anomalous - normal if math.isfinite(anomalous - normal) else None
         return None
@@ -176,12 +160,6 @@ class GumbelNoise:
         return scores.double() - waits.log()
 
 
-def _begins_verdict(before: str, after: str) -> bool:
-    """Whether the first letter of a verdict's value is in `after` and not yet in `before`."""
-    found = [match.end() for match in VERDICT_VALUE.finditer(after)]
-    return bool(found) and found[-1] > len(before)
-
-
 def sigmoid(log_odds: float) -> float:
     """Return the probability (0 to 1) of log-odds, without overflow."""
     return 1 / (1 + math.exp(min(700.0, -log_odds)))
@@ -194,9 +172,3 @@ def verdict_tokens(tokenizer: Any) -> tuple[int, int]:
         tokenizer('<answer>{"verdict": ' + ending, add_special_tokens=False)["input_ids"] for ending in endings
     )
     return next((a, b) for a, b in zip(normal, anomalous, strict=False) if a != b)
-
-
-def placeholder_tokens(config: Any) -> list[int]:
-    """Return the picture and video placeholder tokens, which a model must never write: they stand for features."""
-    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-    return sorted({value for name in names if (value := getattr(config, name, None)) is not None})

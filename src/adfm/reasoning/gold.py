@@ -20,12 +20,12 @@ def canonical(sample: Sample, frame: Frame, *, stages: Stages = FULL, focus: Box
     """Return the canonical answer, its boxes rounded to `frame`'s text units.
 
     Args:
-        sample: the picture and its truth, boxes in original pixels.
+        sample: the image and its truth, boxes in original pixels.
         frame: the units that the model writes.
-        stages: the protocol; blocks that it does not have are left out.
-        focus: where a normal part looks most suspicious, in original pixels; by default the middle of the picture.
+        stages: the blocks that the answer holds.
+        focus: where a normal part looks most suspicious, in original pixels. By default the middle of the image.
 
-    Source: design 1.2. An anomalous sample of unknown places points at the middle: strict, judged on its verdict.
+    An anomalous sample of unknown places points at the middle. Its answer is strict and is judged on its verdict.
     """
     middle = central_box(sample.width, sample.height)
     if sample.anomalous:
@@ -35,26 +35,22 @@ def canonical(sample: Sample, frame: Frame, *, stages: Stages = FULL, focus: Box
         regions = []
         located, lines = _regions((focus or middle,), SUSPICIOUS, frame), ["1: belongs to the part, no defect"]
     content: dict[Block, str] = {
-        "locate": _dump(located),
+        "locate": json.dumps(located, ensure_ascii=False),
         "examine": "\n".join(lines),
-        "answer": _dump({"verdict": sample.label, "regions": regions}),
+        "answer": json.dumps({"verdict": sample.label, "regions": regions}, ensure_ascii=False),
     }
     return "\n".join(f"<{block}>{content[block]}</{block}>" for block in stages.blocks)
 
 
 def central_box(width: int, height: int) -> Box:
-    """Return the centred box of half the side, in pixels of a `width` x `height` picture."""
+    """Return the centred box of half the side, in pixels of a `width` x `height` image."""
     return Box(width / 4, height / 4, width * 3 / 4, height * 3 / 4)
 
 
 def defect_label(sample: Sample) -> str:
-    """Return the kind of defect as words; a folder's name such as `bent_lead` loses its underscores."""
+    """Return the defect type as words. A folder's name such as `bent_lead` loses its underscores."""
     return one_line((sample.defect or "").replace("_", " ")) or "defect"
 
 
 def _regions(boxes: tuple[Box, ...], label: str, frame: Frame) -> list[dict[str, Any]]:
     return [{"bbox_2d": [int(edge) for edge in frame.to_text(box)], "label": label} for box in boxes]
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)

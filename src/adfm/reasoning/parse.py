@@ -1,7 +1,7 @@
-"""Text to Response (design 1.2): reads what can be read without guessing and names every fault of the rest.
+"""Text to Response: reads what can be read without guessing and names every fault of the rest.
 
-It never raises, whatever the text, and its time is linear in the text. `PROBLEMS` is the whole vocabulary of faults,
-and an answer is strict exactly when it has none. Rewards and decisions are made elsewhere.
+It never raises, whatever the text, and its time is linear in the text. `PROBLEMS` is the whole vocabulary of faults.
+An answer is strict exactly when it has none. Rewards and decisions are made elsewhere.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ MAX_REGIONS = 64
 MAX_DEPTH = 8
 
 PROBLEMS: dict[str, str] = {
-    "too_long": f"the answer is longer than {MAX_BYTES // 1024} KiB; nothing of it is read",
+    "too_long": f"the answer is longer than {MAX_BYTES // 1024} KiB and is not read",
     "missing_locate": "there is no <locate> block",
     "missing_examine": "there is no <examine> block",
     "missing_answer": "there is no <answer> block",
-    "unopened_locate": "</locate> stands without <locate>",
-    "unopened_examine": "</examine> stands without <examine>",
-    "unopened_answer": "</answer> stands without <answer>",
+    "unopened_locate": "</locate> appears without <locate>",
+    "unopened_examine": "</examine> appears without <examine>",
+    "unopened_answer": "</answer> appears without <answer>",
     "unclosed_locate": "<locate> is not followed by </locate>",
     "unclosed_examine": "<examine> is not followed by </examine>",
     "unclosed_answer": "<answer> is not followed by </answer> (often: the token limit cut the answer)",
-    "duplicate_locate": "a locate tag stands more than once, so the block is ambiguous and is not read",
-    "duplicate_examine": "an examine tag stands more than once, so the block is ambiguous and is not read",
-    "duplicate_answer": "an answer tag stands more than once, so the block is ambiguous and is not read",
-    "wrong_order": "the blocks overlap or stand in another order than the protocol's",
-    "text_outside": "something other than white space stands outside the blocks",
+    "duplicate_locate": "a locate tag appears more than once. The block is ambiguous and is not read",
+    "duplicate_examine": "an examine tag appears more than once. The block is ambiguous and is not read",
+    "duplicate_answer": "an answer tag appears more than once. The block is ambiguous and is not read",
+    "wrong_order": "the blocks overlap or come in another order than the protocol's",
+    "text_outside": "there is something other than white space outside the blocks",
     "too_deep": f"a block's JSON is nested deeper than {MAX_DEPTH} levels and is not read",
     "locate_not_json": "the locate block is not valid JSON",
     "locate_not_a_list": "the locate block's JSON is not a list",
     "answer_not_json": "the answer block is not valid JSON",
     "answer_not_an_object": "the answer block's JSON is not an object",
-    "duplicate_key": "a JSON object holds a key twice; that key is ambiguous and is not read",
+    "duplicate_key": "a JSON object holds a key twice. That key is ambiguous and is not read",
     "unknown_key": "a JSON object holds a key that the protocol does not have",
     "bad_verdict": 'the verdict is missing, ambiguous or neither "normal" nor "anomalous"',
     "bad_regions": "the answer's regions are missing, ambiguous or not a list",
-    "too_many_regions": f"a list holds more than {MAX_REGIONS} regions; the first {MAX_REGIONS} are read",
-    "bad_region": "an entry of a list of regions is not an object; it is dropped",
-    "bad_box": "a bbox_2d is not four finite numbers with x1 < x2 and y1 < y2; its region is dropped",
-    "box_outside": "a box reaches outside the picture; it is clipped, or dropped where nothing of it is inside",
-    "bad_label": "a region's label is missing, ambiguous or not a text; it is read as empty",
-    "regions_under_normal": "regions are listed under the verdict normal; they are not read",
+    "too_many_regions": f"a list holds more than {MAX_REGIONS} regions. Only the first {MAX_REGIONS} are read",
+    "bad_region": "an entry of a list of regions is not an object and is dropped",
+    "bad_box": "a bbox_2d is not four finite numbers with x1 < x2 and y1 < y2. Its region is dropped",
+    "box_outside": "a box reaches outside the image. It is clipped, or dropped where nothing of it is inside",
+    "bad_label": "a region's label is missing, ambiguous or not a text and is read as empty",
+    "regions_under_normal": "regions are listed under the verdict normal and are not read",
     "no_regions": "the verdict is anomalous and no region can be read",
 }
 
@@ -67,7 +67,7 @@ _Span = tuple[int, int]
 
 
 class _Ambiguous(dict[str, Any]):
-    """A JSON object that held keys twice; those keys are left out and `repeated` names them."""
+    """A JSON object that held keys twice. Those keys are left out and `repeated` names them."""
 
     repeated: frozenset[str]
 
@@ -93,22 +93,28 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer)
 
 
 def read(text: str, frame: Frame, *, stages: Stages = FULL) -> Response:
-    """Read one answer of a model; total: any string gives a `Response`, and nothing is raised.
+    """Read one answer of a model. Any string gives a `Response`, and nothing is raised.
 
     Args:
         text: the raw answer. Coordinates in it are in `frame`'s text units.
-        frame: the units of the text and the size of the picture; the boxes of the result are in original pixels.
-        stages: the protocol that the model was asked to follow.
+        frame: the units of the text and the size of the image. Boxes of the result are in original pixels.
+        stages: the blocks that the model was asked for.
 
     Returns:
-        The verdict, regions and located regions that could be read; `strict` is true iff `problems` is empty.
+        The verdict, regions and located regions that could be read. `strict` is true iff `problems` is empty.
     """
-    if _too_long(text):
+    # A short text is not encoded to find out how long it is.
+    if len(text) * 4 > MAX_BYTES and (len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES):
         return Response(None, (), None, "", False, ("too_long",))
     found: set[str] = set()
     spans = {block: _span(text, block, found) for block in stages.blocks}
     _check_layout(text, spans, found)
-    located = _read_located(text, spans.get("locate"), frame, found)
+    listed = _json(text, spans.get("locate"), "locate_not_json", found)
+    located = None
+    if isinstance(listed, list):
+        located = _regions(listed, frame, found)
+    elif listed is not _NOT_READ:
+        found.add("locate_not_a_list")
     verdict, regions = _read_answer(text, spans["answer"], frame, found)
     examined = spans.get("examine")
     examination = text[examined[0] : examined[1]].strip() if examined else ""
@@ -116,15 +122,8 @@ def read(text: str, frame: Frame, *, stages: Stages = FULL) -> Response:
     return Response(verdict, regions, located, examination, not problems, problems)
 
 
-def _too_long(text: str) -> bool:
-    """Whether the text takes more than 64 KiB as UTF-8; the common short text is not encoded to find out."""
-    if len(text) * 4 <= MAX_BYTES:
-        return False
-    return len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES
-
-
 def _span(text: str, block: Block, found: set[str]) -> _Span | None:
-    """Where a block's content starts and ends; None unless both its tags stand exactly once and in order."""
+    """Return where a block's content starts and ends. None unless both its tags appear exactly once and in order."""
     opening, closing = _TAGS[block]
     opened, closed = text.count(opening), text.count(closing)
     if opened == 1 and closed == 1:
@@ -142,7 +141,7 @@ def _span(text: str, block: Block, found: set[str]) -> _Span | None:
 
 
 def _check_layout(text: str, spans: dict[Block, _Span | None], found: set[str]) -> None:
-    """Check the order of the blocks and that only white space surrounds them; judged where every block can be read."""
+    """Check the order of the blocks and that only white space surrounds them, where every block can be read."""
     position, outside = 0, False
     for block, span in spans.items():
         if span is None:
@@ -159,7 +158,7 @@ def _check_layout(text: str, spans: dict[Block, _Span | None], found: set[str]) 
 
 
 def _too_deep(text: str) -> bool:
-    """Whether brackets outside strings nest deeper than allowed; few brackets cannot, so they are only counted."""
+    """Whether brackets outside strings nest deeper than allowed. Few brackets cannot, so they are only counted."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
     depth, in_string = 0, False
@@ -178,40 +177,34 @@ def _too_deep(text: str) -> bool:
     return False
 
 
-def _json(text: str, problem: str, found: set[str]) -> Any:
-    """Decode a block's JSON, or note why not and return `_NOT_READ`."""
-    if _too_deep(text):
+def _json(text: str, span: _Span | None, problem: str, found: set[str]) -> Any:
+    """Decode a block's JSON. Where there is no block or no JSON, note why and return `_NOT_READ`."""
+    if span is None:
+        return _NOT_READ
+    content = text[span[0] : span[1]]
+    if _too_deep(content):
         found.add("too_deep")
         return _NOT_READ
     try:
-        return _DECODER.decode(text)
+        return _DECODER.decode(content)
     except ValueError:
         found.add(problem)
         return _NOT_READ
 
 
-def _read_located(text: str, span: _Span | None, frame: Frame, found: set[str]) -> tuple[Region, ...] | None:
-    value = _json(text[span[0] : span[1]], "locate_not_json", found) if span else _NOT_READ
-    if value is _NOT_READ:
-        return None
-    if not isinstance(value, list):
-        found.add("locate_not_a_list")
-        return None
-    return _regions(value, frame, found)
-
-
 def _read_answer(
     text: str, span: _Span | None, frame: Frame, found: set[str]
 ) -> tuple[Label | None, tuple[Region, ...]]:
-    value = _json(text[span[0] : span[1]], "answer_not_json", found) if span else _NOT_READ
-    if value is _NOT_READ:
-        return None, ()
+    value = _json(text, span, "answer_not_json", found)
     if not isinstance(value, dict):
-        found.add("answer_not_an_object")
+        if value is not _NOT_READ:
+            found.add("answer_not_an_object")
         return None, ()
     _check_keys(value, _ANSWER_KEYS, found)
-    verdict = _verdict(value.get("verdict"), found)
-    listed = value.get("regions")
+    said, listed = value.get("verdict"), value.get("regions")
+    verdict: Label | None = "normal" if said == "normal" else "anomalous" if said == "anomalous" else None
+    if verdict is None:
+        found.add("bad_verdict")
     if not isinstance(listed, list):
         found.add("bad_regions")
         listed = []
@@ -225,22 +218,13 @@ def _read_answer(
 
 
 def _check_keys(value: dict[str, Any], known: frozenset[str], found: set[str]) -> None:
-    """Note repeated and unknown keys; missing ones are noted by whoever needs their value."""
+    """Note repeated and unknown keys. A missing one is noted where its value is needed."""
     repeated: frozenset[str] = frozenset()
     if isinstance(value, _Ambiguous):
         found.add("duplicate_key")
         repeated = value.repeated
     if not (value.keys() <= known and repeated <= known):
         found.add("unknown_key")
-
-
-def _verdict(value: Any, found: set[str]) -> Label | None:
-    if value == "normal":
-        return "normal"
-    if value == "anomalous":
-        return "anomalous"
-    found.add("bad_verdict")
-    return None
 
 
 def _regions(entries: list[Any], frame: Frame, found: set[str]) -> tuple[Region, ...]:
@@ -252,7 +236,7 @@ def _regions(entries: list[Any], frame: Frame, found: set[str]) -> tuple[Region,
 
 
 def _region(entry: Any, frame: Frame, found: set[str]) -> Region | None:
-    """Read one region with its box in original pixels; None where it has no readable box."""
+    """Read one region with its box in original pixels. None where it has no readable box."""
     if not isinstance(entry, dict):
         found.add("bad_region")
         return None
@@ -265,21 +249,7 @@ def _region(entry: Any, frame: Frame, found: set[str]) -> Region | None:
     if not _is_box(edges):
         found.add("bad_box")
         return None
-    return _placed(TextBox(edges[0], edges[1], edges[2], edges[3]), label, frame, found)
-
-
-def _is_box(edges: Any) -> bool:
-    """Whether it is a list of four finite numbers with ordered corners; true, false and "5" are not numbers."""
-    if type(edges) is not list or len(edges) != 4:
-        return False
-    for edge in edges:
-        if type(edge) is not int and (type(edge) is not float or not math.isfinite(edge)):
-            return False
-    return bool(edges[0] < edges[2] and edges[1] < edges[3])
-
-
-def _placed(written: TextBox, label: str, frame: Frame, found: set[str]) -> Region | None:
-    """Move a written box to original pixels and cut it to the picture."""
+    written = TextBox(edges[0], edges[1], edges[2], edges[3])
     inside = written.x1 >= 0 and written.y1 >= 0 and written.x2 <= frame.units_x and written.y2 <= frame.units_y
     if not inside:
         found.add("box_outside")
@@ -289,3 +259,13 @@ def _placed(written: TextBox, label: str, frame: Frame, found: set[str]) -> Regi
         found.add("bad_box" if inside else "box_outside")
         return None
     return Region(box, label)
+
+
+def _is_box(edges: Any) -> bool:
+    """Whether this is a list of four finite numbers with ordered corners. true, false and "5" are not numbers."""
+    if type(edges) is not list or len(edges) != 4:
+        return False
+    for edge in edges:
+        if type(edge) is not int and (type(edge) is not float or not math.isfinite(edge)):
+            return False
+    return bool(edges[0] < edges[2] and edges[1] < edges[3])

@@ -1,12 +1,9 @@
-"""The words that ask for an answer: one user text per protocol, always after the picture.
+"""The words that ask for an answer: one user text per protocol, always after the image.
 
-The wording is fixed: only the part's category and the unit of the coordinates vary. Models apply their chat template.
+Only the part's category and the unit of the coordinates vary. Models apply their chat template.
 """
 
 from __future__ import annotations
-
-import hashlib
-from typing import Any
 
 from adfm.geometry import Frame
 from adfm.reasoning.stages import FULL, Stages, StagesName
@@ -42,8 +39,8 @@ def one_line(name: str) -> str:
 
 
 def frame_hint(frame: Frame) -> str:
-    """Return the words that tell a model its unit of coordinates; text units are pixels unless each side has 1000."""
-    # By the units, not by the frame's name: on a picture of 1000 x 1000 the name of both units is `original`.
+    """Return the words for a model's unit of coordinates. Text units are pixels unless each side has 1000."""
+    # By the units, not by the frame's name: on an image of 1000 x 1000 the name of both units is `original`.
     return THOUSANDTHS if (frame.units_x, frame.units_y) == (1000, 1000) else PIXELS
 
 
@@ -52,7 +49,7 @@ def prompt(stages: Stages = FULL, *, category: str | None, frame_hint: str) -> s
 
     Args:
         stages: which blocks are asked for.
-        category: what the part is; its line, the last but one, is left out when None.
+        category: what the part is. Its line, the last but one, is left out when None.
         frame_hint: the unit of the coordinates, `PIXELS` or `THOUSANDTHS`.
     """
     lines = [
@@ -66,14 +63,3 @@ def prompt(stages: Stages = FULL, *, category: str | None, frame_hint: str) -> s
     if category is not None:
         lines.append(f"Part: {one_line(category)}")
     return "\n".join([*lines, f"Begin with <{stages.blocks[0]}>."])
-
-
-def messages(stages: Stages = FULL, *, category: str | None, frame_hint: str) -> list[dict[str, Any]]:
-    """Return the chat: one user turn, the picture's place first and the text after it."""
-    text = prompt(stages, category=category, frame_hint=frame_hint)
-    return [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
-
-
-def prompt_sha256(text: str) -> str:
-    """Return the SHA-256 of a prompt's text, which names it in every verdict."""
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

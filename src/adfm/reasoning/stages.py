@@ -1,4 +1,4 @@
-"""Which steps the model writes before it decides: the three protocols that the study compares."""
+"""Which blocks a model writes before it decides: three sets, from the full reasoning to the bare verdict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ StagesName = Literal["full", "locate_answer", "verdict"]
 
 @dataclass(frozen=True)
 class Stages:
-    """A protocol: its name and the blocks that an answer holds, in order; the last one is always `answer`."""
+    """A set of blocks: its name and the blocks that an answer holds, in order. The last one is always `answer`."""
 
     name: StagesName
     blocks: tuple[Block, ...]

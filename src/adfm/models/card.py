@@ -1,0 +1,100 @@
+"""`adfm.json` beside a model's weights: the protocol that the model was trained for, and what it was trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from adfm import __version__
+from adfm.config import Settings, first_fault
+from adfm.errors import ModelError
+from adfm.models.files import base_of, resolve
+from adfm.reasoning import Protocol
+from adfm.reasoning.protocol import DEFAULT
+from adfm.storage import write_json
+
+CARD = "adfm.json"
+SCHEMA: Literal["adfm.model/1"] = "adfm.model/1"
+MAX_BYTES = 1 << 16
+Name = Annotated[str, Field(max_length=1000)]
+
+
+class TrainedOn(Settings):
+    """What a training saw: hashes of the manifest's samples and of the resolved recipe, the seed and the start model."""
+
+    manifest_sha256: Name | None
+    recipe_sha256: Name
+    seed: int
+    start: Name
+
+
+class ModelCard(Settings):
+    """The content of `adfm.json`. The file may come from a stranger, so every name and length is checked."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    schema_name: Literal["adfm.model/1"] = Field(SCHEMA, alias="schema")
+    adfm: Name = __version__
+    protocol: Protocol
+    trained_on: TrainedOn | None = None
+
+
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Write a model's card atomically."""
+    write_json(folder / CARD, card.model_dump(mode="json", by_alias=True))
+
+
+def read_card(model: str) -> ModelCard | None:
+    """Return the card of a model folder, hub id or `nano`, or of the base model of an adapter. None where it has none.
+
+    Raises:
+        ModelError: the model cannot be found, or its card is not valid.
+    """
+    folder = resolve(model)
+    for place in dict.fromkeys((folder, base_of(folder))):
+        file = Path(place) / CARD if Path(place).is_dir() else _hub_file(place)
+        if file is not None and file.exists():
+            return _parsed(file)
+    return None
+
+
+def protocol_of(model: str) -> Protocol:
+    """Return the protocol that a model was trained for. A model without one has the default."""
+    card = read_card(model)
+    return card.protocol if card else DEFAULT
+
+
+def _hub_file(model: str) -> Path | None:
+    """Return the card in the local copy of a hub model, downloading it where a hub can be reached."""
+    from transformers.utils import cached_file
+
+    options: dict[str, Any] = dict.fromkeys(
+        (
+            "_raise_exceptions_for_missing_entries",
+            "_raise_exceptions_for_connection_errors",
+            "_raise_exceptions_for_gated_repo",
+        ),
+        False,
+    )
+    try:
+        found = cached_file(model, CARD, **options)
+    except (OSError, ValueError):  # no such repository: loading the model says so in its own words
+        return None
+    return Path(found) if found else None
+
+
+def _parsed(file: Path) -> ModelCard:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read ({error.strerror})") from error
+    if len(content) > MAX_BYTES:
+        raise ModelError(f"{file}: is larger than a model's card can be (64 KiB)")
+    try:
+        return ModelCard.model_validate_json(content)
+    except ValidationError as error:
+        name, rule, _ = first_fault(error)
+        raise ModelError(f"{file}: {name or 'the file'}: {rule}; remove the file to use the default protocol") from error
