@@ -8,20 +8,7 @@ from typing import NamedTuple, Protocol
 from PIL.Image import Image
 
 from adfm.geometry import Frame
-
-
-class Votes(NamedTuple):
-    """How many of several sampled answers gave each verdict, and how many could not be read."""
-
-    anomalous: int
-    normal: int
-    unread: int
-
-    @property
-    def score(self) -> float | None:
-        """Share of `anomalous` among the answers that were read; None where more than half were not."""
-        read = self.anomalous + self.normal
-        return self.anomalous / read if read and self.unread <= read else None
+from adfm.records import Votes
 
 
 class Answer(NamedTuple):

@@ -12,8 +12,9 @@ from PIL.Image import Image
 
 from adfm.errors import ConfigError
 from adfm.geometry import Frame
-from adfm.models.base import Answer, Model, Sampler, Votes
+from adfm.models.base import Answer, Model, Sampler
 from adfm.reasoning import FULL, Stages, read
+from adfm.records import Votes
 from adfm.storage import sha256_bytes
 
 ScoreName = Literal["odds", "votes"]
