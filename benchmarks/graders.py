@@ -18,7 +18,7 @@ from typing import Literal
 
 from grader_cases import CASES, FRAME, KINDS, LIMITS, Case
 
-from adfm.evaluation import Prediction
+from adfm.predictions import Prediction
 from adfm.reasoning import read
 from adfm.records import LABELS, Label, Reward
 from adfm.storage import write_text

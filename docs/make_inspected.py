@@ -11,8 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from adfm import images
-from adfm.evaluation import Prediction, read_predictions
 from adfm.inspection.overlay import draw
+from adfm.predictions import Prediction, read_predictions
 from adfm.rewards.terms import set_iou_grounding
 
 HEIGHT, GAP, BEST = 360, 10, 2

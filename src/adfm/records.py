@@ -1,9 +1,9 @@
-"""The frozen records that travel between the layers: Sample, Region, Response, Reward."""
+"""The frozen records that travel between the layers: Sample, Region, Response, Reward, Votes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from adfm.geometry import Box
 
@@ -75,6 +75,20 @@ class Reward:
     verdict: float
     grounding: float | None
     total: float
+
+
+class Votes(NamedTuple):
+    """How many of several sampled answers gave each verdict, and how many could not be read."""
+
+    anomalous: int
+    normal: int
+    unread: int
+
+    @property
+    def score(self) -> float | None:
+        """Share of `anomalous` among the answers that were read; None where more than half were not."""
+        read = self.anomalous + self.normal
+        return self.anomalous / read if read and self.unread <= read else None
 
 
 def region_json(region: Region) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adfm.evaluation import Prediction
 from adfm.geometry import Box
+from adfm.predictions import Prediction
 from adfm.records import Region, Reward
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from adfm.calibration.calibrate import Wanted, calibrate
+from adfm.calibration.decision import Threshold, decide
 from adfm.errors import ConfigError, DataError
-from adfm.evaluation import Prediction
-from adfm.evaluation.calibrate import Wanted, calibrate
-from adfm.evaluation.decision import Threshold, decide
-from adfm.models.base import Votes
+from adfm.predictions import Prediction
+from adfm.records import Votes
 
 PROVENANCE = {
     "model": "mine",

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
+from adfm.calibration.fit import cross_fitted, evidence, fit, quality, reliability
 from adfm.errors import DataError
-from adfm.evaluation.calibration import cross_fitted, evidence, fit, quality, reliability
 
 
 def drawn(n: int, slope: float, offset: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adfm.errors import DataError, UserError
-from adfm.evaluation import calibration_file as module
-from adfm.evaluation.calibration_file import (
+from adfm.calibration import record as module
+from adfm.calibration.record import (
     Calibration,
     asked,
     calibration_json,
@@ -22,6 +21,7 @@ from adfm.evaluation.calibration_file import (
     require_made_for,
     write_calibration,
 )
+from adfm.errors import DataError, UserError
 from adfm.reasoning import FULL, VERDICT
 
 

@@ -14,9 +14,10 @@ import pytest
 
 from adfm.cli.main import main
 from adfm.errors import DataError
-from adfm.evaluation import METRICS, Prediction, compare, evaluate, paired_difference, prediction_json
+from adfm.evaluation import METRICS, compare, evaluate, paired_difference
 from adfm.evaluation.bootstrap import replicates, unit_strata
 from adfm.evaluation.compare import find_predictions, in_common, markdown, mcnemar
+from adfm.predictions import Prediction, prediction_json
 from adfm.storage import write_jsonl
 
 Make = Callable[..., Prediction]

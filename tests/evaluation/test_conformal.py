@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binomtest
 
-from adfm.errors import DataError
-from adfm.evaluation.conformal import (
+from adfm.calibration.conformal import (
     allowed_errors,
     exact_interval,
     expected_rate,
@@ -19,6 +18,7 @@ from adfm.evaluation.conformal import (
     upper_level,
     worst_rate,
 )
+from adfm.errors import DataError
 
 DRAWS = 10_000
 Draw = Callable[[np.random.Generator, int], np.ndarray]

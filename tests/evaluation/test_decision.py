@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adfm.evaluation import Prediction, decision
-from adfm.evaluation.calibration_file import Asked, Calibration, Fitted, Level
-from adfm.evaluation.decision import Threshold, count_decisions, decide, operating_point
+from adfm.calibration import decision
+from adfm.calibration.decision import Threshold, count_decisions, decide, operating_point
+from adfm.calibration.record import Asked, Calibration, Fitted, Level
+from adfm.predictions import Prediction
 
 PLAIN = Threshold()
 NUMBERS = st.floats(-1e6, 1e6)

@@ -13,12 +13,12 @@ from PIL.Image import Image
 
 from adfm.data.manifest import Manifest, read_manifest
 from adfm.errors import UserError
-from adfm.evaluation import read_predictions
 from adfm.evaluation.run import batches, run_evaluation
 from adfm.geometry import Box, Frame
 from adfm.models.base import Answer
 from adfm.models.local import LocalModel
 from adfm.models.scripted import ScriptedModel
+from adfm.predictions import read_predictions
 from adfm.reasoning import VERDICT, canonical
 from adfm.records import Sample
 

@@ -11,13 +11,14 @@ import pytest
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
-from adfm.evaluation import METRICS, Prediction
+from adfm.evaluation import METRICS
 from adfm.evaluation.bootstrap import weight_blocks
 from adfm.evaluation.definitions import THRESHOLDS
 from adfm.evaluation.detection import box_counts, matched_pairs, set_iou
 from adfm.evaluation.metrics import build_table, measure, values_of
 from adfm.evaluation.scores import auroc, average_precision, grouped
 from adfm.geometry import Box, iou, pairwise, union_mask_iou
+from adfm.predictions import Prediction
 from adfm.records import Region
 
 Make = Callable[..., Prediction]

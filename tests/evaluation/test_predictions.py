@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from adfm.errors import DataError
-from adfm.evaluation import Prediction, prediction_from_json, prediction_json, read_predictions
-from adfm.models.base import Votes
+from adfm.predictions import Prediction, prediction_from_json, prediction_json, read_predictions
+from adfm.records import Votes
 from adfm.storage import write_jsonl
 
 Make = Callable[..., Prediction]

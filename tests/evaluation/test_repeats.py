@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from adfm.errors import DataError
-from adfm.evaluation import METRICS, Prediction, evaluate, paired_difference, repeated_difference, repeated_metrics
+from adfm.evaluation import METRICS, evaluate, paired_difference, repeated_difference, repeated_metrics
+from adfm.predictions import Prediction
 
 Many = Callable[..., list[Prediction]]
 

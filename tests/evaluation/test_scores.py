@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import label as components
 from sklearn import metrics as sk
 
-from adfm.evaluation import Prediction
-from adfm.evaluation.decision import Threshold
+from adfm.calibration.decision import Threshold
 from adfm.evaluation.metrics import build_table, values_of
 from adfm.geometry import Box, iou
-from adfm.models.base import Votes
-from adfm.records import Region
+from adfm.predictions import Prediction
+from adfm.records import Region, Votes
 
 Make = Callable[..., Prediction]
 Many = Callable[..., list[Prediction]]

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from adfm.errors import DataError
-from adfm.evaluation import METRICS, Prediction, evaluate, paired_difference
+from adfm.evaluation import METRICS, evaluate, paired_difference
 from adfm.evaluation.bootstrap import exact_edge, interval, weight_blocks
+from adfm.predictions import Prediction
 from adfm.records import Reward
 
 Make = Callable[..., Prediction]

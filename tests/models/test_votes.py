@@ -11,9 +11,10 @@ from PIL import Image
 
 from adfm.errors import ConfigError
 from adfm.geometry import Frame
-from adfm.models.base import Answer, Votes
+from adfm.models.base import Answer
 from adfm.models.local import GumbelNoise, LocalModel, sigmoid
 from adfm.models.votes import VotingModel, scored
+from adfm.records import Votes
 
 NORMAL = '<answer>{"verdict": "normal", "regions": []}</answer>'
 ANOMALOUS = '<answer>{"verdict": "anomalous", "regions": [{"bbox_2d": [1, 1, 9, 9], "label": "x"}]}</answer>'

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from adfm.evaluation import Prediction, evaluate, paired_difference
+from adfm.evaluation import evaluate, paired_difference
 from adfm.geometry import Box
+from adfm.predictions import Prediction
 from adfm.records import Label, Region, Reward
 from adfm.report import ReportInputs, RunResult
 

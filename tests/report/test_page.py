@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from jinja2 import Environment
 
-from adfm.evaluation import Prediction
 from adfm.geometry import Box
+from adfm.predictions import Prediction
 from adfm.records import Region, Reward
 from adfm.report import ReportInputs, RunResult, page, render, write_report
 

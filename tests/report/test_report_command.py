@@ -10,7 +10,7 @@ import pytest
 
 from adfm.cli.main import main
 from adfm.cli.report import _names
-from adfm.evaluation import prediction_json
+from adfm.predictions import prediction_json
 from adfm.report import ReportInputs
 from adfm.storage import write_json, write_jsonl, write_text
 

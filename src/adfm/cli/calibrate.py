@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from adfm.cli.common import add_command, folded, print_json, progress_bar
 
 if TYPE_CHECKING:
-    from adfm.evaluation.calibrate import Wanted
-    from adfm.evaluation.calibration_file import Calibration
-    from adfm.evaluation.predictions import Prediction
+    from adfm.calibration.calibrate import Wanted
+    from adfm.calibration.record import Calibration
+    from adfm.predictions import Prediction
 
 EXAMPLE = """
 adfm calibrate --model runs/mine/final --data data/parts
@@ -52,9 +52,9 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate, write the files, print the table."""
+    from adfm.calibration.calibrate import Wanted, calibrate, require_valid
+    from adfm.calibration.record import CALIBRATION, calibration_json, write_calibration
     from adfm.errors import ConfigError
-    from adfm.evaluation.calibrate import Wanted, calibrate, require_valid
-    from adfm.evaluation.calibration_file import CALIBRATION, calibration_json, write_calibration
     from adfm.report.reliability import write_reliability
 
     if args.batch < 1:
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 def _read(args: argparse.Namespace) -> tuple[list[Prediction], dict[str, Any]]:
     """Predictions that `adfm eval` wrote, and what it wrote about their origin."""
     from adfm.errors import DataError
-    from adfm.evaluation.predictions import read_predictions
+    from adfm.predictions import read_predictions
     from adfm.storage import read_json
 
     folder = args.predictions if args.predictions.is_dir() else args.predictions.parent
@@ -90,8 +90,8 @@ def _read(args: argparse.Namespace) -> tuple[list[Prediction], dict[str, Any]]:
 
 def _ask(args: argparse.Namespace, wanted: Wanted) -> tuple[list[Prediction], dict[str, Any]]:
     """Ask the model about the split; what cannot work is refused before it is loaded."""
+    from adfm.calibration.conformal import require_enough
     from adfm.data.manifest import read_manifest
-    from adfm.evaluation.conformal import require_enough
     from adfm.evaluation.run import predict, provenance_of
     from adfm.models.local import LocalModel
     from adfm.reasoning import STAGES
@@ -161,7 +161,7 @@ _QUALITY = (("ECE", "ece"), ("Brier", "brier"))
 
 
 def _promises(calibration: Calibration) -> list[str]:
-    from adfm.evaluation.conformal import expected_rate, worst_rate
+    from adfm.calibration.conformal import expected_rate, worst_rate
 
     lines = []
     for name, sign, level, what in (
@@ -179,7 +179,7 @@ def _promises(calibration: Calibration) -> list[str]:
 
 
 def _measured(calibration: Calibration) -> list[str]:
-    from adfm.evaluation.conformal import exact_interval
+    from adfm.calibration.conformal import exact_interval
 
     normal, anomalous = (calibration.measured[label] for label in ("normal", "anomalous"))
     lines = []

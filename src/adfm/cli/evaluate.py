@@ -10,7 +10,7 @@ from adfm.cli import mmad
 from adfm.cli.common import add_command, add_score, folded, print_json, progress_bar, require_votes
 
 if TYPE_CHECKING:
-    from adfm.evaluation.decision import Threshold
+    from adfm.calibration.decision import Threshold
 
 EXAMPLE = """
 adfm eval --model runs/mine/final --data data/parts --out runs/mine/eval
@@ -91,8 +91,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     """Evaluate and print the headline metrics with their intervals."""
+    from adfm.calibration.record import require_made_for
     from adfm.data.manifest import read_manifest
-    from adfm.evaluation.calibration_file import require_made_for
     from adfm.evaluation.run import run_evaluation
     from adfm.models.local import LocalModel
     from adfm.models.votes import scored
@@ -137,9 +137,9 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _threshold(args: argparse.Namespace) -> Threshold:
     """The deployed threshold that the command line names."""
+    from adfm.calibration.decision import READ_VERDICT, Threshold
+    from adfm.calibration.record import read_calibration
     from adfm.errors import ConfigError
-    from adfm.evaluation.calibration_file import read_calibration
-    from adfm.evaluation.decision import READ_VERDICT, Threshold
 
     if args.calibration:
         if args.compare:
@@ -155,7 +155,7 @@ def _threshold(args: argparse.Namespace) -> Threshold:
 def _compare(args: argparse.Namespace) -> int:
     """Compare and print the table of all metrics."""
     from adfm.evaluation.compare import compare, find_predictions, in_common, write_comparison
-    from adfm.evaluation.predictions import read_predictions
+    from adfm.predictions import read_predictions
 
     first, second = (read_predictions(find_predictions(path)) for path in args.compare)
     sizes = [len(first), len(second)]

@@ -42,8 +42,8 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Inspect and return the exit code of the decisions."""
+    from adfm.calibration.record import require_made_for
     from adfm.errors import ConfigError
-    from adfm.evaluation.calibration_file import require_made_for
     from adfm.inspection.run import InspectionSettings, exit_code, find_pictures, inspect_all, require_outside
     from adfm.models.local import LocalModel
     from adfm.models.votes import scored
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _threshold(args: argparse.Namespace) -> tuple[Path | None, Threshold]:
     """What the command line says decides, and the file of a calibration; by default the one beside the model."""
-    from adfm.evaluation.calibration_file import find_calibration, read_calibration
+    from adfm.calibration.record import find_calibration, read_calibration
     from adfm.inspection.verdict import Threshold
 
     if args.threshold is not None:

@@ -121,7 +121,8 @@ def _tails(paths: Sequence[Path], depth: int) -> list[str]:
 def _result(name: str, folder: Path) -> RunResult:
     """Read an evaluation; without `metrics.json` the metrics are computed from the predictions."""
     from adfm.errors import DataError
-    from adfm.evaluation import evaluate, read_predictions
+    from adfm.evaluation import evaluate
+    from adfm.predictions import read_predictions
     from adfm.report import RunResult
     from adfm.storage import read_json
 

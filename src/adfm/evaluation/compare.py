@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adfm.calibration.decision import READ_VERDICT, Threshold
 from adfm.errors import DataError
 from adfm.evaluation.bootstrap import RESAMPLES
-from adfm.evaluation.decision import READ_VERDICT, Threshold
 from adfm.evaluation.definitions import METRICS, Metric
 from adfm.evaluation.metrics import build_table, values_of
-from adfm.evaluation.predictions import PREDICTIONS, Prediction
 from adfm.evaluation.repeats import aligned, paired_difference, truth_of
+from adfm.predictions import PREDICTIONS, Prediction
 from adfm.storage import write_json, write_text
 
 COMPARISON = "compare.json"

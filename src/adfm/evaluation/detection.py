@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adfm.evaluation.definitions import THRESHOLDS
-from adfm.evaluation.predictions import Prediction
 from adfm.geometry import Box, iou, pairwise, union_mask_iou
+from adfm.predictions import Prediction
 
 _FAR = 1e9  # original pixels
 _NO_PAIRS = (0,) * len(THRESHOLDS)

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from adfm.evaluation.decision import READ_VERDICT, Threshold, decide
+from adfm.calibration.decision import READ_VERDICT, Threshold, decide
 from adfm.evaluation.definitions import AP_THRESHOLDS, ECE_BINS, METRICS, RECALLS, THRESHOLDS
 from adfm.evaluation.detection import box_counts
-from adfm.evaluation.predictions import Prediction
 from adfm.evaluation.scores import (
     auroc,
     average_precision,
@@ -26,6 +25,7 @@ from adfm.evaluation.scores import (
     false_rejects,
     grouped,
 )
+from adfm.predictions import Prediction
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int_]

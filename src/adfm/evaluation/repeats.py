@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adfm.calibration.decision import READ_VERDICT, Threshold
 from adfm.errors import DataError
 from adfm.evaluation.bootstrap import RESAMPLES, interval, replicates
-from adfm.evaluation.decision import READ_VERDICT, Threshold
 from adfm.evaluation.definitions import METRICS
 from adfm.evaluation.metrics import Table, build_table, mean_of_defined, measure, numbered, unit_of, values_of
-from adfm.evaluation.predictions import Prediction, require_unique
+from adfm.predictions import Prediction, require_unique
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int_]

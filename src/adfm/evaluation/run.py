@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from adfm import images
+from adfm.calibration.decision import READ_VERDICT, Threshold
 from adfm.data.manifest import Manifest, sample_json
 from adfm.errors import UserError
-from adfm.evaluation.decision import READ_VERDICT, Threshold
-from adfm.evaluation.predictions import PREDICTIONS, Prediction, prediction_json, read_predictions
 from adfm.evaluation.summary import evaluate
 from adfm.models.base import Answer, Model
+from adfm.predictions import PREDICTIONS, Prediction, prediction_json, read_predictions
 from adfm.reasoning import FULL, Stages, frame_hint, prompt, prompt_sha256, read
 from adfm.records import Sample
 from adfm.rewards import RewardSettings, reward

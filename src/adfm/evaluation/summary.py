@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adfm.calibration.decision import READ_VERDICT, Threshold, operating_point
 from adfm.errors import DataError
 from adfm.evaluation.bootstrap import LEVEL, RESAMPLES, Interval, exact_edge, interval, replicates
-from adfm.evaluation.decision import READ_VERDICT, Threshold, operating_point
 from adfm.evaluation.definitions import KIND_METRICS, METRICS
 from adfm.evaluation.metrics import Table, build_table, kind_of, mean_of_defined, measure, shares_of, values_of
-from adfm.evaluation.predictions import Prediction, require_unique
+from adfm.predictions import Prediction, require_unique
 
 Floats = NDArray[np.float64]
 Cell = dict[str, float | None]

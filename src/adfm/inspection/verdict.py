@@ -1,6 +1,6 @@
 """The verdict on one picture: what an answer says and what is decided about it; pure, no files and no models.
 
-The decision itself is `evaluation/decision.py`. The explanation is shown and never decides.
+The decision itself is `calibration/decision.py`. The explanation is shown and never decides.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from adfm.evaluation.decision import Decision, Threshold, decide
+from adfm.calibration.decision import Decision, Threshold, decide
 from adfm.geometry import Frame
 from adfm.models.base import Answer
 from adfm.reasoning import Stages, read

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adfm.evaluation import METRICS, Prediction
+from adfm.evaluation import METRICS
 from adfm.evaluation.detection import box_counts
+from adfm.predictions import Prediction
 from adfm.report.inputs import ReportInputs, RunResult
 from adfm.report.text import number, plain
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from PIL import Image
 
 from adfm.errors import ImageError
-from adfm.evaluation import Prediction
 from adfm.evaluation.detection import BoxCounts, box_counts
 from adfm.geometry import Box, iou
 from adfm.images import load
+from adfm.predictions import Prediction
 from adfm.records import Region
 from adfm.report.inputs import ReportInputs
 from adfm.report.text import plain

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adfm.evaluation import Prediction
+from adfm.predictions import Prediction
 
 Row = Mapping[str, Any]
 

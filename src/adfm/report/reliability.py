@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from adfm.evaluation.calibration import BINS, Bin, Bools, Floats, quality, reliability
-from adfm.evaluation.conformal import exact_interval
+from adfm.calibration.conformal import exact_interval
+from adfm.calibration.fit import BINS, Bin, Bools, Floats, quality, reliability
 from adfm.storage import write_bytes
 
 Colour = tuple[int, int, int]

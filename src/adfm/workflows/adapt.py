@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from adfm.calibration.calibrate import Wanted, require_valid
 from adfm.data.build import build
 from adfm.data.settings import BuildSettings
-from adfm.evaluation.calibrate import Wanted, require_valid
 from adfm.report import ReportInputs, RunResult, write_report
 from adfm.storage import write_json, write_text
 from adfm.training.recipes import filled_recipe

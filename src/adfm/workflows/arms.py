@@ -10,10 +10,11 @@ from typing import Any
 
 from adfm.data.manifest import read_manifest
 from adfm.errors import UserError
-from adfm.evaluation import paired_difference, read_predictions
+from adfm.evaluation import paired_difference
 from adfm.evaluation.run import METRICS_FILE, run_evaluation
 from adfm.models.files import best_device
 from adfm.models.local import LocalModel
+from adfm.predictions import read_predictions
 from adfm.records import Split
 from adfm.report import RunResult
 from adfm.storage import read_json, read_jsonl, write_json

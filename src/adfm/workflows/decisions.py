@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from adfm.calibration.calibrate import Wanted, calibrate
+from adfm.calibration.conformal import require_enough
+from adfm.calibration.decision import Threshold, operating_point
+from adfm.calibration.record import CALIBRATION, write_calibration
 from adfm.data.manifest import read_manifest
 from adfm.errors import DataError
-from adfm.evaluation import Prediction
-from adfm.evaluation.calibrate import Wanted, calibrate
-from adfm.evaluation.calibration_file import CALIBRATION, write_calibration
-from adfm.evaluation.conformal import require_enough
-from adfm.evaluation.decision import Threshold, operating_point
+from adfm.predictions import Prediction
 from adfm.storage import read_json
 from adfm.workflows.arms import Say, evaluate_arm
 

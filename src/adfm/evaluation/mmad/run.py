@@ -24,9 +24,9 @@ from adfm.evaluation.mmad.prompt import turn
 from adfm.evaluation.mmad.questions import QUESTIONS, Entry, Question, knowledge_of, read_entries, read_knowledge
 from adfm.evaluation.mmad.scoring import Mark, compat, strict
 from adfm.evaluation.mmad.split import Part, part_of, split_json
-from adfm.evaluation.predictions import PREDICTIONS
 from adfm.evaluation.run import METRICS_FILE, Progress, batches, kept_rows
 from adfm.models.base import Answer, Reader, Turn
+from adfm.predictions import PREDICTIONS
 from adfm.storage import Journal, encode_line, sha256_bytes, write_json
 
 SPLIT_FILE = "split.json"

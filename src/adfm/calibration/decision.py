@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from adfm.evaluation.calibration import Scored, evidence
-from adfm.evaluation.calibration_file import Calibration
-from adfm.evaluation.conformal import exact_interval
-from adfm.evaluation.predictions import Prediction
+from adfm.calibration.conformal import exact_interval
+from adfm.calibration.fit import Scored, evidence
+from adfm.calibration.record import Calibration
+from adfm.predictions import Prediction
 from adfm.records import LABELS, Label
 
 Decision = Literal["OK", "NG", "REVIEW", "ERROR"]

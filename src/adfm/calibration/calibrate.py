@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 from adfm import __version__
-from adfm.errors import ConfigError, DataError
-from adfm.evaluation.calibration import (
+from adfm.calibration.conformal import lower_level, samples_needed, upper_level
+from adfm.calibration.decision import Threshold, count_decisions
+from adfm.calibration.fit import (
     Bools,
     Floats,
     Method,
@@ -26,10 +27,9 @@ from adfm.evaluation.calibration import (
     fit,
     quality,
 )
-from adfm.evaluation.calibration_file import SCHEMA, Asked, Calibration, Fitted, Level, asked
-from adfm.evaluation.conformal import lower_level, samples_needed, upper_level
-from adfm.evaluation.decision import Threshold, count_decisions
-from adfm.evaluation.predictions import Prediction
+from adfm.calibration.record import SCHEMA, Asked, Calibration, Fitted, Level, asked
+from adfm.errors import ConfigError, DataError
+from adfm.predictions import Prediction
 from adfm.reasoning import STAGES
 from adfm.records import Split
 

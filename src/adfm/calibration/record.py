@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from adfm.calibration.conformal import samples_needed
+from adfm.calibration.fit import MAX_SLOPE, Method, Scaling, ScoreKind
 from adfm.config import Settings
 from adfm.errors import DataError, UserError
-from adfm.evaluation.calibration import MAX_SLOPE, Method, Scaling, ScoreKind
-from adfm.evaluation.conformal import samples_needed
 from adfm.reasoning import Stages, prompt, prompt_sha256
 from adfm.reasoning.stages import StagesName
 from adfm.storage import encode_line, sha256_bytes, write_json

@@ -10,8 +10,7 @@ from typing import Any
 
 from adfm.errors import DataError
 from adfm.geometry import Box
-from adfm.models.base import Votes
-from adfm.records import LABELS, Label, Region, Reward, region_json
+from adfm.records import LABELS, Label, Region, Reward, Votes, region_json
 from adfm.storage import read_jsonl
 
 PREDICTIONS = "predictions.jsonl"

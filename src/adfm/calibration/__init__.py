@@ -1,0 +1,22 @@
+"""Scores to decisions: calibrated levels with a promised error rate, their file, and OK, NG or REVIEW."""
+
+from adfm.calibration.calibrate import Calibrated, Wanted, calibrate
+from adfm.calibration.decision import DECIDED, READ_VERDICT, Decision, Threshold, decide, operating_point
+from adfm.calibration.record import CALIBRATION, Calibration, find_calibration, read_calibration, write_calibration
+
+__all__ = [
+    "CALIBRATION",
+    "DECIDED",
+    "READ_VERDICT",
+    "Calibrated",
+    "Calibration",
+    "Decision",
+    "Threshold",
+    "Wanted",
+    "calibrate",
+    "decide",
+    "find_calibration",
+    "operating_point",
+    "read_calibration",
+    "write_calibration",
+]
