@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 import sys
@@ -224,6 +225,65 @@ def test_a_refused_picture_says_why(tmp_path: Path, content: bytes | None, reaso
     with pytest.raises(ImageError) as error:
         images.load(tmp_path / "a.png")
     assert error.value.reason == reason
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp"])
+def test_bytes_decode_to_the_pixels_of_the_file(tmp_path: Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    scene().save(tmp_path / f"a.{suffix}", **({} if suffix == "bmp" else {"exif": exif}))
+    content = (tmp_path / f"a.{suffix}").read_bytes()
+    assert images.decode(content) == images.load(tmp_path / f"a.{suffix}")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "format"), (b"text", "format"), (png_header(20_000, 20_000), "limit"), (png_header(8, 8), "damaged")],
+)
+def test_refused_bytes_name_the_image(content: bytes, reason: str) -> None:
+    with pytest.raises(ImageError, match=r"^upload 3: ") as error:
+        images.decode(content, "upload 3")
+    assert error.value.reason == reason
+
+
+READERS = (images.load, images.load_mask, images.size, images.decoded_size, images.load_told, images.load_mask_told)
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_pipe_a_device_or_a_folder_is_refused_unopened(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    os.mkfifo(tmp_path / "pipe.png")  # opening it would block for ever
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    scene().save(tmp_path / "real.png")
+    (tmp_path / "link.png").symlink_to("real.png")
+    read(tmp_path / "link.png")  # control: a link to a regular file is followed
+    for name in ("pipe", "folder", "device"):
+        with pytest.raises(ImageError, match="not a regular file") as error:
+            read(tmp_path / f"{name}.png")
+        assert error.value.reason == "format"
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_file_over_the_limit_is_not_read(
+    tmp_path: Path, read: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene().save(tmp_path / "a.png")
+    read(tmp_path / "a.png")  # control
+    with (tmp_path / "a.png").open("r+b") as file:
+        file.truncate(images.MAX_FILE_BYTES + 1)  # a sparse file: no disk is used
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read"))
+    with pytest.raises(ImageError, match="over 512 MiB") as error:
+        read(tmp_path / "a.png")
+    assert error.value.reason == "limit"
+
+
+def test_bytes_over_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = BytesIO()
+    scene().save(buffer, "PNG")
+    monkeypatch.setattr(images, "MAX_FILE_BYTES", len(buffer.getvalue()))
+    images.decode(buffer.getvalue())  # control
+    with pytest.raises(ImageError, match="over"):
+        images.decode(buffer.getvalue() + b"\0")
 
 
 def test_decoding_in_threads_leaves_the_warning_filters_alone(tmp_path: Path) -> None:

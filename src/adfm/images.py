@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import stat
 import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,6 +20,7 @@ from adfm.errors import ImageError
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 100_000_000
+MAX_FILE_BYTES = 512 << 20
 _Pixels = TypeVar("_Pixels")
 _DECODER = (
     OSError,
@@ -36,28 +39,51 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open a picture, check its header against the limits and turn every decoder failure into an `ImageError`."""
+def _opened(source: Path | bytes, name: str = "", *, header_only: bool = False) -> Iterator[Image.Image]:
+    """Open an image, check its header against the limits and turn every failure into an `ImageError`.
+
+    A file is read into memory first, unless only its header is asked for. `name` is what messages call the image; a
+    file goes by its path.
+    """
+    name = name or str(source)
     try:
+        if isinstance(source, Path):
+            _check_file(source)
+            source = source if header_only else source.read_bytes()
+        if isinstance(source, bytes) and len(source) > MAX_FILE_BYTES:
+            raise _too_large(name)
         # Pillow's own limit is left alone; ours is lower and looks at the header, before any memory is taken.
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(
-                    f"{path}: {image.width} x {image.height} is over {MAX_PIXELS} pixels; tile or shrink it", "limit"
+                    f"{name}: {image.width} x {image.height} is over {MAX_PIXELS} pixels; tile or shrink it", "limit"
                 )
             yield image
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: is not a PNG, JPEG, BMP, TIFF or WebP picture", "format") from error
+        raise ImageError(f"{name}: is not a PNG, JPEG, BMP, TIFF or WebP picture", "format") from error
     except FileNotFoundError as error:
-        raise ImageError(f"{path}: no such file", "missing") from error
+        raise ImageError(f"{name}: no such file", "missing") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: is over {MAX_PIXELS} pixels; tile or shrink it", "limit") from error
+        raise ImageError(f"{name}: is over {MAX_PIXELS} pixels; tile or shrink it", "limit") from error
     except _DECODER as error:
         raise ImageError(
-            f"{path}: is damaged ({str(error)[:80] or type(error).__name__}); replace or remove it"
+            f"{name}: is damaged ({str(error)[:80] or type(error).__name__}); replace or remove it"
         ) from error
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what must not be opened (a pipe or device could block for ever) and what is too large to read."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(f"{path}: is not a regular file", "format")
+    if status.st_size > MAX_FILE_BYTES:
+        raise _too_large(str(path))
+
+
+def _too_large(name: str) -> ImageError:
+    return ImageError(f"{name}: is over {MAX_FILE_BYTES >> 20} MiB; tile or shrink it", "limit")
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -66,7 +92,7 @@ def size(path: Path) -> tuple[int, int]:
     Raises:
         ImageError: not a picture, or over the limits.
     """
-    with _opened(path) as image:
+    with _opened(path, header_only=True) as image:
         return _shown(image)
 
 
@@ -87,6 +113,16 @@ def load(path: Path) -> Image.Image:
         ImageError: not a picture, damaged, or over the limits.
     """
     with _opened(path) as image:
+        return _rgb(image)
+
+
+def decode(content: bytes, name: str = "image") -> Image.Image:
+    """Decode the bytes of an image file as `load` does, with the same limits; messages call the image `name`.
+
+    Raises:
+        ImageError: not an image, damaged, or over the limits.
+    """
+    with _opened(content, name) as image:
         return _rgb(image)
 
 
