@@ -170,7 +170,7 @@ def test_difficulty_lowers_the_contrast_of_defects() -> None:
         (lambda: product(benign=["sticker"]), "unknown benign feature 'sticker'"),
         (lambda: product(materials=[]), "materials is empty"),
         (lambda: product(difficulty=1.5), "difficulty"),
-        (lambda: part(product(), kinds=["dent"], defects=1), "unknown defect kind 'dent'"),
+        (lambda: part(product(), kinds=["dent"], defects=1), "unknown defect type 'dent'"),
         (lambda: part(product(), defects=-1), "defects must be"),
         (lambda: part(product(), size=(16, 128)), "at least 32"),
         (lambda: contact_sheet([], 3), "at least one part"),
