@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from adfm.errors import ConfigError, nearest
 
 MAX_CONFIG_BYTES = 1 << 20
+_EXPONENT = re.compile(r"[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]+")  # a number that YAML 1.1 reads as text without a dot
 
 
 class Settings(BaseModel):
@@ -91,17 +93,8 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
             child = target.get(parent)
             target[parent] = dict(child) if isinstance(child, dict) else {}
             target = target[parent]
-        number = _number(text)
-        target[last] = parse_yaml(text, override) if number is None else number
+        target[last] = float(text) if _EXPONENT.fullmatch(text) else parse_yaml(text, override)
     return result
-
-
-def _number(text: str) -> float | None:
-    """Read `1e-4` as the number it means; YAML 1.1 reads it as text."""
-    try:
-        return float(text) if "e" in text.lower() and text[:1].isdigit() else None
-    except ValueError:
-        return None
 
 
 def make_settings(kind: type[S], values: dict[str, Any], origin: str) -> S:

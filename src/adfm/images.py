@@ -48,19 +48,22 @@ def _opened(source: Path | bytes, name: str = "", *, header_only: bool = False) 
     name = name or str(source)
     try:
         if isinstance(source, Path):
-            _check_file(source)
-            source = source if header_only else source.read_bytes()
-        if isinstance(source, bytes) and len(source) > MAX_FILE_BYTES:
-            raise _too_large(name)
+            status = source.stat()
+            if not stat.S_ISREG(status.st_mode):  # opening a pipe or a device could block for ever
+                raise ImageError(f"{name}: is not a regular file", "format")
+            length = status.st_size
+        else:
+            length = len(source)
+        if length > MAX_FILE_BYTES:
+            raise ImageError(f"{name}: is over {MAX_FILE_BYTES >> 20} MiB; tile or shrink it", "limit")
+        content = source.read_bytes() if isinstance(source, Path) and not header_only else source
         # Pillow's own limit is left alone. Ours is lower and looks at the header, before any memory is taken.
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+        with Image.open(BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(
                     f"{name}: {image.width} x {image.height} is over {MAX_PIXELS} pixels; tile or shrink it", "limit"
                 )
             yield image
-    except ImageError:
-        raise
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: is not a PNG, JPEG, BMP, TIFF or WebP image", "format") from error
     except FileNotFoundError as error:
@@ -71,19 +74,6 @@ def _opened(source: Path | bytes, name: str = "", *, header_only: bool = False) 
         raise ImageError(
             f"{name}: is damaged ({str(error)[:80] or type(error).__name__}); replace or remove it"
         ) from error
-
-
-def _check_file(path: Path) -> None:
-    """Refuse what must not be opened (a pipe or device could block for ever) and what is too large to read."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageError(f"{path}: is not a regular file", "format")
-    if status.st_size > MAX_FILE_BYTES:
-        raise _too_large(str(path))
-
-
-def _too_large(name: str) -> ImageError:
-    return ImageError(f"{name}: is over {MAX_FILE_BYTES >> 20} MiB; tile or shrink it", "limit")
 
 
 def size(path: Path) -> tuple[int, int]:

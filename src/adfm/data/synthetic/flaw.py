@@ -20,27 +20,6 @@ EDGE = 0.25  # a mask ends where the change has fallen to this share of its peak
 TRIES = 4
 
 
-def _marked(change: Float, kind: str, unit: float, length: float) -> Mask:
-    """Return what a person would mark of a change (h, w) in tone: its visible part, closed, without specks.
-
-    `length` is that of the defect in px.
-    """
-    diffuse = kind == "deformation"
-    if diffuse:  # a moved pattern agrees with the old one here and there: mark the region, not the pattern
-        reach = 2 * round(1.5 * unit) + 3
-        change = as_float(cv2.blur(change, (reach, reach)))
-    seen = (change > max(VISIBLE, (0.5 * EDGE if diffuse else EDGE) * float(change.max()))).astype(np.uint8)
-    reach = 2 * max(1, round(0.2 * length if diffuse else 1.5 * unit)) + 1
-    seen = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    if kind in ("hole", "stain", "deformation"):
-        contours, _ = cv2.findContours(seen, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        seen = cv2.drawContours(seen, contours, -1, (1,), -1)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(seen, connectivity=8)
-    keep = stats[:, cv2.CC_STAT_AREA] >= max(3.0, 3.0 * unit * unit)
-    keep[0] = False
-    return np.asarray(keep[labels], dtype=np.bool_)
-
-
 def _site(scene: Scene, kind: str, allowed: Mask, rng: np.random.Generator, length: float) -> tuple[int, int]:
     """Return the pixel (x, y) where a defect of `length` px goes: mostly well on the part, now and then at its edge."""
     clear = 0  # px to all that is not allowed, if such a place is found
@@ -65,16 +44,33 @@ def _site(scene: Scene, kind: str, allowed: Mask, rng: np.random.Generator, leng
     return x, y
 
 
-def _painted(
+def _measured(
     scene: Scene, light: Light, view: View, after: Float, kind: str, length: float
 ) -> tuple[Float, Mask, float]:
-    """Confine a painted window to the part; returns it, its mask and the mean change of tone inside the mask."""
-    before = scene.image[view]
+    """Confine a painted window (h, w, 3) to the part; returns it, its mask and the mean change of tone in the mask.
+
+    The mask is what a person would mark of the change: its visible part, closed, without specks. `length` is that of
+    the defect in px.
+    """
+    before, unit = scene.image[view], scene.unit
     if scene.cover is not None:
         after = as_float(before + rgb(np.ascontiguousarray(scene.cover[view])) * (after - before))
     red, green, blue = cv2.split(cv2.absdiff(light.expose(after, view), light.expose(before, view)))
     change = as_float(np.maximum(np.maximum(red, green), blue))
-    marked = _marked(change, kind, scene.unit, length)
+    diffuse, region = kind == "deformation", change
+    if diffuse:  # a moved pattern agrees with the old one here and there: mark the region, not the pattern
+        reach = 2 * round(1.5 * unit) + 3
+        region = as_float(cv2.blur(change, (reach, reach)))
+    seen = (region > max(VISIBLE, (0.5 * EDGE if diffuse else EDGE) * float(region.max()))).astype(np.uint8)
+    reach = 2 * max(1, round(0.2 * length if diffuse else 1.5 * unit)) + 1
+    seen = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    if kind in ("hole", "stain", "deformation"):
+        contours, _ = cv2.findContours(seen, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        seen = cv2.drawContours(seen, contours, -1, (1,), -1)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(seen, connectivity=8)
+    keep = stats[:, cv2.CC_STAT_AREA] >= max(3.0, 3.0 * unit * unit)
+    keep[0] = False
+    marked = np.asarray(keep[labels], dtype=np.bool_)
     return after, marked, float(change[marked].mean()) if marked.any() else 0.0
 
 
@@ -108,7 +104,7 @@ def draw_flaw(
         )
         kind = "contamination" if last else kind
         after = defects.last_resort(spot) if last else defects.DEFECTS[kind].paint(spot, rng)
-        after, marked, change = _painted(scene, light, view, after, kind, length)
+        after, marked, change = _measured(scene, light, view, after, kind, length)
         if last or (int(marked.sum()) >= least and change > 0.035 + noise):
             scene.image[view] = after
             taken[view] |= marked
