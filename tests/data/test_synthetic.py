@@ -22,6 +22,7 @@ from adfm.data.synthetic import (
     make,
     random_product,
 )
+from adfm.errors import UserError
 
 SIZES = [(128, 128), (96, 160), (160, 96), (64, 64)]
 Mask = npt.NDArray[np.bool_]
@@ -219,8 +220,11 @@ def test_make_is_reproducible(tmp_path: Path) -> None:
 def test_make_refuses_what_would_be_lost_or_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("keep")
-    with pytest.raises(ValueError, match="not an empty folder"):
+    with pytest.raises(UserError, match="is not empty"):
         make(tmp_path / "full", images=4, products=1)
+    with pytest.raises(UserError, match="is a file"):
+        make(tmp_path / "full" / "mine.txt", images=4, products=1)
+    assert (tmp_path / "full" / "mine.txt").read_text() == "keep"
     with pytest.raises(ValueError, match="images"):
         make(tmp_path / "few", images=2, products=3)
     with pytest.raises(ValueError, match="fraction"):

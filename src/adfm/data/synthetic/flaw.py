@@ -29,14 +29,12 @@ def _site(scene: Scene, kind: str, allowed: Mask, rng: np.random.Generator, leng
         clear = round(0.4 * length)
     height, width = allowed.shape
     places = ((0.07 + 0.86 * rng.random((32, 2))) * (width, height)).astype(int).tolist()
-    for x, y in places:
-        left, right = max(0, x - clear), min(width - 1, x + clear)
-        top, bottom = max(0, y - clear), min(height - 1, y + clear)
-        if allowed[y, x] and allowed[y, left] and allowed[y, right] and allowed[top, x] and allowed[bottom, x]:
-            return x, y
-    for x, y in places:
-        if allowed[y, x]:
-            return x, y
+    for reach in (clear, 0):
+        for x, y in places:
+            left, right = max(0, x - reach), min(width - 1, x + reach)
+            top, bottom = max(0, y - reach), min(height - 1, y + reach)
+            if allowed[[y, y, y, top, bottom], [x, left, right, x, x]].all():
+                return x, y
     pixels = np.flatnonzero(allowed)
     if not pixels.size:
         return width // 2, height // 2

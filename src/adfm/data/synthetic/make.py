@@ -15,6 +15,7 @@ from adfm.data.synthetic.fields import Bytes
 from adfm.data.synthetic.materials import MATERIALS
 from adfm.data.synthetic.part import Part, draw_part
 from adfm.data.synthetic.product import Product, chosen, random_product
+from adfm.storage import require_new_folder
 
 VERSION = 1
 LICENCE = "CC0-1.0: made by the adfm synthetic parts generator; no photograph is part of it.\n"
@@ -49,15 +50,6 @@ def _store(category: Path, split: str, part: Part, counts: dict[str, int]) -> No
     _write(category / split / kind / f"{number:03d}.png", _png(part.image))
 
 
-def _check(out: Path, images: int, products: int, fractions: tuple[float, float]) -> None:
-    if products < 1 or images < products:
-        raise ValueError(f"images ({images}) must be at least products ({products}), and products at least 1")
-    if not all(0.0 <= fraction <= 1.0 for fraction in fractions):
-        raise ValueError("anomalous_fraction and train_good_fraction must be in 0..1")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} exists and is not an empty folder; name another one")
-
-
 def make(
     out: Path,
     *,
@@ -81,14 +73,17 @@ def make(
     `generator.json` also holds, along with every setting and product.
 
     Raises:
-        ValueError: `out` is not empty, or a setting is unknown or out of range.
+        UserError: `out` is a file or is not empty.
+        ValueError: a setting is unknown or out of range.
     """
     out = Path(out)
-    _check(out, images, products, (anomalous_fraction, train_good_fraction))
-    families = chosen(materials, MATERIALS, "material")
+    require_new_folder(out)
+    if products < 1 or images < products:
+        raise ValueError(f"images ({images}) must be at least products ({products}), and products at least 1")
+    if not all(0.0 <= fraction <= 1.0 for fraction in (anomalous_fraction, train_good_fraction)):
+        raise ValueError("anomalous_fraction and train_good_fraction must be in 0..1")
+    families = chosen(materials, MATERIALS, "material", required=True)
     kinds = None if benign is None else chosen(benign, BENIGN_KINDS, "benign feature")
-    if not families:
-        raise ValueError("materials is empty; give at least one, or None for all")
     drawn: dict[str, Product] = {}
     counts: dict[str, dict[str, int]] = {}
     done = 0

@@ -71,13 +71,17 @@ _UNSUITED: dict[str, tuple[str, ...]] = {  # benign features that a material doe
 }
 
 
-def chosen(names: Iterable[str] | None, known: tuple[str, ...], what: str) -> tuple[str, ...]:
+def chosen(
+    names: Iterable[str] | None, known: tuple[str, ...], what: str, *, required: bool = False
+) -> tuple[str, ...]:
     """Return `names`, or all `known` for None.
 
     Raises:
-        ValueError: an unknown name; the message lists the known ones.
+        ValueError: an unknown name (the message lists the known ones), or no name where one is `required`.
     """
     picked = known if names is None else tuple(names)
+    if required and not picked:
+        raise ValueError(f"{what}s is empty; give at least one, or None for all")
     unknown = [name for name in picked if name not in known]
     if unknown:
         raise ValueError(f"unknown {what} {unknown[0]!r}; known: {', '.join(known)}")
@@ -191,10 +195,8 @@ def random_product(
     """
     if not 0.0 <= difficulty <= 1.0:
         raise ValueError(f"difficulty must be in 0..1, not {difficulty}")
-    families = chosen(materials, MATERIALS, "material")
+    families = chosen(materials, MATERIALS, "material", required=True)
     kinds = chosen(benign, BENIGN_KINDS, "benign feature")
-    if not families:
-        raise ValueError("materials is empty; give at least one, or None for all")
     material = families[int(rng.integers(len(families)))]
     shapes = _SHAPES[material]
     outline = Outline(shapes[int(rng.integers(len(shapes)))], uniform(rng, 0.80, 0.92))

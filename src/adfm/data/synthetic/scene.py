@@ -91,23 +91,19 @@ def _sheet(product: Product, size: tuple[int, int], rng: np.random.Generator) ->
 
 def _warped(
     source: Float | Bytes,
-    turn: float,
-    centre: tuple[float, float],
-    origin: tuple[float, float],
+    pose: _Pose,
     view: View,
+    shift: tuple[float, float] = (0.0, 0.0),
     border: int = cv2.BORDER_CONSTANT,
 ) -> Float:
-    """Return the window `view` of the frame onto `source`, turned by `turn`, with its point `origin` at `centre`."""
-    cos, sin = np.cos(turn), np.sin(turn)
-    x, y = view[1].start - centre[0], view[0].start - centre[1]
-    matrix = np.array([[cos, sin, cos * x + sin * y + origin[0]], [-sin, cos, cos * y - sin * x + origin[1]]])
+    """Return the window `view` of the frame onto `source`, whose middle, moved by `shift` px, is at the pose."""
+    cos, sin = np.cos(pose.turn), np.sin(pose.turn)
+    x, y = view[1].start - pose.x, view[0].start - pose.y
+    middle_x, middle_y = (source.shape[1] - 1) / 2 + shift[0], (source.shape[0] - 1) / 2 + shift[1]
+    matrix = np.array([[cos, sin, cos * x + sin * y + middle_x], [-sin, cos, cos * y - sin * x + middle_y]])
     size = (view[1].stop - view[1].start, view[0].stop - view[0].start)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return as_float(cv2.warpAffine(source, matrix, size, flags=flags, borderMode=border))
-
-
-def _middle(plane: Float | Bytes) -> tuple[float, float]:
-    return (plane.shape[1] - 1) / 2, (plane.shape[0] - 1) / 2
 
 
 def window(x: float, y: float, half_x: float, half_y: float, size: tuple[int, int]) -> View:
@@ -133,7 +129,7 @@ def _lay_feature(
     view = window(x, y, cos * wide + sin * tall + 1, sin * wide + cos * tall + 1, (width, height))
     if not scene.image[view].size:
         return None
-    laid = _warped(patch, turn, (x, y), _middle(patch), view)
+    laid = _warped(patch, _Pose(turn, x, y), view)
     alpha = np.ascontiguousarray(laid[..., 3])
     scene.image[view] = scene.image[view] * (1.0 - rgb(alpha)) + laid[..., :3]
     if scene.print is not None and feature.kind == "printed_mark":
@@ -166,16 +162,12 @@ def assemble(product: Product, rng: np.random.Generator, size: tuple[int, int]) 
     pose = _Pose(float(turn), *((side - 1) / 2 + short * uniform(rng, -limits.shift, limits.shift) for side in size))
     frame = (slice(0, size[1]), slice(0, size[0]))
     # Each part shows another place of the texture, mirrored at random.
-    source = stock.texture
-    x, y = _middle(source)
+    source, shift = stock.texture, (0.0, 0.0)
     if not product.look.turned:  # the rings of a lathe belong to the part's centre; all else may be anywhere
         source = source[:: 1 - 2 * int(rng.random() < 0.5), :: 1 - 2 * int(rng.random() < 0.5)]
-        x += 0.10 * size[0] * uniform(rng, -1, 1)
-        y += 0.10 * size[1] * uniform(rng, -1, 1)
-    surface = _warped(source, pose.turn, (pose.x, pose.y), (x, y), frame, cv2.BORDER_REFLECT_101)
-    image = surface * np.float32(1 / 255)
-    outline, at = stock.outline, (pose.x, pose.y)
-    posed = None if outline is None else _warped(outline, pose.turn, at, _middle(outline), frame)
+        shift = (0.10 * size[0] * uniform(rng, -1, 1), 0.10 * size[1] * uniform(rng, -1, 1))
+    image = _warped(source, pose, frame, shift, cv2.BORDER_REFLECT_101) * np.float32(1 / 255)
+    posed = None if stock.outline is None else _warped(stock.outline, pose, frame)
     cover = None if posed is None else np.ascontiguousarray(posed[..., 0])
     scene = Scene(image, cover, None, None, short / 128)
     boxes = []
@@ -184,7 +176,7 @@ def assemble(product: Product, rng: np.random.Generator, size: tuple[int, int]) 
         if printed and product.has_print:
             scene.bare, scene.print = scene.image.copy(), np.zeros(size[::-1], np.float32)
             if stock.sheet is not None:
-                scene.print = _warped(stock.sheet, pose.turn, at, _middle(stock.sheet), frame)
+                scene.print = _warped(stock.sheet, pose, frame)
                 scene.image = over(scene.image, 0.94 * scene.print, product.ink)
         for feature, patch in zip(product.features, stock.patches, strict=True):
             if (feature.kind == "printed_mark") == printed:
