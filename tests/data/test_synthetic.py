@@ -91,7 +91,7 @@ def test_the_mask_is_empty_exactly_for_normal_parts(difficulty: float) -> None:
 
 
 @pytest.mark.parametrize("kind", DEFECT_KINDS)
-def test_the_mask_is_where_the_picture_differs(kind: str) -> None:
+def test_the_mask_is_where_the_image_differs(kind: str) -> None:
     for bad, good in pairs(kind):
         reach = 6 if kind == "deformation" else 3
         assert hugs(bad.mask > 0, difference(bad, good), reach), bad.defects

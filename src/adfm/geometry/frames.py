@@ -7,6 +7,7 @@ InternVL write 0-1000. The model's processor gives the resized size (`adfm.model
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -75,6 +76,10 @@ class Frame:
         """Scale a box from text units to original pixels, unrounded."""
         sx, sy = self.width / self.units_x, self.height / self.units_y
         return Box(box.x1 * sx, box.y1 * sy, box.x2 * sx, box.y2 * sy)
+
+
+FrameOf = Callable[[int, int], Frame]
+"""(width, height) of an image in original pixels -> the frame in which a model writes its boxes."""
 
 
 def _span(low: float, high: float, units: int) -> tuple[int, int]:
