@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from pydantic import Field
@@ -130,6 +130,9 @@ def test_settings_describe_themselves() -> None:
         share: Annotated[float, Field(gt=0, le=1)] | None = None
         seed: Annotated[int, Field(ge=0)]
         empty: str = ""
+        free: Any = None
+        pair: tuple[float, float] = (0.5, 1.0)
+        inners: tuple[Inner, ...] = ()
         outer: Outer = Outer(name="other", maybe=Inner(steps=3))
 
     assert describe(Described) == [
@@ -137,6 +140,9 @@ def test_settings_describe_themselves() -> None:
         Setting("share", "number above 0 and at most 1 or null", "null", None),
         Setting("seed", "whole number at least 0", "required", None),
         Setting("empty", "text", "''", None),
+        Setting("free", "any value", "null", None),
+        Setting("pair", "list of numbers", "[0.5, 1.0]", None),
+        Setting("inners", "list of values", "[]", None),
         Setting("outer.name", "text", "other", None),
         Setting("outer.inner.rate", "number above 0", "0.0001", None),
         Setting("outer.inner.steps", "whole number", "10", None),

@@ -165,10 +165,8 @@ def _described(
         references = [part["$ref"] for part in field.get("anyOf", [field]) if "$ref" in part]
         default = defaults.get(name, field.get("default", ...))
         if not references or default is None:
-            written = (
-                yaml.safe_dump(default, default_flow_style=True, width=10_000) if default is not ... else "required"
-            )
-            written = written.removesuffix("...\n").strip()
+            written = "required" if default is ... else yaml.safe_dump(default, default_flow_style=True, width=10_000)
+            written = written.removesuffix("...\n").strip()  # YAML ends a bare value with dots
             yield Setting(prefix + name, _values(field), written, field.get("description"))
         for reference in references:
             inner = default if isinstance(default, dict) else {}
@@ -183,7 +181,8 @@ def _values(field: dict[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
     if "$ref" in field:
         return "the settings below"
-    if field["type"] == "array":
-        return f"list of {_TYPES.get((field.get('items') or field['prefixItems'][0]).get('type'), 'setting')}s"
+    if field.get("type") == "array":
+        item = field.get("items") or field.get("prefixItems", [{}])[0]
+        return f"list of {_TYPES.get(item.get('type', ''), 'value')}s"
     limits = " and ".join(f"{word} {field[limit]:g}" for limit, word in _LIMITS.items() if limit in field)
-    return f"{_TYPES[field['type']]} {limits}".strip()
+    return f"{_TYPES.get(field.get('type', ''), 'any value')} {limits}".strip()
