@@ -7,15 +7,13 @@ that it is current. Everything outside the markers is written by hand and left a
 from __future__ import annotations
 
 import ast
-import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from adfm.config import Settings
+from adfm.config import Setting, describe
 from adfm.data.check import KINDS
 from adfm.data.layouts import LAYOUTS
 from adfm.evaluation import METRICS
@@ -27,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "adfm"
 DOCS = ROOT / "docs"
 
-MEANINGS = {
+MEANINGS = {  # of settings whose field has no description
     "model": "what is trained: a model folder, a hub id, or `nano`",
     "out": "the run folder",
     "data.manifest": "`manifest.jsonl` or the folder that holds it; its `train` split is used",
@@ -167,81 +165,24 @@ def faults_table() -> str:
 STAGES: dict[str, type[TrainSettings]] = {"SFT": SftSettings, "GRPO": GrpoSettings}
 
 
-class Setting(NamedTuple):
-    """One setting by its dotted name: the annotation and limits of its value, and its default."""
-
-    name: str
-    annotation: Any
-    limits: Sequence[Any]
-    default: Any
-
-
 def settings_table() -> str:
-    """Return the table of every training setting; a setting without a meaning in `MEANINGS` is a `KeyError`."""
+    """Return the table of every training setting; a setting that does not say what it does is a `KeyError`."""
     lines = ["| setting | stage | value | default | what it does |", "|---|---|---|---|---|"]
     for stage, setting in staged_settings():
-        value = _kind(setting.annotation, setting.limits)
-        if setting.name not in MEANINGS:
-            raise KeyError(f"the setting '{setting.name}' is new; say in MEANINGS of docs/make_tree.py what it does")
-        meaning = _cell(MEANINGS[setting.name])
-        lines.append(f"| `{setting.name}` | {stage} | {value} | {_told(setting.default)} | {meaning} |")
+        meaning = setting.description or MEANINGS.get(setting.name)
+        if meaning is None:
+            raise KeyError(f"the setting '{setting.name}' is new; say what it does in the description of its field")
+        lines.append(f"| `{setting.name}` | {stage} | {setting.values} | `{setting.default}` | {_cell(meaning)} |")
     return "\n".join(lines)
 
 
 def staged_settings() -> Iterator[tuple[str, Setting]]:
     """Yield (stage, setting): first what both stages share, then what each has of its own."""
     for stage, kind in STAGES.items():
-        for setting in training_settings(kind, kind()):
+        for setting in describe(kind):
             shared = setting.name.split(".")[0] in TrainSettings.model_fields
             if not shared or stage == "SFT":
                 yield "both" if shared else stage, setting
-
-
-def training_settings(kind: type[Settings], defaults: Settings, prefix: str = "") -> Iterator[Setting]:
-    """Yield every setting of a record, those of the records inside it by their dotted names."""
-    for name, field in kind.model_fields.items():
-        inner, default = _record(field.annotation), getattr(defaults, name)
-        if inner is None or default is None:
-            yield Setting(prefix + name, field.annotation, field.metadata, default)
-        if inner is not None:
-            yield from training_settings(inner, default or inner(), f"{prefix}{name}.")
-
-
-def _record(annotation: Any) -> type[Settings] | None:
-    """Return the settings record that a field holds (or may hold), or None."""
-    kinds = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type)]
-    return next((each for each in kinds if issubclass(each, Settings)), None)
-
-
-def _kind(annotation: Any, metadata: Any) -> str:
-    """Say in words what values a field takes."""
-    if get_origin(annotation) is Literal:
-        return ", ".join(f"`{value}`" for value in get_args(annotation))
-    if hasattr(annotation, "__metadata__"):
-        return _kind(annotation.__origin__, annotation.__metadata__)
-    if type(None) in get_args(annotation):
-        return f"{_kind(next(each for each in get_args(annotation) if each is not type(None)), metadata)} or null"
-    if _record(annotation):
-        return "the settings below"
-    names = {int: "whole number", float: "number", bool: "`true`, `false`", str: "text"}
-    return names.get(annotation, "list of texts") + _limits(metadata)
-
-
-def _limits(metadata: Any) -> str:
-    """Say a number's limits, also where they stand in a `Field` of an `Annotated` type."""
-    signs = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    single = [each for entry in metadata for each in (getattr(entry, "metadata", None) or [entry])]
-    told = [f"{word} {getattr(one, sign):g}" for sign, word in signs.items() for one in single if hasattr(one, sign)]
-    return " " + " and ".join(told) if told else ""
-
-
-def _told(default: Any) -> str:
-    """Return a default as it would be written in a recipe."""
-    if default is None:
-        return "null"
-    if isinstance(default, tuple):
-        return ", ".join(f"`{each}`" for each in default)
-    return f"`{json.dumps(default) if isinstance(default, bool) or default == '' else default}`"
 
 
 def _cell(text: str) -> str:

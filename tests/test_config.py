@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from pydantic import Field
 
-from adfm.config import Settings, apply_overrides, dump_settings, load_settings, parse_yaml
+from adfm.config import Setting, Settings, apply_overrides, describe, dump_settings, load_settings, parse_yaml
 from adfm.errors import ConfigError, nearest
 
 
@@ -25,6 +27,7 @@ class Outer(Settings):
     inner: Inner = Inner()
     maybe: Inner | None = None
     sizes: tuple[int, ...] = (1, 2)
+    renamed: ClassVar[Mapping[str, str]] = {"title": "name", "inner.count": "inner.steps", "nested": "inner"}
 
 
 def load(tmp_path: Path, text: str, *overrides: str) -> Outer:
@@ -41,7 +44,7 @@ def test_values_and_overrides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("nam: a", "unknown setting 'nam' (did you mean 'name'?)"),
         ("inner: {stepps: 1}", "unknown setting 'inner.stepps' (did you mean 'steps'?)"),
@@ -58,12 +61,30 @@ def test_values_and_overrides(tmp_path: Path) -> None:
         ("? {a: 1}\n: 2", "not a valid settings file"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, text: str, told: str) -> None:
+def test_a_fault_is_one_line(tmp_path: Path, text: str, expected: str) -> None:
     with pytest.raises(ConfigError) as error:
         load(tmp_path, text)
-    assert told in str(error.value)
+    assert expected in str(error.value)
     assert "c.yaml" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "old", "new"),
+    [
+        ("title: a", (), "title", "name"),
+        ("inner: {count: 3}", (), "inner.count", "inner.steps"),
+        ("name: a", ("inner.count=3",), "inner.count", "inner.steps"),
+        ("name: a", ("nested.steps=3",), "nested", "inner"),
+    ],
+)
+def test_an_old_name_is_refused_with_the_new_one(
+    tmp_path: Path, text: str, overrides: tuple[str, ...], old: str, new: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"c.yaml: setting '{old}' is now '{new}'$"):
+        load(tmp_path, text, *overrides)
+    with pytest.raises(ConfigError, match=r"unknown setting 'maybe.count'"):  # control: an old name of another place
+        load(tmp_path, "maybe: {count: 3}")
 
 
 @pytest.mark.parametrize("override", ["name", "=3", ""])
@@ -81,8 +102,8 @@ def test_an_override_does_not_change_what_it_was_given() -> None:
 def test_files_that_are_no_settings(tmp_path: Path) -> None:
     (tmp_path / "big.yaml").write_text("#" * (1 << 21))
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    for name, told in (("big.yaml", "larger"), ("binary.yaml", "cannot be read"), ("none.yaml", "cannot be read")):
-        with pytest.raises(ConfigError, match=told):
+    for name, expected in (("big.yaml", "larger"), ("binary.yaml", "cannot be read"), ("none.yaml", "cannot be read")):
+        with pytest.raises(ConfigError, match=expected):
             load_settings(Outer, tmp_path / name)
 
 
@@ -101,3 +122,44 @@ def test_settings_go_round_and_are_frozen(tmp_path: Path) -> None:
 def test_nearest_is_silent_where_nothing_is_near() -> None:
     assert nearest("colour", ["color", "size"]) == " (did you mean 'color'?)"
     assert nearest("xyz", ["color", "size"]) == ""
+
+
+def test_settings_describe_themselves() -> None:
+    class Described(Settings):
+        mode: Literal["fast", "exact"] = Field("exact", description="how to count")
+        share: Annotated[float, Field(gt=0, le=1)] | None = None
+        seed: Annotated[int, Field(ge=0)]
+        empty: str = ""
+        free: Any = None
+        pair: tuple[float, float] = (0.5, 1.0)
+        inners: tuple[Inner, ...] = ()
+        outer: Outer = Outer(name="other", maybe=Inner(steps=3))
+
+    assert describe(Described) == [
+        Setting("mode", "`fast`, `exact`", "exact", "how to count"),
+        Setting("share", "number above 0 and at most 1 or null", "null", None),
+        Setting("seed", "whole number at least 0", "required", None),
+        Setting("empty", "text", "''", None),
+        Setting("free", "any value", "null", None),
+        Setting("pair", "list of numbers", "[0.5, 1.0]", None),
+        Setting("inners", "list of values", "[]", None),
+        Setting("outer.name", "text", "other", None),
+        Setting("outer.inner.rate", "number above 0", "0.0001", None),
+        Setting("outer.inner.steps", "whole number", "10", None),
+        Setting("outer.maybe.rate", "number above 0", "0.0001", None),
+        Setting("outer.maybe.steps", "whole number", "3", None),
+        Setting("outer.sizes", "list of whole numbers", "[1, 2]", None),
+    ]
+    assert [setting.default for setting in describe(Outer) if setting.name.startswith("maybe")] == [
+        "null",  # a record that may be null is listed itself
+        "0.0001",
+        "10",
+    ]
+
+
+def test_a_described_default_reads_back() -> None:
+    defaults = Outer().model_dump(mode="json")
+    for name, _, default, _ in describe(Outer):
+        if not name.startswith("maybe."):
+            parent, _, last = name.rpartition(".")
+            assert parse_yaml(default, name) == (defaults[parent] if parent else defaults)[last]

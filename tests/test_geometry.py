@@ -68,7 +68,7 @@ def slow_boxes(mask: NDArray[np.uint8], ratio: float, min_area: int) -> list[Box
 
 
 def random_mask(seed: int) -> NDArray[np.uint8]:
-    """Blobs, specks and lines with small class indices as codes, on a picture of any small shape."""
+    """Blobs, specks and lines with small class indices as codes, on an image of any small shape."""
     rng = np.random.default_rng(seed)
     height, width = rng.integers(1, 48, 2)
     mask = np.zeros((height, width), np.uint8)
@@ -195,7 +195,7 @@ def test_pairwise_keeps_its_shape_where_a_side_is_empty() -> None:
 
 def test_clip() -> None:
     assert clip(Box(-3, -2, 5, 6), 4, 4) == Box(0, 0, 4, 4)
-    assert clip(Box(4, 0, 9, 4), 4, 4) is None  # half-open: it begins where the picture ends
+    assert clip(Box(4, 0, 9, 4), 4, 4) is None  # half-open: it begins where the image ends
 
 
 # --- frames ---

@@ -1,4 +1,4 @@
-"""The decoder: orientation, depth, palettes, damage, bombs; whatever the bytes are, a picture or an `ImageError`."""
+"""The decoder: orientation, depth, palettes, damage, bombs; whatever the bytes are, an image or an `ImageError`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 def scene() -> Image.Image:
-    """A picture that looks different in every orientation."""
+    """An image that looks different in every orientation."""
     pixels = np.zeros((32, 48, 3), np.uint8)
     pixels[:16, :24] = (200, 30, 30)
     pixels[16:, 24:] = (30, 30, 200)
@@ -140,7 +140,7 @@ def test_of_several_frames_the_first_is_taken(tmp_path: Path, suffix: str) -> No
 def test_other_formats_and_other_things_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "gif", "GIF")
     (tmp_path / "gif").rename(tmp_path / "a.png")  # the content decides, not the name
-    (tmp_path / "b.png").write_text("no picture")
+    (tmp_path / "b.png").write_text("no image")
     (tmp_path / "c.png").write_bytes(b"")
     (tmp_path / "d.png").mkdir()
     for name in "abcd":
@@ -150,7 +150,7 @@ def test_other_formats_and_other_things_are_refused(tmp_path: Path) -> None:
         images.load(tmp_path / "e.png")
 
 
-def test_random_damage_is_a_picture_or_an_image_error(tmp_path: Path) -> None:
+def test_random_damage_is_an_image_or_an_image_error(tmp_path: Path) -> None:
     draw, refused = random.Random(5), 0
     for suffix in ("PNG", "JPEG", "TIFF", "BMP", "WEBP"):
         buffer = BytesIO()
@@ -160,15 +160,15 @@ def test_random_damage_is_a_picture_or_an_image_error(tmp_path: Path) -> None:
             for _ in range(draw.randint(1, 6)):
                 content[draw.randrange(len(content))] = draw.randrange(256)
             (tmp_path / "a").write_bytes(content)
-            for read in (images.load, images.load_mask, images.size, images.load_told):
-                refused += told(read, tmp_path / "a") is None
-            assert told(images.decoded_size, tmp_path / "a") == told(
+            for read in (images.load, images.load_mask, images.size, images.load_with_header):
+                refused += result_of(read, tmp_path / "a") is None
+            assert result_of(images.decoded_size, tmp_path / "a") == result_of(
                 lambda path: images.load(path).size, tmp_path / "a"
             )
     assert refused > 50
 
 
-def told(read: Callable[[Path], object], path: Path) -> object:
+def result_of(read: Callable[[Path], object], path: Path) -> object:
     try:
         return read(path)
     except ImageError:
@@ -178,7 +178,7 @@ def told(read: Callable[[Path], object], path: Path) -> object:
 @pytest.mark.parametrize(
     "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "I;16", "I", "F"]
 )
-def test_the_decoded_size_is_that_of_the_picture(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_decoded_size_is_that_of_the_image(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.tif"
     Image.new(mode, (7, 3)).save(path)
     assert images.decoded_size(path) == images.load(path).size == (7, 3)
@@ -204,22 +204,22 @@ def test_a_header_tells_what_decoding_loses_and_the_pixels_are_the_same(tmp_path
     deep.save(tmp_path / "deep.png")
     plain.convert("RGBA").save(tmp_path / "alpha.png")
     plain.save(tmp_path / "one.tif")
-    heads = {path.name: images.load_told(path)[0] for path in tmp_path.iterdir()}
+    heads = {path.name: images.load_with_header(path)[0] for path in tmp_path.iterdir()}
     assert heads["plain.png"] == images.Header("PNG", "RGB", 1, deep=False, transparent=False, several=False)
     assert [name for name, head in heads.items() if head.orientation != 1] == ["turned.jpg"]
     assert {name for name, head in heads.items() if head.several} == {"two.webp", "two.tif", "two.png"}
     assert [name for name, head in heads.items() if head.deep] == ["deep.png"]
     assert {name for name, head in heads.items() if head.transparent} == {"alpha.png", "two.webp"}
     for path in tmp_path.iterdir():
-        assert images.load_told(path)[1] == images.load(path)
-        assert (images.load_mask_told(path)[1] == images.load_mask(path)).all()
+        assert images.load_with_header(path)[1] == images.load(path)
+        assert (images.load_mask_with_header(path)[1] == images.load_mask(path)).all()
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [(None, "missing"), (b"text", "format"), (png_header(20_000, 20_000), "limit"), (png_header(8, 8), "damaged")],
 )
-def test_a_refused_picture_says_why(tmp_path: Path, content: bytes | None, reason: str) -> None:
+def test_a_refused_image_says_why(tmp_path: Path, content: bytes | None, reason: str) -> None:
     if content is not None:
         (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(ImageError) as error:
@@ -246,7 +246,14 @@ def test_refused_bytes_name_the_image(content: bytes, reason: str) -> None:
     assert error.value.reason == reason
 
 
-READERS = (images.load, images.load_mask, images.size, images.decoded_size, images.load_told, images.load_mask_told)
+READERS = (
+    images.load,
+    images.load_mask,
+    images.size,
+    images.decoded_size,
+    images.load_with_header,
+    images.load_mask_with_header,
+)
 
 
 @pytest.mark.parametrize("read", READERS)
@@ -298,17 +305,17 @@ def test_decoding_in_threads_leaves_the_warning_filters_alone(tmp_path: Path) ->
     assert list(warnings.filters) == before
 
 
-def test_which_names_are_pictures() -> None:
-    assert images.is_picture(Path("a/B.JPG"))
-    assert not images.is_picture(Path("a/.b.jpg"))
-    assert not images.is_picture(Path("a/b.txt"))
+def test_which_names_are_images() -> None:
+    assert images.is_image(Path("a/B.JPG"))
+    assert not images.is_image(Path("a/.b.jpg"))
+    assert not images.is_image(Path("a/b.txt"))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 3), (1500, 1000), (5000, 4000)])
 def test_codes_are_the_same_with_and_without_arrow(
     size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lent pixels outlive the closed picture; one of many pieces, or without pyarrow, is copied."""
+    """Lent pixels outlive the closed image; one of many pieces, or without pyarrow, is copied."""
     codes = np.random.default_rng(0).integers(0, 256, size[::-1], dtype=np.uint8)
     Image.fromarray(codes).save(tmp_path / "mask.png", compress_level=1)
     assert np.array_equal(images.load_mask(tmp_path / "mask.png"), codes)

@@ -1,4 +1,4 @@
-"""Files are whole or absent, whatever happens while they are written."""
+"""A reader never sees half a file, whatever happens while it is written."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_journal_goes_on_after_a_kill(tmp_path: Path) -> None:
     resumed.append({"step": 2})
     resumed.close()
     assert storage.read_jsonl(path) == [{"step": 1}, {"step": 2}]
-    assert storage.Journal(path).path.read_text() == ""  # control: fresh begins anew
+    assert storage.Journal(path).path.read_text() == ""  # control: fresh starts empty
 
 
 def test_hashes_are_sha256(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
-"""Strict settings from YAML: plain data only, unknown names refused with the nearest known one, `key=value` overrides."""
+"""Reads strict settings from YAML and `key=value` overrides, and describes them; an unknown name is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import re
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,12 +13,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from adfm.errors import ConfigError, nearest
 
 MAX_CONFIG_BYTES = 1 << 20
+_EXPONENT = re.compile(r"[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]+")  # a number that YAML 1.1 reads as text without a dot
 
 
 class Settings(BaseModel):
-    """Base of every settings record: frozen, no unknown names, no silent conversion of numbers to text."""
+    """Base of every settings record: frozen, no unknown names, no silent conversion of numbers to text.
+
+    A field's `description` says what the setting does. `renamed` maps old dotted names to new ones. It belongs to the
+    record that a file is read into, so that an old file is refused with the new name.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    renamed: ClassVar[Mapping[str, str]] = {}
 
 
 S = TypeVar("S", bound=Settings)
@@ -70,7 +77,11 @@ def load_settings(kind: type[S], path: Path, overrides: Sequence[str] = ()) -> S
 
 
 def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Return the values with each `a.b=value` put in; a value is read as YAML (`1e-4` too is a number)."""
+    """Return the values with each `a.b=value` put in; a value is read as YAML, where `1e-4` too is a number.
+
+    Raises:
+        ConfigError: an override is not of the form name=value, or its value is not YAML.
+    """
     result = dict(values)
     for override in overrides:
         name, equals, text = override.partition("=")
@@ -82,16 +93,8 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
             child = target.get(parent)
             target[parent] = dict(child) if isinstance(child, dict) else {}
             target = target[parent]
-        target[last] = _number(text) if _number(text) is not None else parse_yaml(text, override)
+        target[last] = float(text) if _EXPONENT.fullmatch(text) else parse_yaml(text, override)
     return result
-
-
-def _number(text: str) -> float | None:
-    """YAML 1.1 reads `1e-4` as text; everybody means the number."""
-    try:
-        return float(text) if "e" in text.lower() and text[:1].isdigit() else None
-    except ValueError:
-        return None
 
 
 def make_settings(kind: type[S], values: dict[str, Any], origin: str) -> S:
@@ -104,10 +107,13 @@ def make_settings(kind: type[S], values: dict[str, Any], origin: str) -> S:
         return kind.model_validate(values)
     except ValidationError as error:
         name, fault, given = first_fault(error)
+        if name in kind.renamed:
+            raise ConfigError(f"{origin}: setting '{name}' is now '{kind.renamed[name]}'") from error
         if error.errors()[0]["type"] == "extra_forbidden":
-            parents, _, last = name.rpartition(".")
-            known = _names(kind, parents.split(".") if parents else [])
-            raise ConfigError(f"{origin}: unknown setting '{name}'{nearest(last, known)}") from error
+            parent, last = name[: name.rfind(".") + 1], name.rpartition(".")[2]
+            known = [setting.name for setting in describe(kind) if setting.name.startswith(parent)]
+            siblings = [other.removeprefix(parent).split(".")[0] for other in known]
+            raise ConfigError(f"{origin}: unknown setting '{name}'{nearest(last, siblings)}") from error
         raise ConfigError(f"{origin}: setting '{name}': {fault} (given: {given})") from error
 
 
@@ -117,18 +123,66 @@ def first_fault(error: ValidationError) -> tuple[str, str, str]:
     return ".".join(str(part) for part in fault["loc"]), fault["msg"], f"{str(fault['input'])[:80]!r}"
 
 
-def _names(kind: type[BaseModel], path: list[str]) -> list[str]:
-    """The names known at a nested place of a settings record."""
-    for part in path:
-        field = kind.model_fields.get(part)
-        inner = [t for t in (field.annotation, *get_args(field.annotation)) if isinstance(t, type)] if field else []
-        models = [t for t in inner if issubclass(t, BaseModel)]
-        if not models:
-            return []
-        kind = models[0]
-    return list(kind.model_fields)
-
-
 def dump_settings(settings: Settings) -> str:
     """Return the resolved settings as YAML that `load_settings` reads back to an equal record."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+
+
+class Setting(NamedTuple):
+    """One setting: its dotted name, the values it takes in words, its default as YAML, and what it does."""
+
+    name: str
+    values: str
+    default: str
+    description: str | None
+
+
+_TYPES = {
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "`true`, `false`",
+    "string": "text",
+    "null": "null",
+    "object": "names and values",
+}
+_LIMITS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+
+
+def describe(kind: type[Settings]) -> list[Setting]:
+    """Return every setting of a record, and of the records inside it by dotted names, in the order of the fields.
+
+    A nested record is listed itself only where it may be null. `default` is "required" where there is none.
+    """
+    schema = kind.model_json_schema()
+    return list(_described(schema, schema.get("$defs", {}), {}, ""))
+
+
+def _described(
+    schema: dict[str, Any], records: dict[str, Any], defaults: dict[str, Any], prefix: str
+) -> Iterator[Setting]:
+    """Yield the settings of one record's JSON schema; `defaults` are those that the field holding it gives."""
+    for name, field in schema["properties"].items():
+        references = [part["$ref"] for part in field.get("anyOf", [field]) if "$ref" in part]
+        default = defaults.get(name, field.get("default", ...))
+        if not references or default is None:
+            written = "required" if default is ... else yaml.safe_dump(default, default_flow_style=True, width=10_000)
+            written = written.removesuffix("...\n").strip()  # YAML ends a bare value with dots
+            yield Setting(prefix + name, _values(field), written, field.get("description"))
+        for reference in references:
+            inner = default if isinstance(default, dict) else {}
+            yield from _described(records[reference.rpartition("/")[2]], records, inner, f"{prefix}{name}.")
+
+
+def _values(field: dict[str, Any]) -> str:
+    """Say in words which values a field of a JSON schema takes."""
+    if "anyOf" in field:
+        return " or ".join(_values(part) for part in field["anyOf"])
+    if "enum" in field or "const" in field:
+        return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
+    if "$ref" in field:
+        return "the settings below"
+    if field.get("type") == "array":
+        item = field.get("items") or field.get("prefixItems", [{}])[0]
+        return f"list of {_TYPES.get(item.get('type', ''), 'value')}s"
+    limits = " and ".join(f"{word} {field[limit]:g}" for limit, word in _LIMITS.items() if limit in field)
+    return f"{_TYPES.get(field.get('type', ''), 'any value')} {limits}".strip()

@@ -1,4 +1,4 @@
-"""The one vocabulary of failure: a mistake of the user is a `UserError` (one line, exit 2); anything else is a bug."""
+"""Defines every error of the package: a user's mistake is a `UserError` (one line, exit 2), anything else is a bug."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ ImageReason = Literal["missing", "format", "limit", "damaged"]
 
 
 class UserError(Exception):
-    """Something the user can mend; the message is one line that names the file, the rule and the fix."""
+    """A mistake that the user can fix; the message is one line that names the file, the rule and the fix."""
 
 
 class DataError(UserError):
-    """A data set, manifest or picture that breaks a rule of its contract."""
+    """A data set, manifest or image that breaks a rule of its contract."""
 
 
 class ImageError(DataError):
-    """A picture that cannot be decoded within the limits; `reason` says why for those who list faults by kind."""
+    """An image that cannot be decoded within the limits; `reason` says why, for code that groups faults."""
 
     def __init__(self, message: str, reason: ImageReason = "damaged") -> None:
         self.reason = reason

@@ -1,4 +1,4 @@
-"""The only decoder of pictures: size and format limits before any pixel is read, one orientation, one mode."""
+"""Decodes every image: size and format limits before any pixel is read, EXIF orientation applied, one mode out."""
 
 from __future__ import annotations
 
@@ -48,21 +48,24 @@ def _opened(source: Path | bytes, name: str = "", *, header_only: bool = False) 
     name = name or str(source)
     try:
         if isinstance(source, Path):
-            _check_file(source)
-            source = source if header_only else source.read_bytes()
-        if isinstance(source, bytes) and len(source) > MAX_FILE_BYTES:
-            raise _too_large(name)
-        # Pillow's own limit is left alone; ours is lower and looks at the header, before any memory is taken.
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+            status = source.stat()
+            if not stat.S_ISREG(status.st_mode):  # opening a pipe or a device could block for ever
+                raise ImageError(f"{name}: is not a regular file", "format")
+            length = status.st_size
+        else:
+            length = len(source)
+        if length > MAX_FILE_BYTES:
+            raise ImageError(f"{name}: is over {MAX_FILE_BYTES >> 20} MiB; tile or shrink it", "limit")
+        content = source.read_bytes() if isinstance(source, Path) and not header_only else source
+        # Pillow's own limit is left alone. Ours is lower and looks at the header, before any memory is taken.
+        with Image.open(BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(
                     f"{name}: {image.width} x {image.height} is over {MAX_PIXELS} pixels; tile or shrink it", "limit"
                 )
             yield image
-    except ImageError:
-        raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: is not a PNG, JPEG, BMP, TIFF or WebP picture", "format") from error
+        raise ImageError(f"{name}: is not a PNG, JPEG, BMP, TIFF or WebP image", "format") from error
     except FileNotFoundError as error:
         raise ImageError(f"{name}: no such file", "missing") from error
     except Image.DecompressionBombError as error:
@@ -73,44 +76,29 @@ def _opened(source: Path | bytes, name: str = "", *, header_only: bool = False) 
         ) from error
 
 
-def _check_file(path: Path) -> None:
-    """Refuse what must not be opened (a pipe or device could block for ever) and what is too large to read."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageError(f"{path}: is not a regular file", "format")
-    if status.st_size > MAX_FILE_BYTES:
-        raise _too_large(str(path))
-
-
-def _too_large(name: str) -> ImageError:
-    return ImageError(f"{name}: is over {MAX_FILE_BYTES >> 20} MiB; tile or shrink it", "limit")
-
-
 def size(path: Path) -> tuple[int, int]:
-    """Return (width, height) from the header, as the picture is shown (EXIF orientation applied); pixels are not read.
+    """Return (width, height) with EXIF orientation applied, from the header alone.
 
     Raises:
-        ImageError: not a picture, or over the limits.
+        ImageError: not an image, or over the limits.
     """
     with _opened(path, header_only=True) as image:
-        return _shown(image)
+        # Pillow has already swapped the sides of a TIFF.
+        swapped = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
+        return (image.height, image.width) if swapped else (image.width, image.height)
 
 
 def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(0x0112, 1))
 
 
-def _shown(image: Image.Image) -> tuple[int, int]:
-    # Pillow has turned a TIFF's size already.
-    turned = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
-    return (image.height, image.width) if turned else (image.width, image.height)
-
-
 def load(path: Path) -> Image.Image:
-    """Decode a picture as RGB, 8 bits a channel, EXIF orientation applied; 16-bit grey is scaled down, not cut.
+    """Decode a file as RGB, 8 bits a channel, EXIF orientation applied.
+
+    16-bit grey is scaled down, not cut, and transparency becomes white.
 
     Raises:
-        ImageError: not a picture, damaged, or over the limits.
+        ImageError: not an image, damaged, or over the limits.
     """
     with _opened(path) as image:
         return _rgb(image)
@@ -127,30 +115,35 @@ def decode(content: bytes, name: str = "image") -> Image.Image:
 
 
 def load_mask(path: Path) -> NDArray[Any]:
-    """Decode a mask as stored codes: (H, W), or (H, W, 3) for a colour mask; alpha is not a code, palettes stay indices.
+    """Decode a mask as stored codes: (H, W), or (H, W, 3) for a colour mask, EXIF orientation applied.
+
+    An alpha channel is no code, and a palette image keeps its indices.
 
     Raises:
-        ImageError: not a picture, damaged, or over the limits.
+        ImageError: not an image, damaged, or over the limits.
     """
     with _opened(path) as image:
         return _codes(image)
 
 
 def decoded_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) as the picture is shown, after decoding all of it: what `load` refuses is refused here too.
+    """Return (width, height) with EXIF orientation applied, after decoding: refuses whatever `load` refuses.
 
     Raises:
-        ImageError: not a picture, damaged, or over the limits.
+        ImageError: not an image, damaged, or over the limits.
     """
     with _opened(path) as image:
         upright = _upright(image)
-        # Whether a mode can become RGB shows on one pixel, at no cost.
+        # One pixel is enough to see whether a mode can become RGB.
         _to_rgb(upright.crop((0, 0, 1, 1)))
         return upright.size
 
 
 class Header(NamedTuple):
-    """How a picture is stored: Pillow's format and mode, EXIF orientation (1: upright), over 8 bits a channel (`deep`)."""
+    """How an image is stored: Pillow's format and mode, EXIF orientation (1: upright).
+
+    `deep` is more than 8 bits a channel, `transparent` any transparency, `several` more than one frame.
+    """
 
     format: str
     mode: str
@@ -160,57 +153,53 @@ class Header(NamedTuple):
     several: bool
 
 
-def load_told(path: Path) -> tuple[Header, Image.Image]:
-    """Decode a picture as `load` does, and tell how it was stored.
+def load_with_header(path: Path) -> tuple[Header, Image.Image]:
+    """Decode an image as `load` does, and say how it was stored.
 
     Raises:
-        ImageError: not a picture, damaged, or over the limits.
+        ImageError: not an image, damaged, or over the limits.
     """
     with _opened(path) as image:
-        return _told(image, _rgb)
+        return _with_header(image, _rgb)
 
 
-def load_mask_told(path: Path) -> tuple[Header, NDArray[Any]]:
-    """Decode a mask as `load_mask` does, and tell how it was stored.
+def load_mask_with_header(path: Path) -> tuple[Header, NDArray[Any]]:
+    """Decode a mask as `load_mask` does, and say how it was stored.
 
     Raises:
-        ImageError: not a picture, damaged, or over the limits.
+        ImageError: not an image, damaged, or over the limits.
     """
     with _opened(path) as image:
-        return _told(image, _codes)
+        return _with_header(image, _codes)
 
 
 def plain(path: Path) -> bool:
-    """Whether any decoder shows a picture as `load` does: stored upright, 8 bits a channel, opaque.
+    """Whether any decoder shows an image as `load` does: stored upright, 8 bits a channel, opaque.
 
     Raises:
-        ImageError: not a picture, damaged, or over the limits.
+        ImageError: not an image, damaged, or over the limits.
     """
-    head, _ = load_told(path)
-    return head.orientation not in range(2, 9) and not head.deep and not head.transparent
+    header, _ = load_with_header(path)
+    return header.orientation not in range(2, 9) and not header.deep and not header.transparent
 
 
-def _told(image: Image.Image, decode: Callable[[Image.Image], _Pixels]) -> tuple[Header, _Pixels]:
+def _with_header(image: Image.Image, convert: Callable[[Image.Image], _Pixels]) -> tuple[Header, _Pixels]:
     kind = "JPEG" if image.format == "MPO" else str(image.format)  # a JPEG with a preview or a depth map behind it
     deep = image.mode[0] in "IF" or ";16" in str(getattr(image, "tile", ""))
     image.load()  # some formats must be decoded for their EXIF
     mode, transparent, orientation = image.mode, image.has_transparency_data, _orientation(image)
-    pixels = decode(image)
-    # Only now: looking for a second frame leaves the first.
-    return Header(kind, mode, orientation, deep, transparent, _several(image)), pixels
-
-
-def _several(image: Image.Image) -> bool:
-    """Whether there is a second frame; counting them could take long on a hostile file."""
+    pixels = convert(image)
+    # Only now, because this leaves the first frame. Counting all frames could take long on a hostile file.
     try:
         image.seek(1)
-    except (*_DECODER, AttributeError):  # the latter where the file is closed, having had one frame
-        return False
-    return True
+        several = True
+    except (*_DECODER, AttributeError):  # the latter where Pillow has closed a file of one frame
+        several = False
+    return Header(kind, mode, orientation, deep, transparent, several), pixels
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Decode an open picture and turn it, in place, as its EXIF orientation says."""
+    """Decode an open image and apply its EXIF orientation in place."""
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
     return image
@@ -232,27 +221,24 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _codes(image: Image.Image) -> NDArray[Any]:
-    upright = _upright(image)
-    if upright.mode in ("RGBA", "LA", "PA", "CMYK", "YCbCr"):
-        upright = upright.convert({"LA": "L", "PA": "P"}.get(upright.mode, "RGB"))
-    return _pixels(upright)
+    """Return what an open mask stores, (H, W) or (H, W, channels).
 
-
-def _pixels(image: Image.Image) -> NDArray[Any]:
-    """Return what a decoded picture stores, (H, W) or (H, W, channels): grey of 8 bits as it lies in memory, if it can be had.
-
-    Pillow copies a picture twice on its way to numpy, which takes half as long as decoding it; through Arrow it is lent.
+    Pillow copies an image twice on its way to numpy, which takes half as long as decoding it. Through Arrow an 8-bit
+    grey image is lent without a copy.
     """
+    image = _upright(image)
+    if image.mode in ("RGBA", "LA", "PA", "CMYK", "YCbCr"):
+        image = image.convert({"LA": "L", "PA": "P"}.get(image.mode, "RGB"))
     if image.mode == "L" and hasattr(image, "__arrow_c_array__"):
         try:
             import pyarrow
 
             return np.asarray(pyarrow.array(image)).reshape(image.height, image.width)
-        except (ImportError, ValueError):  # comes with the `model` extra; very large pictures lie in several pieces
+        except (ImportError, ValueError):  # not installed, or a very large image that is in several pieces
             pass
     return np.asarray(image)
 
 
-def is_picture(path: Path) -> bool:
-    """Whether a file's name ends as a picture's does (any case), and it is not hidden."""
+def is_image(path: Path) -> bool:
+    """Whether a file's name ends as an image's does (any case), and it is not hidden; the file is not opened."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: atomic writes, JSON lines with a recoverable tail, hashes."""
+"""Writes files atomically, reads JSON and JSON lines, and hashes: a reader never sees half a file."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())  # mkstemp makes private files; a result is as readable as any other file
-        Path(name).replace(path)
+        _publish(Path(name), path, 0o666)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
 
 
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+def _publish(staged: Path, target: Path, mode: int) -> None:
+    """Rename a finished file or folder to `target`, as readable as any other: the staging was private."""
+    umask = os.umask(0)
+    os.umask(umask)
+    staged.chmod(mode & ~umask)
+    staged.replace(target)
+    sync_folder(target.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -58,7 +59,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write a whole JSON-lines file atomically."""
+    """Write a JSON-lines file atomically."""
     write_text(path, "".join(encode_line(row) for row in rows))
 
 
@@ -73,12 +74,7 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: the file is missing or is not JSON.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not valid JSON ({error})") from error
+    return _parsed(_text(path, "strict"), str(path))
 
 
 def read_jsonl(path: Path, *, torn_tail: bool = False) -> list[dict[str, Any]]:
@@ -87,34 +83,39 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> list[dict[str, Any]]:
     Raises:
         DataError: the file is missing, or a line is not a JSON object.
     """
-    return list(_lines(path, torn_tail))
+    lines = _text(path, "replace" if torn_tail else "strict").split("\n")
+    rows = []
+    for number, line in enumerate(lines[:-1] if torn_tail else lines, 1):
+        if line.strip():
+            row = _parsed(line, f"{path}:{number}")
+            if not isinstance(row, dict):
+                raise DataError(f"{path}:{number}: must be a JSON object, is {type(row).__name__}")
+            rows.append(row)
+    return rows
 
 
-def _lines(path: Path, torn_tail: bool) -> Iterator[dict[str, Any]]:
+def _text(path: Path, errors: str) -> str:
+    """Read UTF-8 text; `errors` says what becomes of other bytes, as in `bytes.decode`."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace" if torn_tail else "strict")
+        return path.read_text(encoding="utf-8", errors=errors)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 text (byte {error.start})") from error
-    lines = text.split("\n")
-    for number, line in enumerate(lines[:-1] if torn_tail else lines, 1):
-        if line.strip():
-            yield _row(path, number, line)
 
 
-def _row(path: Path, number: int, line: str) -> dict[str, Any]:
+def _parsed(text: str, place: str) -> Any:
     try:
-        row = json.loads(line)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}:{number}: is not valid JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise DataError(f"{path}:{number}: must be a JSON object, is {type(row).__name__}")
-    return row
+        raise DataError(f"{place}: is not valid JSON ({error})") from error
 
 
 class Journal:
-    """A JSON-lines file that is appended to while work goes on; every line is flushed, a torn last line is cut on opening."""
+    """A JSON-lines file that grows while work goes on.
+
+    Every line is flushed. `fresh` starts an empty file; otherwise the file is continued, without a torn last line.
+    """
 
     def __init__(self, path: Path, *, fresh: bool = True) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,10 +160,8 @@ def published_folder(target: Path) -> Iterator[Path]:
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
     try:
         yield staging
-        staging.chmod(0o777 & ~_umask())
         sync_tree(staging)
-        staging.replace(target)
-        sync_folder(target.parent)
+        _publish(staging, target, 0o777)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,9 +20,13 @@ from adfm.data.synthetic import (
     Product,
     contact_sheet,
     draw_part,
+    graphics,
     make,
+    materials,
     random_product,
+    shapes,
 )
+from adfm.errors import UserError
 
 SIZES = [(128, 128), (96, 160), (160, 96), (64, 64)]
 Mask = npt.NDArray[np.bool_]
@@ -90,7 +95,7 @@ def test_the_mask_is_empty_exactly_for_normal_parts(difficulty: float) -> None:
 
 
 @pytest.mark.parametrize("kind", DEFECT_KINDS)
-def test_the_mask_is_where_the_picture_differs(kind: str) -> None:
+def test_the_mask_is_where_the_image_differs(kind: str) -> None:
     for bad, good in pairs(kind):
         reach = 6 if kind == "deformation" else 3
         assert hugs(bad.mask > 0, difference(bad, good), reach), bad.defects
@@ -115,6 +120,46 @@ def test_every_kind_on_every_material_and_size(material: str, kind: str) -> None
         assert one.mask.shape == (size[1], size[0]) and one.mask.dtype == np.uint8
         assert one.mask.any() and len(one.defects) == 1 and one.defects[0] in DEFECT_KINDS
         assert one.image.std() > 3
+
+
+@pytest.mark.parametrize("material", MATERIALS)
+def test_every_variant_of_a_material_has_a_texture_of_its_own(material: str) -> None:
+    look = materials.random_look(np.random.default_rng(0), material)
+    variants = range(materials.FAMILIES[material].variants)
+    looks = [replace(look, variant=variant, turned=False) for variant in variants]
+    looks += [replace(look, turned=True)] if material == "brushed_metal" else []
+    drawn = [materials.texture(material, one, np.random.default_rng(1), (60, 40), 0.5) for one in looks]
+    for index, one in enumerate(drawn):
+        assert one.shape == (40, 60, 3) and one.dtype == np.float32 and 0 <= one.min() < one.max() <= 1
+        assert not any(np.array_equal(one, other) for other in drawn[:index])
+
+
+@pytest.mark.parametrize("kind", graphics.MARKS)
+@pytest.mark.parametrize("size", [(40, 24), (30, 30), (90, 12)])
+def test_every_mark_prints_something_and_leaves_something_blank(kind: str, size: tuple[int, int]) -> None:
+    cover = graphics.mark(np.random.default_rng(2), *size, kind)
+    assert cover.shape == size[::-1] and cover.min() == 0 and cover.max() == 1
+    assert 0.02 < cover.mean() < 0.98
+
+
+@pytest.mark.parametrize(
+    ("shape", "inside", "outside"),
+    [
+        ("full", (0.45, 0.45), None),
+        ("disc", (0.0, 0.39), (0.3, 0.3)),
+        ("plate", (0.35, 0.25), (0.0, 0.35)),
+        ("ring", (0.0, 0.25), (0.0, 0.0)),
+        ("bracket", (-0.2, -0.3), (0.3, -0.3)),
+    ],
+)
+def test_the_distance_to_an_outline_is_negative_inside(
+    shape: shapes.Shape, inside: tuple[float, float], outside: tuple[float, float] | None
+) -> None:
+    def distance(x: float, y: float) -> float:
+        return float(shapes.distance(shapes.Outline(shape, 0.8), np.float32([x]), np.float32([y])).item())
+
+    assert distance(*inside) < 0
+    assert outside is None or distance(*outside) > 0
 
 
 def test_print_is_missing_only_where_there_is_print() -> None:
@@ -170,7 +215,7 @@ def test_difficulty_lowers_the_contrast_of_defects() -> None:
         (lambda: product(benign=["sticker"]), "unknown benign feature 'sticker'"),
         (lambda: product(materials=[]), "materials is empty"),
         (lambda: product(difficulty=1.5), "difficulty"),
-        (lambda: part(product(), kinds=["dent"], defects=1), "unknown defect kind 'dent'"),
+        (lambda: part(product(), kinds=["dent"], defects=1), "unknown defect type 'dent'"),
         (lambda: part(product(), defects=-1), "defects must be"),
         (lambda: part(product(), size=(16, 128)), "at least 32"),
         (lambda: contact_sheet([], 3), "at least one part"),
@@ -219,8 +264,11 @@ def test_make_is_reproducible(tmp_path: Path) -> None:
 def test_make_refuses_what_would_be_lost_or_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("keep")
-    with pytest.raises(ValueError, match="not an empty folder"):
+    with pytest.raises(UserError, match="is not empty"):
         make(tmp_path / "full", images=4, products=1)
+    with pytest.raises(UserError, match="is a file"):
+        make(tmp_path / "full" / "mine.txt", images=4, products=1)
+    assert (tmp_path / "full" / "mine.txt").read_text() == "keep"
     with pytest.raises(ValueError, match="images"):
         make(tmp_path / "few", images=2, products=3)
     with pytest.raises(ValueError, match="fraction"):

@@ -21,7 +21,7 @@ RATIOS = (0.0, 0.01, 0.01, 0.05, 0.1, 0.3)
 MIN_AREAS = (0, 1, 5, 5, 40)
 MAX_BOXES = (1, 3, 16, 16)
 
-# --- design 1.1 on the whole frame, step by step: what the windows must not change ---
+# --- the rule on the whole mask, step by step: what the windows must not change ---
 
 
 def whole_despeckled(mask: Mask, min_area: int) -> Mask:
@@ -121,7 +121,7 @@ KINDS: tuple[Callable[[Mask, np.random.Generator], None], ...] = (
 
 
 def drawn(rng: np.random.Generator) -> Mask:
-    """One or two kinds at once, on a picture of any shape, as indices, colours, booleans or 16 bits."""
+    """One or two kinds at once, on an image of any shape, as indices, colours, booleans or 16 bits."""
     shape = rng.integers(1, 240, 2) if rng.random() < 0.8 else rng.choice([1, 2, 31, 32, 33, 64, 400], 2)
     mask = np.zeros(shape, np.uint8)
     for kind in rng.choice(len(KINDS), rng.integers(1, 3)):
@@ -155,20 +155,20 @@ def test_windows_change_no_box(cell: int, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_cells_below_the_kernel_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = masks._windows
-    monkeypatch.setattr(masks, "_windows", lambda mask, side: right(mask, max(1, side // 4)))
+    right = masks.split
+    monkeypatch.setattr(masks, "split", lambda mask, side: right(mask, max(1, side // 4)))
     assert differing(3)[0]
 
 
 def test_pixels_of_other_windows_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = masks._windows
+    right = masks.split
 
     def uncut(mask: Mask, side: int) -> Iterator[masks.Window]:
         for x, y, own in right(mask, side):
             yield masks.Window(x, y, mask[y : y + own.shape[0], x : x + own.shape[1]])
 
     monkeypatch.setattr(masks, "CELL", 3)
-    monkeypatch.setattr(masks, "_windows", uncut)
+    monkeypatch.setattr(masks, "split", uncut)
     assert differing(3)[0]
 
 
@@ -176,7 +176,7 @@ def test_pixels_of_other_windows_would_be_seen(monkeypatch: pytest.MonkeyPatch) 
 def test_windows_change_no_box_of_a_large_mask(seed: int) -> None:
     mask = random_mask(np.random.default_rng(seed))
     assert boxes_from_mask(mask) == whole_boxes(mask, 0.01, 5, 16)
-    assert len(list(masks._windows(mask // 255, masks.CELL))) > 1
+    assert len(list(masks.split(mask // 255, masks.CELL))) > 1
 
 
 def test_of_equal_specks_the_same_one_stays() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import adfm
 from adfm.data.layouts import Found
 from adfm.data.settings import BuildSettings
-from adfm.images import is_picture
+from adfm.images import is_image
 from adfm.records import Sample
 
 _LICENCE_NAMES = ("license", "licence", "copying", "readme")
@@ -113,7 +113,7 @@ def unused(root: Path, found: Sequence[Found]) -> list[str]:
         names[:] = [name for name in names if not name.startswith(".")]
         folder = Path(directory).relative_to(root)
         for path in (folder / name for name in files if not name.startswith(".")):
-            if not is_picture(path):
+            if not is_image(path):
                 others += 1
             elif path not in used:
                 pictures.append(path.as_posix())

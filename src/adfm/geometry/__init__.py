@@ -1,4 +1,4 @@
-"""Boxes, coordinate frames, overlaps and masks: arithmetic on original pixels, with no files and no models."""
+"""Boxes, coordinate frames, overlaps and masks: arithmetic on original pixels, without files or models."""
 
 from adfm.geometry.boxes import Box, clip, giou, iou, pairwise, union_mask_iou
 from adfm.geometry.frames import Frame, FrameOf, TextBox

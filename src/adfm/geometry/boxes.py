@@ -1,4 +1,4 @@
-"""Boxes in original pixels and how far two of them, or two sets of them, overlap."""
+"""Defines boxes in original pixels and measures how far two of them, or two sets of them, overlap."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def pairwise(measure: Callable[[Box, Box], float], rows: Sequence[Box], columns:
 
 
 def clip(box: Box, width: float, height: float) -> Box | None:
-    """Return the part of a box inside a `width` x `height` picture, or None where nothing of it is."""
+    """Return the part of a box inside a `width` x `height` image, or None where nothing of it is."""
     x1, y1 = max(box.x1, 0), max(box.y1, 0)
     x2, y2 = min(box.x2, width), min(box.y2, height)
     return Box(x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 
 
 def _covered(boxes: Sequence[Box], xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return (len(ys) - 1, len(xs) - 1): which cells of the grid between the sorted edges lie in some box."""
+    """Return (len(ys) - 1, len(xs) - 1): which cells of the grid between the sorted edges some box covers."""
     inside = np.zeros((len(ys) - 1, len(xs) - 1), dtype=bool)
     for x1, y1, x2, y2 in boxes:
         left, right = np.searchsorted(xs, (x1, x2))

@@ -1,11 +1,12 @@
-"""Coordinate frames: the only place where a box moves between original pixels and the units a model writes.
+"""Moves boxes between original pixels and the units a model writes; no other module does that arithmetic.
 
-A frame says how many text units span the picture: Qwen2.5-VL writes pixels of the *resized* picture, Qwen2-VL, Qwen3-VL and
-InternVL write 0-1000. The resized size is asked from the model's processor (`adfm.models`), never recomputed here.
+A frame says how many text units span the image: Qwen2.5-VL writes pixels of the *resized* image, Qwen2-VL, Qwen3-VL and
+InternVL write 0-1000. The model's processor gives the resized size (`adfm.models`); it is never recomputed here.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from adfm.geometry.boxes import Box
 
 
 class TextBox(NamedTuple):
-    """A half-open rectangle in the units of a `Frame`, as it stands in the model's text."""
+    """A half-open rectangle in the units of a `Frame`, as the model writes it."""
 
     x1: float
     y1: float
@@ -25,7 +26,7 @@ class TextBox(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture of `width` x `height` original pixels, spanned by `units_x` x `units_y` text units."""
+    """An image of `width` x `height` original pixels, spanned by `units_x` x `units_y` text units."""
 
     width: int
     height: int
@@ -53,13 +54,9 @@ class Frame:
             return cls.original(width, height)
         if name == "0-1000":
             return cls.thousand(width, height)
-        units = name.removeprefix("resized:").split("x")
-        if (
-            name.startswith("resized:")
-            and len(units) == 2
-            and all(u.isascii() and u.isdigit() and len(u) < 7 and int(u) > 0 for u in units)
-        ):
-            return cls(width, height, int(units[0]), int(units[1]))
+        units = re.fullmatch(r"resized:([0-9]{1,6})x([0-9]{1,6})", name)
+        if units and int(units[1]) and int(units[2]):
+            return cls(width, height, int(units[1]), int(units[2]))
         raise UserError(f"frame '{name[:40]}': must be 'original', '0-1000' or 'resized:WxH'")
 
     @property

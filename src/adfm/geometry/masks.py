@@ -1,7 +1,7 @@
-"""Masks to boxes (design 1.1): despeckle, dilate to merge fragments, one enclosing box per merged group.
+"""Turns masks into boxes: despeckle, dilate to merge fragments, one enclosing box per merged group.
 
-Defects fill little of a picture, so all of it happens in small windows around what is marked; the boxes are those that
-the whole mask at once would give.
+Defects fill little of an image, so the work is done in small windows around the marked pixels. The boxes are the same as
+those of the entire mask at once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class MaskBoxes(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A part of a mask: where it begins, and its pixels (height, width) of 0 / 1 without those of other windows."""
+    """A part of a mask: its corner in the mask, and its pixels (height, width) of 0 / 1 without those of other windows."""
 
     x: int
     y: int
@@ -54,7 +54,7 @@ def foreground(mask: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def filled(boxes: Iterable[Box], width: int, height: int) -> NDArray[np.bool_]:
-    """Return (height, width) of booleans: the pixels that boxes inside the picture touch."""
+    """Return (height, width) of booleans: the pixels that boxes inside the image touch."""
     mask = np.zeros((height, width), np.bool_)
     for box in boxes:
         mask[int(box.y1) : math.ceil(box.y2), int(box.x1) : math.ceil(box.x2)] = True
@@ -75,26 +75,25 @@ def kernel_size(ratio: float, height: int, width: int) -> int:
     return size if size % 2 else size + 1
 
 
-def _cells(mask: Mask, side: int) -> Mask:
-    """Return (rows, columns) of 0 / 1: which of the `side` x `side` cells of a mask hold a pixel of it."""
+def split(mask: Mask, side: int) -> Iterator[Window]:
+    """Split a mask (H, W) of 0 / 1 into windows that are more than `side` pixels apart.
+
+    The mask is divided into cells of `side` x `side`. Cells that hold pixels and touch, also at a corner, share a window.
+    """
     height, width = mask.shape
     # Rows first: the maximum of long rows is taken many pixels at a time.
     bands = np.stack([np.maximum.reduce(mask[y : y + side]) for y in range(0, height, side)])
     columns = -(-width // side)
     padded = np.zeros((len(bands), columns * side), np.uint8)
     padded[:, :width] = bands
-    return np.asarray(padded.reshape(len(bands), columns, side).max(axis=2))
-
-
-def _windows(mask: Mask, side: int) -> Iterator[Window]:
-    """Split a mask where it has room: pixels in cells that do not touch, so over `side` apart, never share a window."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(_cells(mask, side), connectivity=8)
-    for number, (column, row, columns, rows, _) in enumerate(stats[1:].tolist(), 1):
-        own = labels[row : row + rows, column : column + columns] == number
+    cells = padded.reshape(len(bands), columns, side).max(axis=2)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(cells, connectivity=8)
+    for number, (column, row, wide, tall, _) in enumerate(stats[1:].tolist(), 1):
+        own = labels[row : row + tall, column : column + wide] == number
         x, y = column * side, row * side
-        pixels = mask[y : y + rows * side, x : x + columns * side]
-        height, width = pixels.shape
-        yield Window(x, y, pixels * own.repeat(side, axis=0).repeat(side, axis=1)[:height, :width])
+        pixels = mask[y : y + tall * side, x : x + wide * side]
+        inside = own.repeat(side, axis=0).repeat(side, axis=1)[: pixels.shape[0], : pixels.shape[1]]
+        yield Window(x, y, pixels * inside)
 
 
 def _tight(window: Window) -> Window:
@@ -102,26 +101,14 @@ def _tight(window: Window) -> Window:
     return Window(window.x + x, window.y + y, window.pixels[y : y + height, x : x + width])
 
 
-def _despeckled(mask: Mask, side: int, min_area: int) -> list[Clean]:
-    """Drop 8-connected components of fewer than `min_area` pixels; if nothing would be left, the largest stays."""
-    windows = [_tight(window) for window in _windows(mask, side)]
-    clean = [_without_specks(window, min_area) for window in windows]
-    nothing_left = windows and not any(each.components for each in clean)
-    return [Clean(_largest(mask), 1)] if nothing_left else [each for each in clean if each.components]
-
-
 def _without_specks(window: Window, min_area: int) -> Clean:
+    """Drop the 8-connected components of fewer than `min_area` pixels from a tight window."""
     _, labels = cv2.connectedComponents(window.pixels, connectivity=8)
     kept = np.bincount(labels.ravel()) >= min_area
     kept[0] = False
     if kept[1:].all():
         return Clean(window, len(kept) - 1)
     return Clean(_tight(window._replace(pixels=kept.view(np.uint8).take(labels))), int(kept.sum()))
-
-
-def _largest(mask: Mask) -> Window:
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    return _tight(Window(0, 0, (labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()).view(np.uint8)))
 
 
 def _merged(clean: Clean, size: int) -> Iterator[Box]:
@@ -142,11 +129,16 @@ def _merged(clean: Clean, size: int) -> Iterator[Box]:
 
 
 def _boxes(mask: Mask, ratio: float, min_area: int) -> tuple[Box, ...]:
-    """Return the boxes that one ratio of dilation gives, sorted."""
+    """Return the boxes that one ratio of dilation gives, sorted; where all components are specks, the largest stays."""
     size = kernel_size(ratio, *mask.shape)
-    # What merges is at most a kernel apart, so it is in one window.
-    found = [box for clean in _despeckled(mask, max(size, CELL), min_area) for box in _merged(clean, size)]
-    return tuple(sorted(found, key=lambda box: (box.y1, box.x1, box.y2, box.x2)))
+    # Pixels that merge are at most a kernel apart, so they are in one window.
+    windows = [_without_specks(_tight(window), min_area) for window in split(mask, max(size, CELL))]
+    if windows and not any(clean.components for clean in windows):
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        largest = labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
+        windows = [Clean(_tight(Window(0, 0, largest.view(np.uint8))), 1)]
+    boxes = [box for clean in windows if clean.components for box in _merged(clean, size)]
+    return tuple(sorted(boxes, key=lambda box: (box.y1, box.x1, box.y2, box.x2)))
 
 
 def boxes_from_mask(
@@ -158,8 +150,10 @@ def boxes_from_mask(
 ) -> MaskBoxes:
     """Turn a mask (H, W) or (H, W, channels) into half-open integer boxes in the mask's pixels, sorted by (y1, x1, y2, x2).
 
-    More than `max_boxes` boxes: the ratio is doubled (from 0: set to the default) until they fit. An empty mask has no boxes.
-    Source: design 1.1; dilation -> components -> minimal enclosing boxes is the paper's.
+    `ratio` is the side of the dilation ellipse as a share of the mask's shorter side (0: no dilation). Where more than
+    `max_boxes` boxes come out, it is doubled (from 0: set to the default) until they fit. An empty mask has no boxes.
+    Source: dilation -> components -> minimal enclosing boxes is AD-FM's (arXiv 2508.04175); dropping specks, boxes around
+    the undilated pixels and raising the ratio are choices of this project.
     """
     marked = np.ascontiguousarray(foreground(mask)).view(np.uint8)
     boxes = _boxes(marked, ratio, min_area)

@@ -50,7 +50,7 @@ def find_pictures(path: Path) -> list[Path]:
     if not path.is_dir():
         raise DataError(f"{path}: no such picture or folder")
     root = path.resolve()
-    found = [file for file in sorted(path.rglob("*")) if images.is_picture(file) and file.is_file()]
+    found = [file for file in sorted(path.rglob("*")) if images.is_image(file) and file.is_file()]
     found = [file for file in found if file.resolve().is_relative_to(root) and not _hidden(file.relative_to(path))]
     if not found:
         raise DataError(f"{path}: holds no PNG, JPEG, BMP, TIFF or WebP picture")

@@ -56,7 +56,7 @@ def _read(sample: Sample, place: Path, orientation: int) -> tuple[list[Broken], 
         code = "mask-missing" if missing[0] == "missing" else "mask-unreadable"
         return [broken(code, path=place, why=missing[1])], None
     try:
-        head, codes = images.load_mask_told(place)
+        head, codes = images.load_mask_with_header(place)
     except (ImageError, OSError) as error:
         return [broken("mask-unreadable", path=place, why=str(error).removeprefix(f"{place}: "))], None
     faults = list(_code_faults(place, codes, lossy=head.format == "JPEG" or place.suffix.lower() in LOSSY))

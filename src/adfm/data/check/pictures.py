@@ -49,7 +49,7 @@ def look(sample: Sample, place: Path, known: Mapping[str, str]) -> Picture:
     if missing:
         return Picture((broken(f"image-{missing[0]}", path=place, why=missing[1]),))
     try:
-        head, pixels = images.load_told(place)
+        head, pixels = images.load_with_header(place)
         digest = sha256_file(place)
     except ImageError as error:
         return Picture((broken(f"image-{error.reason}", path=place, limit=images.MAX_PIXELS),))

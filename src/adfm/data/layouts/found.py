@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from adfm.geometry import Box
-from adfm.images import is_picture
+from adfm.images import is_image
 from adfm.records import Label, Split
 
 OK = frozenset({"ok", "good", "normal", "pass", "io"})
@@ -71,7 +71,7 @@ def pictures(folder: Path) -> list[Path]:
     found: list[Path] = []
     for directory, names, files in os.walk(folder):
         names[:] = [name for name in names if not name.startswith(".")]
-        found += [path for name in files if is_picture(path := Path(directory) / name)]
+        found += [path for name in files if is_image(path := Path(directory) / name)]
     return sorted(found)
 
 

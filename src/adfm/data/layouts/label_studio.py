@@ -12,7 +12,7 @@ from pathlib import Path
 from adfm.data.layouts.drawn import studio_shape, studio_value
 from adfm.data.layouts.found import Found
 from adfm.data.layouts.listed import Row, described, drawn_on, ends, lists, objects, place, sides, split_in, texts
-from adfm.images import is_picture
+from adfm.images import is_image
 from adfm.storage import read_json
 
 NAME = "label-studio"
@@ -42,7 +42,7 @@ def read(root: Path) -> Iterator[Found]:
 
 
 def _found(root: Path, file: Path, task: Row, results: list[Row]) -> Found:
-    named = [names for text in texts(task.get("data")) if is_picture(Path((names := ends(text))[0]))]
+    named = [names for text in texts(task.get("data")) if is_image(Path((names := ends(text))[0]))]
     if not named:
         raise ValueError("its data name no picture")
     path = place(root, file, named[0], ("", "images"))

@@ -1,4 +1,4 @@
-"""Synthetic industrial parts: endless, exact and fast; random products, their normal parts and their defects."""
+"""Draws synthetic industrial parts: random products, their normal parts and their defects, with exact masks."""
 
 from adfm.data.synthetic.benign import BENIGN_KINDS, Feature
 from adfm.data.synthetic.defects import DEFECT_KINDS

@@ -1,20 +1,35 @@
-"""Benign features: normal marks that look like defects to whoever has not learnt the product; not where they lie."""
+"""Draws benign features: normal marks of a product that look like defects; `product` and `scene` place them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from adfm.data.synthetic import graphics
-from adfm.data.synthetic.fields import RGB, SUPER, Float, as_float, axes, over, reduced, rgb, smooth, step, uniform
+from adfm.data.synthetic.fields import (
+    RGB,
+    SUPER,
+    Float,
+    Range,
+    as_float,
+    axes,
+    over,
+    reduced,
+    rgb,
+    rounded,
+    smooth,
+    step,
+    uniform,
+)
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One benign feature of a product; its place (from the part's centre) and length are in short sides."""
+    """One benign feature of a product; its place, from the part's centre, and length are in short sides."""
 
     kind: str
     x: float
@@ -70,8 +85,8 @@ _METALS: tuple[RGB, ...] = ((1.0, 0.99, 0.97), (1.0, 0.95, 0.82), (0.95, 0.98, 1
 _CARDS: tuple[RGB, ...] = ((0.94, 0.94, 0.92), (0.96, 0.86, 0.40), (0.80, 0.86, 0.92), (0.93, 0.91, 0.84))
 
 
-def _drilled_hole(on: Blank) -> Patch:
-    """A hole with a rivet in it: soft shade, dark ring, bright core with a highlight."""
+def drilled_hole(on: Blank) -> Patch:
+    """Draw a hole with a rivet in it: soft shade, dark ring, bright core with a highlight."""
     y, x = on.axes()
     radius = 0.42 * on.width
     far = as_float(np.hypot(x, y))
@@ -86,13 +101,14 @@ def _drilled_hole(on: Blank) -> Patch:
     return _patch(colour, np.maximum(ring, as_float(shade)))
 
 
-def _printed_mark(on: Blank) -> Patch:
+def printed_mark(on: Blank) -> Patch:
+    """Draw a word, or where the patch is about square a logo or dot code, in the product's ink."""
     kind = "text" if on.height < 0.7 * on.width else ("logo", "dot_code")[int(on.rng.integers(2))]
     return _patch(on.flat(on.inks.ink), 0.92 * graphics.mark(on.rng, on.width, on.height, kind))
 
 
-def _seam(on: Blank) -> Patch:
-    """A joint across the part: a groove with a lit edge and, on cloth, a row of stitches along it."""
+def seam(on: Blank) -> Patch:
+    """Draw a joint across the part: a groove with a lit edge and, on cloth, a row of stitches along it."""
     y, x = on.axes()
     bend = 0.5 * on.unit * smooth(on.rng, 1, on.width, 20 * on.unit)
     half = max(0.7, uniform(on.rng, 0.6, 1.2) * on.unit)
@@ -109,46 +125,39 @@ def _seam(on: Blank) -> Patch:
     return _patch(colour, as_float(alpha))
 
 
-def _wording(on: Blank, pad: int) -> Float:
-    """Return the coverage of a label's print: a word or bar code over a few lines, `pad` px from its edge."""
-    ink = np.zeros((on.height, on.width), np.float32)
-    wide, tall = on.width - 2 * pad, on.height - 2 * pad
-    if wide < 6 or tall < 6:  # too small to be read
-        return ink
-    half, middle = round(0.55 * tall), pad + round(0.55 * tall) + 1
-    inside = slice(pad, pad + wide)
-    ink[pad : pad + half, inside] = graphics.mark(on.rng, wide, half, ("text", "barcode")[int(on.rng.integers(2))])
-    if pad + tall - middle >= 3:
-        ink[middle : pad + tall, inside] = graphics.mark(on.rng, wide, pad + tall - middle, "rules")
-    return ink
-
-
-def _label(on: Blank) -> Patch:
-    """A sticker: a light card with a few lines and a code, lifted off the part by a thin shadow."""
+def label(on: Blank) -> Patch:
+    """Draw a sticker: a light card with a word or bar code over a few lines, lifted off the part by a thin shadow."""
     y, x = on.axes()
     margin = max(2.0, 2.0 * on.unit)
     edge = as_float(np.maximum(np.abs(x) - on.width / 2, np.abs(y) - on.height / 2) + margin)
     ground = on.flat(_CARDS[int(on.rng.integers(len(_CARDS)))])
-    colour = over(ground, 0.85 * _wording(on, round(2.2 * margin)), (0.10, 0.10, 0.12))
+    ink, pad = np.zeros((on.height, on.width), np.float32), round(2.2 * margin)
+    wide, tall = on.width - 2 * pad, on.height - 2 * pad
+    if wide >= 6 and tall >= 6:  # else it is too small to be read
+        half, middle, inside = round(0.55 * tall), pad + round(0.55 * tall) + 1, slice(pad, pad + wide)
+        ink[pad : pad + half, inside] = graphics.mark(on.rng, wide, half, ("text", "barcode")[int(on.rng.integers(2))])
+        if pad + tall - middle >= 3:
+            ink[middle : pad + tall, inside] = graphics.mark(on.rng, wide, pad + tall - middle, "rules")
+    colour = over(ground, 0.85 * ink, (0.10, 0.10, 0.12))
     card, shadow = step(0.5, -0.5, edge), 0.40 * step(margin, 0.0, edge)
     return _patch(colour * rgb(card), np.maximum(card, shadow))
 
 
-def _texture_change(on: Blank) -> Patch:
-    """A band or patch of another finish: smoother, lighter or darker, with a machined border."""
+def texture_change(on: Blank) -> Patch:
+    """Draw a band or patch of another finish: smoother, lighter or darker, with a machined border."""
     y, x = on.axes()
     corner = min(on.height, on.width) / 2 - 1.5 if on.height == on.width else 3.0 * on.unit
     dx, dy = np.abs(x) - (on.width / 2 - corner) + 1.5, np.abs(y) - (on.height / 2 - corner) + 1.5
-    edge = np.hypot(np.maximum(dx, 0.0), np.maximum(dy, 0.0)) + np.minimum(np.maximum(dx, dy), 0.0) - corner
-    alpha = step(0.6, -0.6, as_float(edge))
+    edge = rounded(dx, dy, corner)
+    alpha = step(0.6, -0.6, edge)
     tone = on.mean() * np.float32(uniform(on.rng, 0.72, 0.86) if on.rng.random() < 0.6 else uniform(on.rng, 1.2, 1.35))
     border = 0.18 * step(1.0 * on.unit + 0.6, 0.0, as_float(np.abs(edge)))
     grain = 1.0 + 0.035 * smooth(on.rng, on.height, on.width, 2.0 * on.unit)
     return _patch(rgb(as_float(grain * (1.0 - border))) * np.clip(tone, 0.0, 1.0), uniform(on.rng, 0.5, 0.75) * alpha)
 
 
-def _inclusion_dots(on: Blank) -> Patch:
-    """Natural speckle: many fine specks, dense in the middle and thinning out."""
+def inclusion_dots(on: Blank) -> Patch:
+    """Draw natural speckle: many fine specks, dense in the middle and thinning out."""
     canvas = np.zeros((on.height * SUPER, on.width * SUPER), np.uint8)
     for _ in range(int(on.rng.integers(22, 55))):
         place = np.clip(on.rng.normal(0.5, 0.19, 2), 0.03, 0.97) * canvas.shape[::-1]
@@ -160,42 +169,37 @@ def _inclusion_dots(on: Blank) -> Patch:
     return _patch(on.flat((1.0, 1.0, 1.0)) * tone, 0.9 * reduced(canvas))
 
 
-DRAW: dict[str, Callable[[Blank], Patch]] = {
-    "drilled_hole": _drilled_hole,
-    "printed_mark": _printed_mark,
-    "seam": _seam,
-    "label": _label,
-    "texture_change": _texture_change,
-    "inclusion_dots": _inclusion_dots,
-}
-BENIGN_KINDS: tuple[str, ...] = tuple(DRAW)
-LONG = frozenset({"seam"})  # these run across the whole frame, whatever its aspect
-_SIZES: dict[str, tuple[float, float]] = {
-    "drilled_hole": (0.085, 0.15),
-    "printed_mark": (0.20, 0.36),
-    "seam": (1.5, 1.5),
-    "label": (0.26, 0.38),
-    "texture_change": (0.24, 0.45),
-    "inclusion_dots": (0.30, 0.50),
-}
+class Kind(NamedTuple):
+    """One kind of benign feature: how it is drawn, its length in short sides and the aspect of its patch."""
+
+    draw: Callable[[Blank], Patch]
+    size: Range
+    quarter_turns: bool = False  # some stand on end
+    aspect: float = 1.0
+    oblong: Range | None = None  # the aspect of those that are not `aspect`
+    oblong_share: float = 1.0
 
 
-def _aspect(rng: np.random.Generator, kind: str, size: float) -> float:
-    if kind == "seam":
-        return 0.09 / size
-    if kind == "printed_mark":
-        return uniform(rng, 0.26, 0.36) if rng.random() < 0.6 else 1.0
-    if kind == "label" or (kind == "texture_change" and rng.random() < 0.5):
-        return uniform(rng, 0.45, 0.8)
-    return 1.0
+KINDS: dict[str, Kind] = {
+    "drilled_hole": Kind(drilled_hole, (0.085, 0.15)),
+    "printed_mark": Kind(printed_mark, (0.20, 0.36), quarter_turns=True, oblong=(0.26, 0.36), oblong_share=0.6),
+    "seam": Kind(seam, (1.5, 1.5), quarter_turns=True, aspect=0.09 / 1.5),
+    "label": Kind(label, (0.26, 0.38), quarter_turns=True, oblong=(0.45, 0.8)),
+    "texture_change": Kind(texture_change, (0.24, 0.45), quarter_turns=True, oblong=(0.45, 0.8), oblong_share=0.5),
+    "inclusion_dots": Kind(inclusion_dots, (0.30, 0.50)),
+}
+BENIGN_KINDS: tuple[str, ...] = tuple(KINDS)
+LONG = frozenset({"seam"})  # these run across the entire frame, whatever its aspect
 
 
 def random_feature(rng: np.random.Generator, kind: str, x: float, y: float) -> Feature:
     """Draw one feature of `kind` with its centre at (x, y), in short sides from the part's centre."""
-    size = uniform(rng, *_SIZES[kind])
-    upright = kind in ("printed_mark", "label", "texture_change")
-    angle = 90.0 * int(rng.random() < 0.3) if upright or kind in LONG else 0.0
-    return Feature(kind, x, y, size, _aspect(rng, kind, size), angle, int(rng.integers(2**31)))
+    rule = KINDS[kind]
+    size, aspect = uniform(rng, *rule.size), rule.aspect
+    angle = 90.0 * int(rng.random() < 0.3) if rule.quarter_turns else 0.0
+    if rule.oblong and (rule.oblong_share == 1.0 or rng.random() < rule.oblong_share):
+        aspect = uniform(rng, *rule.oblong)
+    return Feature(kind, x, y, size, aspect, angle, int(rng.integers(2**31)))
 
 
 def length(feature: Feature, size: tuple[int, int]) -> float:
@@ -208,4 +212,4 @@ def patch(feature: Feature, inks: Inks, size: tuple[int, int]) -> Patch:
     short = min(size)
     width = max(6, round(length(feature, size)))
     height = max(6, round(feature.size * feature.aspect * short))
-    return DRAW[feature.kind](Blank(height, width, inks, np.random.default_rng(feature.seed), short / 128))
+    return KINDS[feature.kind].draw(Blank(height, width, inks, np.random.default_rng(feature.seed), short / 128))

@@ -1,15 +1,17 @@
-"""Defects: each kind paints one flaw into a window of a part; the mask is measured from what it changed, elsewhere."""
+"""Paints one defect into a window of a part, by defect type; `flaw` measures the mask from what the paint changed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from adfm.data.synthetic.fields import (
     RGB,
+    Doubles,
     Float,
     as_float,
     axes,
@@ -21,6 +23,7 @@ from adfm.data.synthetic.fields import (
     step,
     stroke,
     uniform,
+    walk,
 )
 
 
@@ -30,7 +33,6 @@ class Spot:
 
     before: Float  # (h, w, 3), RGB in 0..1
     bare: Float | None  # the same without print, where the product has print
-    print: Float | None  # (h, w), coverage of print
     x: float
     y: float
     size: float
@@ -39,148 +41,138 @@ class Spot:
     material: str
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the window."""
+        return self.before.shape[0], self.before.shape[1]
+
+    @property
     def mean(self) -> Float:
         """Mean colour (3,) of the window."""
         return as_float(cv2.mean(self.before)[:3])
 
+    def contrast(self, rng: np.random.Generator, *, bright: float) -> Float:
+        """Return a colour that stands out: with probability `bright` lighter, if there is room for it."""
+        mean = self.mean
+        level = float(mean.mean())
+        if level < 0.22 or (level < 0.70 and rng.random() < bright):
+            return as_float(np.clip(mean + 0.45, 0.0, 1.0))
+        return 0.22 * mean
 
-def _shade(spot: Spot, rng: np.random.Generator, *, bright: float) -> Float:
-    """Return a colour that stands out from the window: with probability `bright` lighter, if there is room for it."""
-    mean = spot.mean
-    level = float(mean.mean())
-    if level < 0.22 or (level < 0.70 and rng.random() < bright):
-        return as_float(np.clip(mean + 0.45, 0.0, 1.0))
-    return 0.22 * mean
+    def curve(self, headings: Doubles, length: float) -> Float:
+        """Return an open curve (steps, 2) of `length` px that is centred on the spot, from its headings in radians."""
+        path = walk(headings, length / len(headings))
+        return as_float(path - path.mean(0) + (self.x, self.y))
 
-
-def _line(spot: Spot, points: Float, widths: Float, levels: Float) -> Float:
-    height, width = spot.before.shape[:2]
-    return stroke(height, width, points, widths, levels)
-
-
-def _curve(spot: Spot, rng: np.random.Generator, length: float, bend: float, steps: int) -> Float:
-    """Return a smooth open curve (steps, 2) px centred on the spot, in a random direction."""
-    heading = uniform(rng, 0, 2 * np.pi) + np.cumsum(rng.normal(0.0, bend, steps) + rng.normal(0.0, bend / 2))
-    moves = np.stack([np.cos(heading), np.sin(heading)], 1) * (length / steps)
-    path = np.cumsum(moves, 0)
-    return as_float(path - path.mean(0) + (spot.x, spot.y))
+    def blob(self, rng: np.random.Generator, radius: float, flattest: float, rough: float) -> Float:
+        """Return an irregular outline (40, 2) around the spot, at the flattest with that ratio of its axes."""
+        return blob(rng, (self.x, self.y), (radius, radius * uniform(rng, flattest, 1.0)), rough)
 
 
-def _scratch(spot: Spot, rng: np.random.Generator) -> Float:
-    """A thin line, fading in and out, with a raised lip on one side; sometimes a pair."""
+def _bending(rng: np.random.Generator, bend: float, steps: int) -> Doubles:
+    """Draw the headings of a smooth curve in a random direction."""
+    return uniform(rng, 0, 2 * np.pi) + np.cumsum(rng.normal(0.0, bend, steps) + rng.normal(0.0, bend / 2))
+
+
+def scratch(spot: Spot, rng: np.random.Generator) -> Float:
+    """Paint a thin line, fading in and out, with a raised lip on one side; sometimes a pair."""
     after = spot.before
-    points = _curve(spot, rng, spot.size, 0.05, 16)
+    points = spot.curve(_bending(rng, 0.05, 16), spot.size)
     normal = as_float([points[0, 1] - points[-1, 1], points[-1, 0] - points[0, 0]])
     normal /= max(1e-3, float(np.hypot(*normal)))
     width = max(0.9, uniform(rng, 0.8, 1.9) * spot.unit)
-    colour = _shade(spot, rng, bright=0.6)
+    colour = spot.contrast(rng, bright=0.6)
     for copy in range(1 + int(rng.random() < 0.25)):
         path = points + normal * np.float32(copy * uniform(rng, 3, 6) * spot.unit)
         fade = np.sin(np.linspace(0.15, np.pi - 0.15, 15)) ** 0.4 * (1.0 - 0.35 * rng.random(15))
         widths = as_float(width * (0.6 + 0.4 * fade))
-        lip = _line(spot, path + normal * np.float32(0.8 * width), widths, as_float(0.5 * fade))
+        lip = stroke(*spot.shape, path + normal * np.float32(0.8 * width), widths, as_float(0.5 * fade))
         after = over(after, spot.strength * lip, np.clip(2.0 * spot.mean - colour, 0.0, 1.0))
-        after = over(after, spot.strength * _line(spot, path, widths, as_float(fade)), colour)
+        after = over(after, spot.strength * stroke(*spot.shape, path, widths, as_float(fade)), colour)
     return after
 
 
-def _hole(spot: Spot, rng: np.random.Generator) -> Float:
-    """A punched or blown opening: ragged, dark inside and deepest in its shaded half, with a worn rim."""
-    height, width = spot.before.shape[:2]
+def hole(spot: Spot, rng: np.random.Generator) -> Float:
+    """Paint a punched or blown opening: ragged, dark inside and deepest in its shaded half, with a worn rim."""
     radius = 0.5 * spot.size
-    rough = 0.16 if spot.material in ("woven", "cast", "wood") else 0.07
-    outline = blob(rng, (spot.x, spot.y), (radius, radius * uniform(rng, 0.65, 1.0)), rough)
-    inside = polygon(height, width, outline)
+    outline = spot.blob(rng, radius, 0.65, 0.16 if spot.material in ("woven", "cast", "wood") else 0.07)
+    inside = polygon(*spot.shape, outline)
     centre = as_float((spot.x, spot.y))
-    grown = polygon(height, width, as_float((outline - centre) * (1.0 + 1.4 * spot.unit / radius) + centre))
+    grown = polygon(*spot.shape, as_float((outline - centre) * (1.0 + 1.4 * spot.unit / radius) + centre))
     mean = spot.mean
     rim = np.clip(1.35 * mean + 0.08, 0.0, 1.0) if float(mean.mean()) < 0.6 else 0.7 * mean
-    y, x = axes(height, width)
+    y, x = axes(*spot.shape)
     depth = 0.10 + 0.05 * np.clip((x + y) / (2 * radius), -1.0, 1.0)
     dark = rgb(as_float(depth)) * np.float32(0.4 + float(mean.mean()))
     after = over(spot.before, 0.6 * spot.strength * grown, rim)
     return over(after, min(1.0, 0.45 + 0.6 * spot.strength) * inside, dark)
 
 
-def _stain(spot: Spot, rng: np.random.Generator) -> Float:
-    """A dried spill: it filters the surface below it, unevenly and most at its edge."""
-    height, width = spot.before.shape[:2]
+def stain(spot: Spot, rng: np.random.Generator) -> Float:
+    """Paint a dried spill: it filters the surface below it, unevenly and most at its edge."""
     radius = 0.5 * spot.size
-    outline = blob(rng, (spot.x, spot.y), (radius, radius * uniform(rng, 0.6, 1.0)), 0.14)
-    inside = as_float(cv2.GaussianBlur(polygon(height, width, outline), (0, 0), 0.7 * spot.unit + 0.3))
+    outline = spot.blob(rng, radius, 0.6, 0.14)
+    inside = as_float(cv2.GaussianBlur(polygon(*spot.shape, outline), (0, 0), 0.7 * spot.unit + 0.3))
     core = as_float(cv2.GaussianBlur(inside, (0, 0), max(0.6, 0.18 * radius)))
     filters: tuple[RGB, ...] = ((0.42, 0.30, 0.16), (0.20, 0.20, 0.22), (0.50, 0.40, 0.30), (0.30, 0.34, 0.28))
     pick = as_float(filters[int(rng.integers(len(filters)))])
-    uneven = 1.0 + 0.15 * smooth(rng, height, width, max(2.0, 0.35 * spot.size))
+    uneven = 1.0 + 0.15 * smooth(rng, *spot.shape, max(2.0, 0.35 * spot.size))
     density = np.clip(spot.strength * inside * (0.95 - 0.35 * core) * uneven, 0.0, 0.92)
     if float(spot.mean.mean()) < 0.30:  # a dark surface shows a pale bloom, not a dark spill
         return over(spot.before, 0.8 * as_float(density), np.clip(spot.mean + 0.38, 0.0, 1.0))
     return as_float(spot.before * (1.0 - rgb(as_float(density)) * (1.0 - pick)))
 
 
-def _crack(spot: Spot, rng: np.random.Generator) -> Float:
-    """A jagged dark line that tapers off, with one or two branches."""
+def crack(spot: Spot, rng: np.random.Generator) -> Float:
+    """Paint a jagged dark line that tapers off, with up to two branches."""
     steps = 14
-    heading = uniform(rng, 0, 2 * np.pi) + rng.normal(0.0, 0.55, steps)
-    path = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], 1) * (spot.size / steps), 0)
-    trunk = as_float(path - path.mean(0) + (spot.x, spot.y))
+    headings = uniform(rng, 0, 2 * np.pi) + rng.normal(0.0, 0.55, steps)
+    trunk = spot.curve(headings, spot.size)
     width = max(1.0, uniform(rng, 1.1, 2.0) * spot.unit)
     taper = as_float(np.clip(1.25 - np.abs(np.linspace(-1, 1, steps - 1)) ** 2, 0.45, 1.0))
-    cover = _line(spot, trunk, width * taper, np.ones_like(taper))
+    cover = stroke(*spot.shape, trunk, width * taper, np.ones_like(taper))
     for _ in range(int(rng.integers(0, 3))):
         start = int(rng.integers(3, steps - 4))
-        angle = heading[start] + (0.8 if rng.random() < 0.5 else -0.8) + rng.normal(0.0, 0.35, 6)
-        twig = trunk[start] + np.cumsum(np.stack([np.cos(angle), np.sin(angle)], 1) * (spot.size / steps), 0)
-        twig = np.concatenate([trunk[start : start + 1], twig])
+        angle = headings[start] + (0.8 if rng.random() < 0.5 else -0.8) + rng.normal(0.0, 0.35, 6)
+        twig = np.concatenate([trunk[start : start + 1], trunk[start] + walk(angle, spot.size / steps)])
         thin = as_float(0.75 * width * np.linspace(1.0, 0.5, 6))
-        cover = np.maximum(cover, _line(spot, as_float(twig), thin, np.ones_like(thin)))
-    return over(spot.before, min(1.0, 0.2 + 0.85 * spot.strength) * cover, _shade(spot, rng, bright=0.0))
+        cover = np.maximum(cover, stroke(*spot.shape, as_float(twig), thin, np.ones_like(thin)))
+    return over(spot.before, min(1.0, 0.2 + 0.85 * spot.strength) * cover, spot.contrast(rng, bright=0.0))
 
 
-def _missing_print(spot: Spot, rng: np.random.Generator) -> Float:
-    """Print that did not take: inside an irregular patch only a ghost of the ink is left on the bare material."""
+def missing_print(spot: Spot, rng: np.random.Generator) -> Float:
+    """Take print away: inside an irregular patch only a ghost of the ink is left on the bare material."""
     if spot.bare is None:
         return spot.before
-    height, width = spot.before.shape[:2]
-    radius = 0.5 * spot.size
-    outline = blob(rng, (spot.x, spot.y), (radius, radius * uniform(rng, 0.45, 1.0)), 0.12)
-    patchy = step(-2.2, -1.0, smooth(rng, height, width, 4 * spot.unit))
-    gone = polygon(height, width, outline) * patchy * np.float32(min(0.88, 0.35 + 0.7 * spot.strength))
+    outline = spot.blob(rng, 0.5 * spot.size, 0.45, 0.12)
+    patchy = step(-2.2, -1.0, smooth(rng, *spot.shape, 4 * spot.unit))
+    gone = polygon(*spot.shape, outline) * patchy * np.float32(min(0.88, 0.35 + 0.7 * spot.strength))
     return over(spot.before, as_float(gone), spot.bare)
 
 
-def _fibre(spot: Spot, rng: np.random.Generator) -> Float:
-    """A curly thread lying on the surface, with its shadow."""
-    points = _curve(spot, rng, 2.0 * spot.size, 0.27, 24)
-    width = max(0.9, uniform(rng, 0.8, 1.4) * spot.unit)
-    widths, levels = np.full(23, width, np.float32), np.ones(23, np.float32)
-    threads: tuple[RGB, ...] = ((0.08, 0.08, 0.10), (0.93, 0.92, 0.88), (0.16, 0.22, 0.55), (0.62, 0.12, 0.12))
-    order = sorted(threads, key=lambda thread: -float(np.abs(as_float(thread) - spot.mean).max()))
-    shadow = _line(spot, points + np.float32(0.9 * width), widths, 0.35 * levels)
-    after = over(spot.before, spot.strength * shadow, 0.3 * spot.mean)
-    thread = _line(spot, points, widths, min(1.0, 0.25 + 0.8 * spot.strength) * levels)
-    return over(after, thread, order[int(rng.integers(2))])
-
-
-def _particles(spot: Spot, rng: np.random.Generator) -> Float:
-    """A cluster of small grains."""
-    height, width = spot.before.shape[:2]
-    cover = np.zeros((height, width), np.float32)
+def contamination(spot: Spot, rng: np.random.Generator) -> Float:
+    """Paint foreign matter: a curly thread on the surface with its shadow, or a cluster of small grains."""
+    strength = min(1.0, 0.25 + 0.8 * spot.strength)
+    if rng.random() < 0.55:
+        points = spot.curve(_bending(rng, 0.27, 24), 2.0 * spot.size)
+        width = max(0.9, uniform(rng, 0.8, 1.4) * spot.unit)
+        widths, levels = np.full(23, width, np.float32), np.ones(23, np.float32)
+        threads: tuple[RGB, ...] = ((0.08, 0.08, 0.10), (0.93, 0.92, 0.88), (0.16, 0.22, 0.55), (0.62, 0.12, 0.12))
+        order = sorted(threads, key=lambda thread: -float(np.abs(as_float(thread) - spot.mean).max()))
+        shadow = stroke(*spot.shape, points + np.float32(0.9 * width), widths, 0.35 * levels)
+        after = over(spot.before, spot.strength * shadow, 0.3 * spot.mean)
+        return over(after, stroke(*spot.shape, points, widths, strength * levels), order[int(rng.integers(2))])
+    cover = np.zeros(spot.shape, np.float32)
     for _ in range(int(rng.integers(3, 8))):
         x, y = spot.x + rng.normal(0.0, 0.16 * spot.size), spot.y + rng.normal(0.0, 0.16 * spot.size)
         radius = max(1.0, uniform(rng, 1.0, 2.4) * spot.unit)
         grain = blob(rng, (float(x), float(y)), (radius, radius * uniform(rng, 0.6, 1.0)), 0.12)
-        cover = np.maximum(cover, polygon(height, width, grain))
-    return over(spot.before, min(1.0, 0.25 + 0.8 * spot.strength) * cover, _shade(spot, rng, bright=0.5))
+        cover = np.maximum(cover, polygon(*spot.shape, grain))
+    return over(spot.before, strength * cover, spot.contrast(rng, bright=0.5))
 
 
-def _contamination(spot: Spot, rng: np.random.Generator) -> Float:
-    return _fibre(spot, rng) if rng.random() < 0.55 else _particles(spot, rng)
-
-
-def _deformation(spot: Spot, rng: np.random.Generator) -> Float:
-    """A dent: the texture is pulled, twisted or squeezed inside a disc, and its slopes take the light differently."""
-    height, width = spot.before.shape[:2]
+def deformation(spot: Spot, rng: np.random.Generator) -> Float:
+    """Dent the surface: the texture is pulled, twisted or squeezed in a disc, and its slopes take the light differently."""
+    height, width = spot.shape
     y = np.arange(height, dtype=np.float32)[:, None] - np.float32(spot.y)
     x = np.arange(width, dtype=np.float32)[None, :] - np.float32(spot.x)
     radius = 0.55 * spot.size
@@ -197,40 +189,35 @@ def _deformation(spot: Spot, rng: np.random.Generator) -> Float:
     return as_float(warped * (1.0 + rgb(as_float(np.clip(0.40 * spot.strength * slope, -0.6, 0.6)))))
 
 
-PAINT: dict[str, Callable[[Spot, np.random.Generator], Float]] = {
-    "scratch": _scratch,
-    "hole": _hole,
-    "stain": _stain,
-    "crack": _crack,
-    "missing_print": _missing_print,
-    "contamination": _contamination,
-    "deformation": _deformation,
-}
-DEFECT_KINDS: tuple[str, ...] = tuple(PAINT)
+class Defect(NamedTuple):
+    """One defect type: what paints it into a window (h, w, 3), and its length as a multiple of the drawn extent."""
 
-# Length of each kind as a multiple of the drawn extent: a scratch is long, a hole is small.
-LENGTH: dict[str, float] = {
-    "scratch": 1.7,
-    "hole": 0.55,
-    "stain": 0.95,
-    "crack": 1.5,
-    "missing_print": 1.0,
-    "contamination": 0.9,
-    "deformation": 1.1,
+    paint: Callable[[Spot, np.random.Generator], Float]
+    length: float
+
+
+DEFECTS: dict[str, Defect] = {  # a scratch is long, a hole is small
+    "scratch": Defect(scratch, 1.7),
+    "hole": Defect(hole, 0.55),
+    "stain": Defect(stain, 0.95),
+    "crack": Defect(crack, 1.5),
+    "missing_print": Defect(missing_print, 1.0),
+    "contamination": Defect(contamination, 0.9),
+    "deformation": Defect(deformation, 1.1),
 }
+DEFECT_KINDS: tuple[str, ...] = tuple(DEFECTS)
 
 
 def plausible(material: str, has_print: bool) -> tuple[str, ...]:
-    """Return the kinds that parts of a material show when none are asked for: cloth does not crack."""
+    """Return the defect types that parts of a material show unless others are asked for: cloth does not crack."""
     left_out = {"woven": {"crack"}, "printed": {"crack"}}.get(material, set())
     return tuple(kind for kind in DEFECT_KINDS if kind not in left_out and (has_print or kind != "missing_print"))
 
 
 def last_resort(spot: Spot) -> Float:
-    """Paint a solid grain that shows on any surface: what is drawn where no other defect would be seen."""
-    height, width = spot.before.shape[:2]
+    """Paint a solid grain that shows on any surface, for where no other defect would be seen."""
     turn = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     radius = max(2.5, 2.5 * spot.unit)
     disc = as_float(np.stack([spot.x + radius * np.cos(turn), spot.y + radius * np.sin(turn)], 1))
     level = 0.97 if float(spot.before[round(spot.y), round(spot.x)].mean()) < 0.5 else 0.03
-    return over(spot.before, polygon(height, width, disc), (level, level, level))
+    return over(spot.before, polygon(*spot.shape, disc), (level, level, level))

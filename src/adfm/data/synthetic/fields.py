@@ -1,4 +1,4 @@
-"""Random fields and antialiased coverage maps that everything else here is drawn from; no parts, no meaning."""
+"""Draws the random fields and antialiased coverage maps that all parts are made of."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Float = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
 RGB = tuple[float, float, float]
 Range = tuple[float, float]
@@ -70,6 +71,15 @@ def axes(height: int, width: int) -> tuple[Float, Float]:
     return as_float(y), as_float(x)
 
 
+def rounded(beyond_x: Float | Doubles, beyond_y: Float | Doubles, corner: float) -> Float:
+    """Return the signed distance to a box whose corners have the radius `corner`, negative inside.
+
+    `beyond_x` and `beyond_y` say how far each point is beyond the sides of the box that is smaller by `corner`.
+    """
+    outside = np.hypot(np.maximum(beyond_x, 0.0), np.maximum(beyond_y, 0.0))
+    return as_float(outside + np.minimum(np.maximum(beyond_x, beyond_y), 0.0) - corner)
+
+
 def step(low: float, high: float, values: Float) -> Float:
     """Ramp linearly from 0 at `low` to 1 at `high`."""
     return as_float(np.clip((values - low) * np.float32(1 / (high - low)), 0.0, 1.0))
@@ -111,6 +121,11 @@ def polygon(height: int, width: int, points: Float) -> Float:
     canvas = np.zeros((height * SUPER, width * SUPER), np.uint8)
     cv2.fillPoly(canvas, [np.round((points + 0.5) * SUPER).astype(np.int32)], (255,))
     return reduced(canvas)
+
+
+def walk(headings: Doubles, stride: float) -> Doubles:
+    """Return the path (n, 2) of n steps of `stride` px with those headings in radians, from the origin."""
+    return np.asarray(np.cumsum(np.stack([np.cos(headings), np.sin(headings)], 1) * stride, 0))
 
 
 def blob(rng: np.random.Generator, centre: tuple[float, float], radii: tuple[float, float], rough: float) -> Float:

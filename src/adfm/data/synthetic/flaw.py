@@ -1,4 +1,4 @@
-"""Defects that show: placed on a part, drawn until they can be seen, and marked where they changed the picture."""
+"""Places a defect on a part, draws it until it can be seen, and marks where it changed the image."""
 
 from __future__ import annotations
 
@@ -20,16 +20,46 @@ EDGE = 0.25  # a mask ends where the change has fallen to this share of its peak
 TRIES = 4
 
 
-def _marked(change: Float, kind: str, unit: float, length: float) -> Mask:
-    """Return what a person would mark of a change (h, w) in tone: its visible part, closed, without specks.
+def _site(scene: Scene, kind: str, allowed: Mask, rng: np.random.Generator, length: float) -> tuple[int, int]:
+    """Return the pixel (x, y) where a defect of `length` px goes: mostly well on the part, now and then at its edge."""
+    clear = 0  # px to all that is not allowed, if such a place is found
+    if kind == "missing_print" and scene.print is not None:
+        allowed = (scene.print > 0.5) & allowed
+    elif rng.random() < 0.85:
+        clear = round(0.4 * length)
+    height, width = allowed.shape
+    places = ((0.07 + 0.86 * rng.random((32, 2))) * (width, height)).astype(int).tolist()
+    for reach in (clear, 0):
+        for x, y in places:
+            left, right = max(0, x - reach), min(width - 1, x + reach)
+            top, bottom = max(0, y - reach), min(height - 1, y + reach)
+            if allowed[[y, y, y, top, bottom], [x, left, right, x, x]].all():
+                return x, y
+    pixels = np.flatnonzero(allowed)
+    if not pixels.size:
+        return width // 2, height // 2
+    y, x = divmod(int(pixels[int(rng.integers(pixels.size))]), width)
+    return x, y
 
-    `length` is that of the defect in px.
+
+def _measured(
+    scene: Scene, light: Light, view: View, after: Float, kind: str, length: float
+) -> tuple[Float, Mask, float]:
+    """Confine a painted window (h, w, 3) to the part; returns it, its mask and the mean change of tone in the mask.
+
+    The mask is what a person would mark of the change: its visible part, closed, without specks. `length` is that of
+    the defect in px.
     """
-    diffuse = kind == "deformation"
+    before, unit = scene.image[view], scene.unit
+    if scene.cover is not None:
+        after = as_float(before + rgb(np.ascontiguousarray(scene.cover[view])) * (after - before))
+    red, green, blue = cv2.split(cv2.absdiff(light.expose(after, view), light.expose(before, view)))
+    change = as_float(np.maximum(np.maximum(red, green), blue))
+    diffuse, region = kind == "deformation", change
     if diffuse:  # a moved pattern agrees with the old one here and there: mark the region, not the pattern
         reach = 2 * round(1.5 * unit) + 3
-        change = as_float(cv2.blur(change, (reach, reach)))
-    seen = (change > max(VISIBLE, (0.5 * EDGE if diffuse else EDGE) * float(change.max()))).astype(np.uint8)
+        region = as_float(cv2.blur(change, (reach, reach)))
+    seen = (region > max(VISIBLE, (0.5 * EDGE if diffuse else EDGE) * float(region.max()))).astype(np.uint8)
     reach = 2 * max(1, round(0.2 * length if diffuse else 1.5 * unit)) + 1
     seen = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     if kind in ("hole", "stain", "deformation"):
@@ -38,89 +68,41 @@ def _marked(change: Float, kind: str, unit: float, length: float) -> Mask:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(seen, connectivity=8)
     keep = stats[:, cv2.CC_STAT_AREA] >= max(3.0, 3.0 * unit * unit)
     keep[0] = False
-    return np.asarray(keep[labels], dtype=np.bool_)
-
-
-def _somewhere(allowed: Mask, rng: np.random.Generator, clear: int) -> tuple[int, int] | None:
-    """Return a random allowed pixel (x, y) or None; if it can be, one `clear` px away from all that is not."""
-    height, width = allowed.shape
-    places = ((0.07 + 0.86 * rng.random((32, 2))) * (width, height)).astype(int).tolist()
-    for x, y in places:
-        left, right = max(0, x - clear), min(width - 1, x + clear)
-        top, bottom = max(0, y - clear), min(height - 1, y + clear)
-        if allowed[y, x] and allowed[y, left] and allowed[y, right] and allowed[top, x] and allowed[bottom, x]:
-            return x, y
-    for x, y in places:
-        if allowed[y, x]:
-            return x, y
-    pixels = np.flatnonzero(allowed)
-    if not pixels.size:
-        return None
-    y, x = divmod(int(pixels[int(rng.integers(pixels.size))]), width)
-    return x, y
-
-
-def _site(scene: Scene, kind: str, allowed: Mask, rng: np.random.Generator, length: float) -> tuple[int, int]:
-    """Return where a defect of `length` px goes: mostly well on the part, now and then at its edge."""
-    if kind == "missing_print" and scene.print is not None:
-        found = _somewhere((scene.print > 0.5) & allowed, rng, 0)
-    else:
-        found = _somewhere(allowed, rng, round(0.4 * length) if rng.random() < 0.85 else 0)
-    height, width = allowed.shape
-    return found or (width // 2, height // 2)
-
-
-def _spot(scene: Scene, product: Product, x: int, y: int, length: float, strength: float) -> tuple[View, defects.Spot]:
-    """Return the window of the frame around pixel (x, y), and what a defect there is drawn into."""
-    height, width = scene.image.shape[:2]
-    half = 0.75 * length + 4.0 * scene.unit + 3.0
-    view = window(x, y, half, half, (width, height))
-    if view is None:
-        raise ValueError(f"({x}, {y}) lies outside a frame of {width}x{height}")
-    return view, defects.Spot(
-        before=scene.image[view],
-        bare=None if scene.bare is None else scene.bare[view],
-        print=None if scene.print is None else scene.print[view],
-        x=x - view[1].start,
-        y=y - view[0].start,
-        size=length,
-        unit=scene.unit,
-        strength=strength,
-        material=product.material,
-    )
-
-
-def _paint(scene: Scene, light: Light, view: View, after: Float, kind: str, length: float) -> tuple[Float, Mask, float]:
-    """Confine a painted window to the part; returns it, its mask and the mean change of tone inside the mask."""
-    before = scene.image[view]
-    if scene.cover is not None:
-        after = as_float(before + rgb(np.ascontiguousarray(scene.cover[view])) * (after - before))
-    red, green, blue = cv2.split(cv2.absdiff(light.expose(after, view), light.expose(before, view)))
-    change = as_float(np.maximum(np.maximum(red, green), blue))
-    marked = _marked(change, kind, scene.unit, length)
+    marked = np.asarray(keep[labels], dtype=np.bool_)
     return after, marked, float(change[marked].mean()) if marked.any() else 0.0
 
 
 def draw_flaw(
     scene: Scene, light: Light, product: Product, kind: str, taken: Mask, rng: np.random.Generator, noise: float
 ) -> str:
-    """Draw one defect that can be seen into the scene, add it to the mask `taken` and return its kind.
+    """Draw one defect that can be seen into the scene, add it to the mask `taken` and return its type.
 
-    A defect that came out too small or too faint is drawn again, larger and stronger; one that never shows becomes a
+    A defect that came out too small or too faint is drawn again, larger and stronger. One that never shows becomes a
     solid grain, so that no anomalous part is without a mask.
     """
-    limits, short = product.conditions, min(scene.image.shape[:2])
+    limits, (height, width) = product.conditions, taken.shape
     allowed = np.logical_not(taken) if scene.cover is None else (scene.cover > 0.9) & ~taken
     least = max(4.0, MIN_AREA * scene.unit**2)
     extent, strength = uniform(rng, *limits.extent), uniform(rng, *limits.strength)
     for attempt in range(TRIES + 1):
         last = attempt == TRIES
-        length = extent * (1.0 + 0.15 * attempt) * short * defects.LENGTH[kind]
-        site = _site(scene, kind, allowed, rng, length)
-        view, spot = _spot(scene, product, *site, length, min(1.0, strength * (1.0 + 0.3 * attempt)))
+        length = extent * (1.0 + 0.15 * attempt) * min(height, width) * defects.DEFECTS[kind].length
+        x, y = _site(scene, kind, allowed, rng, length)
+        half = 0.75 * length + 4.0 * scene.unit + 3.0
+        view = window(x, y, half, half, (width, height))
+        spot = defects.Spot(
+            before=scene.image[view],
+            bare=None if scene.bare is None else scene.bare[view],
+            x=x - view[1].start,
+            y=y - view[0].start,
+            size=length,
+            unit=scene.unit,
+            strength=min(1.0, strength * (1.0 + 0.3 * attempt)),
+            material=product.material,
+        )
         kind = "contamination" if last else kind
-        after = defects.last_resort(spot) if last else defects.PAINT[kind](spot, rng)
-        after, marked, change = _paint(scene, light, view, after, kind, length)
+        after = defects.last_resort(spot) if last else defects.DEFECTS[kind].paint(spot, rng)
+        after, marked, change = _measured(scene, light, view, after, kind, length)
         if last or (int(marked.sum()) >= least and change > 0.035 + noise):
             scene.image[view] = after
             taken[view] |= marked

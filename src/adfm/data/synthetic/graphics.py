@@ -1,4 +1,4 @@
-"""Clean printed graphics: text, bar codes, dot codes, logos and rules as coverage maps; no ink, no paper."""
+"""Draws clean printed graphics as coverage maps: text, bar codes, dot codes, logos and rules."""
 
 from __future__ import annotations
 
@@ -10,26 +10,24 @@ import numpy as np
 from adfm.data.synthetic.fields import SUPER, Bytes, Float, reduced, uniform
 
 _LETTERS = "ABCDEFGHKLMNPRSTUVXZ"
-_DIGITS = "0123456789"
 Box = tuple[int, int, int, int]  # x, y, width, height on the supersampled canvas
 
 
-def _word(rng: np.random.Generator, length: int) -> str:
-    letters = "".join(_LETTERS[int(i)] for i in rng.integers(len(_LETTERS), size=max(1, length // 2)))
-    digits = "".join(_DIGITS[int(i)] for i in rng.integers(10, size=max(1, length - len(letters))))
-    return letters + ("-" if rng.random() < 0.3 else "") + digits
-
-
-def _text(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
+def text(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
+    """Print a part number: letters, sometimes a dash, digits."""
     x, y, width, height = box
-    word = _word(rng, int(np.clip(1.3 * width / max(height, 1), 2, 9)))
+    length = int(np.clip(1.3 * width / max(height, 1), 2, 9))
+    letters = "".join(_LETTERS[int(i)] for i in rng.integers(len(_LETTERS), size=max(1, length // 2)))
+    digits = "".join(str(i) for i in rng.integers(10, size=max(1, length - len(letters))))
+    word = letters + ("-" if rng.random() < 0.3 else "") + digits
     (wide, tall), _ = cv2.getTextSize(word, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 2)
     scale = min(width / wide, 0.9 * height / tall)
     thick = max(2, round(tall * scale * 0.14))
     cv2.putText(canvas, word, (x, y + int(0.5 * height + 0.5 * tall * scale)), 0, scale, (255,), thick)
 
 
-def _barcode(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
+def barcode(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
+    """Print bars and gaps of one or two modules."""
     x, y, width, height = box
     module = max(SUPER, width // 24)
     place = x
@@ -39,7 +37,8 @@ def _barcode(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
         place += bar + module * int(rng.integers(1, 3))
 
 
-def _dot_code(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
+def dot_code(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
+    """Print a square of 9 x 9 random dots with two solid edges."""
     x, y, width, height = box
     side = min(width, height)
     bits = (rng.random((9, 9)) < 0.5).astype(np.uint8) * 255
@@ -50,7 +49,8 @@ def _dot_code(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
     view[...] = np.maximum(view, cells[: view.shape[0], : view.shape[1]])
 
 
-def _logo(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
+def logo(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
+    """Print a regular polygon, mostly inside a ring."""
     x, y, width, height = box
     centre, radius = (x + width // 2, y + height // 2), min(width, height) // 2 - SUPER
     thick = max(SUPER, radius // 4)
@@ -64,7 +64,8 @@ def _logo(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
     cv2.fillPoly(canvas, [np.round(star).astype(np.int32)], (255,))
 
 
-def _rules(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
+def rules(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
+    """Print ruled lines of different lengths."""
     x, y, width, height = box
     lines = max(2, round(height / (7 * SUPER)))
     for line in range(lines):
@@ -73,22 +74,23 @@ def _rules(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
         cv2.rectangle(canvas, (x, top), (right, top + height // lines // 2), (255,), -1)
 
 
-def _field(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
+def field(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
+    """Print a solid field with a word left out of it."""
     x, y, width, height = box
     cv2.rectangle(canvas, (x, y), (x + width, y + height), (255,), -1)
     inner = np.zeros_like(canvas)
     pad = max(1, height // 5)
-    _text(inner, (x + pad, y + pad, width - 2 * pad, height - 2 * pad), rng)
+    text(inner, (x + pad, y + pad, width - 2 * pad, height - 2 * pad), rng)
     canvas[inner > 0] = 0
 
 
 MARKS: dict[str, Callable[[Bytes, Box, np.random.Generator], None]] = {
-    "text": _text,
-    "barcode": _barcode,
-    "dot_code": _dot_code,
-    "logo": _logo,
-    "rules": _rules,
-    "field": _field,
+    "text": text,
+    "barcode": barcode,
+    "dot_code": dot_code,
+    "logo": logo,
+    "rules": rules,
+    "field": field,
 }
 
 
@@ -100,15 +102,10 @@ def mark(rng: np.random.Generator, width: int, height: int, kind: str) -> Float:
     return reduced(canvas)
 
 
-def _touches(one: Box, other: Box) -> bool:
-    apart_x = one[0] >= other[0] + other[2] or other[0] >= one[0] + one[2]
-    return not (apart_x or one[1] >= other[1] + other[3] or other[1] >= one[1] + one[3])
-
-
 def sheet(rng: np.random.Generator, width: int, height: int, unit: float, keep_out: Sequence[Box] = ()) -> Float:
-    """Return the coverage (height, width) of a whole printed face: rows of marks, some framed.
+    """Return the coverage (height, width) of a printed face: rows of marks, some framed.
 
-    A mark that would touch one of the `keep_out` boxes (x, y, width, height in px) is left out as a whole.
+    A mark that would touch one of the `keep_out` boxes (x, y, width, height in px) is left out.
     """
     taken = [(x * SUPER, y * SUPER, wide * SUPER, tall * SUPER) for x, y, wide, tall in keep_out]
     canvas = np.zeros((height * SUPER, width * SUPER), np.uint8)
@@ -126,8 +123,9 @@ def sheet(rng: np.random.Generator, width: int, height: int, unit: float, keep_o
         wide = (right - margin) // columns
         for column in range(columns):
             gap = round(4 * unit * SUPER)
-            box = (margin + column * wide, top, wide - gap, tall - gap)
-            if not any(_touches(box, other) for other in taken):
+            left, across, down = margin + column * wide, wide - gap, tall - gap
+            if all(left >= x + w or x >= left + across or top >= y + h or y >= top + down for x, y, w, h in taken):
+                box = (left, top, across, down)
                 MARKS[kinds[int(rng.integers(len(kinds)))]](canvas, box, rng)
         top += tall
     return reduced(canvas)

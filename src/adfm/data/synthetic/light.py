@@ -1,4 +1,4 @@
-"""Light, lens and sensor of one picture: what turns a scene into uint8 pixels."""
+"""Turns a scene into uint8 pixels: light, lens and sensor of one image."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from adfm.data.synthetic.scene import View
 
 @dataclass(frozen=True, eq=False)
 class Light:
-    """Light and lens of one picture."""
+    """Light and lens of one image."""
 
     gain: Float  # (H, W, 3)
     tone: float
     blur: float  # deviation, px
 
     def expose(self, scene: Float, view: View) -> Float:
-        """Return the picture of a window of the scene, without noise."""
+        """Return a window of the scene as the lens shows it, without noise."""
         lit = np.minimum(scene * self.gain[view], 1.0)
         lit += self.tone * lit * (1.0 - lit)
         reach = 2 * int(np.ceil(2 * self.blur)) + 1
@@ -29,7 +29,7 @@ class Light:
 
 
 def draw_light(product: Product, rng: np.random.Generator, size: tuple[int, int]) -> Light:
-    """Draw the light of one picture: a ramp from the product's lamp side, soft unevenness, exposure and warmth."""
+    """Draw the light of one image: a ramp from the product's lamp side, soft unevenness, exposure and warmth."""
     limits = product.conditions
     width, height = size
     bearing = np.deg2rad(product.seed % 360 + rng.normal(0.0, 25.0))
@@ -45,7 +45,7 @@ def draw_light(product: Product, rng: np.random.Generator, size: tuple[int, int]
     return Light(as_float(gain), float(np.clip(rng.normal(0.0, limits.tone), -0.5, 0.5)), blur)
 
 
-def picture(scene: Float, light: Light, noise: float, rng: np.random.Generator) -> Bytes:
+def photograph(scene: Float, light: Light, noise: float, rng: np.random.Generator) -> Bytes:
     """Expose the scene and read it out with sensor noise: uint8 (H, W, 3)."""
     height, width = scene.shape[:2]
     seen = light.expose(scene, (slice(0, height), slice(0, width)))

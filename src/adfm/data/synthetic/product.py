@@ -1,21 +1,21 @@
-"""A product: everything that is the same on all its parts, and how to draw one at random; no pixels."""
+"""Describes a product, which is what all its parts share, and draws one at random; makes no pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from adfm.data.synthetic.benign import BENIGN_KINDS, LONG, Feature, Inks, random_feature
 from adfm.data.synthetic.fields import RGB, Range, as_float, uniform
 from adfm.data.synthetic.materials import MATERIALS, Look, random_look
-from adfm.data.synthetic.shapes import Outline, distance
+from adfm.data.synthetic.shapes import Outline, Shape, distance
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """How parts of one product differ from picture to picture, and how hard their defects are to see."""
+    """How parts of one product differ from image to image, and how hard their defects are to see."""
 
     rotation: float  # largest turn, degrees
     shift: float  # largest shift, short sides
@@ -55,7 +55,7 @@ class Product:
         return self.material == "printed" or any(feature.kind == "printed_mark" for feature in self.features)
 
 
-_SHAPES: dict[str, tuple[str, ...]] = {
+_SHAPES: dict[str, tuple[Shape, ...]] = {
     "woven": ("full", "full", "full", "plate"),
     "brushed_metal": ("full", "disc", "plate", "ring", "bracket"),
     "cast": ("full", "disc", "plate", "ring", "bracket"),
@@ -65,9 +65,23 @@ _SHAPES: dict[str, tuple[str, ...]] = {
 }
 
 
-def chosen(names: Iterable[str] | None, known: tuple[str, ...], what: str) -> tuple[str, ...]:
-    """Return `names` (None: all `known`) or raise ValueError that lists what exists."""
+_UNSUITED: dict[str, tuple[str, ...]] = {  # benign features that a material does not carry
+    "grid": ("printed_mark", "inclusion_dots", "texture_change"),
+    "woven": ("inclusion_dots",),
+}
+
+
+def chosen(
+    names: Iterable[str] | None, known: tuple[str, ...], what: str, *, required: bool = False
+) -> tuple[str, ...]:
+    """Return `names`, or all `known` for None.
+
+    Raises:
+        ValueError: an unknown name (the message lists the known ones), or no name where one is `required`.
+    """
     picked = known if names is None else tuple(names)
+    if required and not picked:
+        raise ValueError(f"{what}s is empty; give at least one, or None for all")
     unknown = [name for name in picked if name not in known]
     if unknown:
         raise ValueError(f"unknown {what} {unknown[0]!r}; known: {', '.join(known)}")
@@ -111,7 +125,7 @@ def _reach(feature: Feature) -> float:
 
 
 def _fits(feature: Feature, placed: list[Feature], outline: Outline) -> bool:
-    """Whether a feature lies on the part and clear of those already placed (long ones may be crossed)."""
+    """Whether a feature is on the part and clear of those already placed (long ones may be crossed)."""
     reach = _reach(feature)
     if max(abs(feature.x), abs(feature.y)) + 0.7 * reach > 0.48:
         return False
@@ -123,23 +137,10 @@ def _fits(feature: Feature, placed: list[Feature], outline: Outline) -> bool:
     return all(np.hypot(feature.x - other.x, feature.y - other.y) > 0.85 * (reach + _reach(other)) for other in near)
 
 
-def _group(rng: np.random.Generator, kind: str, outline: Outline, placed: list[Feature]) -> list[Feature]:
-    """Draw one group of `kind` that fits, or none after twelve tries."""
-    for _ in range(12):
-        group: list[Feature] = []
-        model = random_feature(rng, kind, 0.0, 0.0)
-        for x, y in _places(rng, kind, outline):
-            feature = Feature(kind, x, y, model.size, model.aspect, model.angle, model.seed)
-            if _fits(feature, placed + group, outline):
-                group.append(feature)
-        if group:
-            return group
-    return []
-
-
 def _features(
     rng: np.random.Generator, kinds: tuple[str, ...], outline: Outline, least: int, most: int
 ) -> tuple[Feature, ...]:
+    """Draw from `least` to `most` groups of features, of different kinds if it can be; one that finds no room is left out."""
     placed: list[Feature] = []
     wanted = int(rng.integers(least, most + 1)) if kinds else 0
     used: set[str] = set()
@@ -149,33 +150,29 @@ def _features(
         fresh = [kind for kind in kinds if kind not in used] or list(kinds)
         kind = fresh[int(rng.integers(len(fresh)))]
         used.add(kind)
-        group = _group(rng, kind, outline, placed)
-        placed += group
-        wanted -= bool(group)
+        before = len(placed)
+        for _ in range(12):  # tries
+            model = random_feature(rng, kind, 0.0, 0.0)
+            for x, y in _places(rng, kind, outline):
+                feature = replace(model, x=x, y=y)
+                if _fits(feature, placed, outline):
+                    placed.append(feature)
+            if len(placed) > before:
+                wanted -= 1
+                break
     return tuple(placed)
 
 
-def _suited(kinds: tuple[str, ...], material: str) -> tuple[str, ...]:
-    """Leave out features that the material does not carry, unless nothing else was asked for."""
-    odd = {"grid": ("printed_mark", "inclusion_dots", "texture_change"), "woven": ("inclusion_dots",)}.get(material, ())
-    return tuple(kind for kind in kinds if kind not in odd) or kinds
-
-
-def _backdrop(rng: np.random.Generator, look: Look) -> RGB:
-    """Draw a plain background that the part stands out from."""
+def _colours(rng: np.random.Generator, material: str, look: Look) -> tuple[RGB, RGB]:
+    """Draw a plain background that the part stands out from, and an ink that reads on the material."""
     bright = sum(look.base) + sum(look.accent) > 3.0
     level = uniform(rng, 0.06, 0.22) if bright else uniform(rng, 0.72, 0.92)
     red, green, blue = (float(np.clip(level + rng.normal(0.0, 0.008), 0.02, 0.97)) for _ in range(3))
-    return red, green, blue
-
-
-def _ink(rng: np.random.Generator, material: str, look: Look) -> RGB:
-    """Draw an ink that reads on the material."""
     mean = sum(look.base) / 3 if material == "printed" else (sum(look.base) + sum(look.accent)) / 6
     dark: tuple[RGB, ...] = ((0.08, 0.08, 0.10), (0.10, 0.14, 0.42), (0.55, 0.08, 0.10), (0.06, 0.30, 0.18))
     light: tuple[RGB, ...] = ((0.95, 0.95, 0.93), (0.96, 0.86, 0.45), (0.80, 0.90, 0.96))
     inks = dark if mean > 0.55 else dark[:1] if mean > 0.45 else light
-    return inks[int(rng.integers(len(inks)))]
+    return (red, green, blue), inks[int(rng.integers(len(inks)))]
 
 
 def random_product(
@@ -192,26 +189,30 @@ def random_product(
     `features` bounds how many groups of benign features it carries: by default 0 to 3, and 1 to 3 where `benign`
     was given, so that a product asked for with drilled holes has some. `difficulty` in 0..1 lowers contrast and size
     of defects and raises noise, misalignment and unevenness of light.
+
+    Raises:
+        ValueError: an unknown material or feature, no material, or a difficulty outside 0..1.
     """
     if not 0.0 <= difficulty <= 1.0:
-        raise ValueError(f"difficulty must lie in 0..1, not {difficulty}")
-    families = chosen(materials, MATERIALS, "material")
+        raise ValueError(f"difficulty must be in 0..1, not {difficulty}")
+    families = chosen(materials, MATERIALS, "material", required=True)
     kinds = chosen(benign, BENIGN_KINDS, "benign feature")
-    if not families:
-        raise ValueError("materials is empty; give at least one, or None for all")
     material = families[int(rng.integers(len(families)))]
     shapes = _SHAPES[material]
     outline = Outline(shapes[int(rng.integers(len(shapes)))], uniform(rng, 0.80, 0.92))
     turned = outline.kind in ("disc", "ring") and rng.random() < 0.7
     look = random_look(rng, material, turned=turned)
+    background, ink = _colours(rng, material, look)
     least, most = features or ((0, 3) if benign is None else (1, 3))
+    unsuited = _UNSUITED.get(material, ())
+    kinds = tuple(kind for kind in kinds if kind not in unsuited) or kinds  # all are kept if nothing else was asked for
     return Product(
         material=material,
         look=look,
         outline=outline,
-        background=_backdrop(rng, look),
-        ink=_ink(rng, material, look),
-        features=_features(rng, _suited(kinds, material), outline, least, most),
+        background=background,
+        ink=ink,
+        features=_features(rng, kinds, outline, least, most),
         conditions=conditions(difficulty),
         difficulty=difficulty,
         seed=int(rng.integers(2**63)),

@@ -1,4 +1,4 @@
-"""A normal part in its frame: material, benign features, print, outline and background, before light and defects."""
+"""Assembles a normal part in its frame, before light and defects: material, features, print, outline, background."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Box = tuple[int, int, int, int]  # half-open x1, y1, x2, y2 px
 class _Stock:
     """What all parts of a product share at one size."""
 
-    texture: Bytes  # (H, W, 3), larger than the frame, so that parts show different cuts of it
+    texture: Bytes  # (H, W, 3), larger than the frame, so that parts show different places of it
     outline: Float | None  # coverage, edge gain, shadow; None where the part fills the frame
     sheet: Float | None  # coverage of the printed face
     patches: tuple[Float, ...]  # one per feature
@@ -28,7 +28,7 @@ class _Stock:
 
 @dataclass(frozen=True)
 class _Pose:
-    """Where a part lies in the frame: its turn (radians) and the place of its centre (px)."""
+    """Where a part is in the frame: its turn (radians) and the place of its centre (px)."""
 
     turn: float
     x: float
@@ -60,7 +60,7 @@ def _stock(product: Product, size: tuple[int, int]) -> _Stock:
     full = product.outline.kind == "full"
     surface = materials.texture(product.material, product.look, rng, wide, short / 128)
     return _Stock(
-        texture=np.rint(255 * surface).astype(np.uint8),  # bytes: a quarter of the memory, and faster to cut
+        texture=np.rint(255 * surface).astype(np.uint8),  # bytes: a quarter of the memory, and faster to warp
         outline=None if full else shapes.layers(product.outline, size, short),
         sheet=_sheet(product, size, rng) if product.material == "printed" else None,
         patches=tuple(benign.patch(feature, product.inks, size) for feature in product.features),
@@ -89,52 +89,29 @@ def _sheet(product: Product, size: tuple[int, int], rng: np.random.Generator) ->
     return cover
 
 
-def _cut(
+def _warped(
     source: Float | Bytes,
-    turn: float,
-    centre: tuple[float, float],
-    origin: tuple[float, float],
+    pose: _Pose,
     view: View,
+    shift: tuple[float, float] = (0.0, 0.0),
     border: int = cv2.BORDER_CONSTANT,
 ) -> Float:
-    """Return the window `view` of the frame onto `source`, turned by `turn`, its point `origin` lying at `centre`."""
-    cos, sin = np.cos(turn), np.sin(turn)
-    x, y = view[1].start - centre[0], view[0].start - centre[1]
-    matrix = np.array([[cos, sin, cos * x + sin * y + origin[0]], [-sin, cos, cos * y - sin * x + origin[1]]])
+    """Return the window `view` of the frame onto `source`, whose middle, moved by `shift` px, is at the pose."""
+    cos, sin = np.cos(pose.turn), np.sin(pose.turn)
+    x, y = view[1].start - pose.x, view[0].start - pose.y
+    middle_x, middle_y = (source.shape[1] - 1) / 2 + shift[0], (source.shape[0] - 1) / 2 + shift[1]
+    matrix = np.array([[cos, sin, cos * x + sin * y + middle_x], [-sin, cos, cos * y - sin * x + middle_y]])
     size = (view[1].stop - view[1].start, view[0].stop - view[0].start)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return as_float(cv2.warpAffine(source, matrix, size, flags=flags, borderMode=border))
 
 
-def _middle(plane: Float | Bytes) -> tuple[float, float]:
-    return (plane.shape[1] - 1) / 2, (plane.shape[0] - 1) / 2
-
-
-def _pose(product: Product, rng: np.random.Generator, size: tuple[int, int]) -> _Pose:
-    limits, short = product.conditions, min(size)
-    turn = np.deg2rad(uniform(rng, -limits.rotation, limits.rotation))
-    x, y = ((side - 1) / 2 + short * uniform(rng, -limits.shift, limits.shift) for side in size)
-    return _Pose(float(turn), x, y)
-
-
-def _surface(product: Product, stock: _Stock, pose: _Pose, rng: np.random.Generator, frame: View) -> Float:
-    """Return the bare material in the frame: another cut of the texture for each part, mirrored at random."""
-    source = stock.texture
-    x, y = _middle(source)
-    if not product.look.turned:  # the rings of a lathe belong to the part's centre; all else may lie anywhere
-        source = source[:: 1 - 2 * int(rng.random() < 0.5), :: 1 - 2 * int(rng.random() < 0.5)]
-        x += 0.10 * frame[1].stop * uniform(rng, -1, 1)
-        y += 0.10 * frame[0].stop * uniform(rng, -1, 1)
-    cut = _cut(source, pose.turn, (pose.x, pose.y), (x, y), frame, cv2.BORDER_REFLECT_101)
-    return cut * np.float32(1 / 255)
-
-
-def window(x: float, y: float, half_x: float, half_y: float, size: tuple[int, int]) -> View | None:
-    """Return the window of the frame around (x, y), or None where nothing of it is in the frame."""
+def window(x: float, y: float, half_x: float, half_y: float, size: tuple[int, int]) -> View:
+    """Return the window of the frame around (x, y); it is empty where nothing of it is in the frame."""
     width, height = size
-    left, right = max(0, int(np.floor(x - half_x))), min(width, int(np.ceil(x + half_x)) + 1)
-    top, bottom = max(0, int(np.floor(y - half_y))), min(height, int(np.ceil(y + half_y)) + 1)
-    return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
+    left, top = max(0, int(np.floor(x - half_x))), max(0, int(np.floor(y - half_y)))
+    right, bottom = min(width, int(np.ceil(x + half_x)) + 1), min(height, int(np.ceil(y + half_y)) + 1)
+    return slice(top, max(top, bottom)), slice(left, max(left, right))
 
 
 def _lay_feature(
@@ -150,9 +127,9 @@ def _lay_feature(
     cos, sin = abs(np.cos(turn)), abs(np.sin(turn))
     tall, wide = patch.shape[0] / 2, patch.shape[1] / 2
     view = window(x, y, cos * wide + sin * tall + 1, sin * wide + cos * tall + 1, (width, height))
-    if view is None:
+    if not scene.image[view].size:
         return None
-    laid = _cut(patch, turn, (x, y), _middle(patch), view)
+    laid = _warped(patch, _Pose(turn, x, y), view)
     alpha = np.ascontiguousarray(laid[..., 3])
     scene.image[view] = scene.image[view] * (1.0 - rgb(alpha)) + laid[..., :3]
     if scene.print is not None and feature.kind == "printed_mark":
@@ -180,24 +157,30 @@ def _on_background(scene: Scene, outline: Float, product: Product) -> None:
 def assemble(product: Product, rng: np.random.Generator, size: tuple[int, int]) -> tuple[Scene, list[Box]]:
     """Draw a part without defects at `size` (W, H) px; returns it and the boxes of its benign features in sight."""
     stock = _stock(product, size)
-    pose = _pose(product, rng, size)
+    limits, short = product.conditions, min(size)
+    turn = np.deg2rad(uniform(rng, -limits.rotation, limits.rotation))
+    pose = _Pose(float(turn), *((side - 1) / 2 + short * uniform(rng, -limits.shift, limits.shift) for side in size))
     frame = (slice(0, size[1]), slice(0, size[0]))
-    image = _surface(product, stock, pose, rng, frame)
-    outline, at = stock.outline, (pose.x, pose.y)
-    posed = None if outline is None else _cut(outline, pose.turn, at, _middle(outline), frame)
+    # Each part shows another place of the texture, mirrored at random.
+    source, shift = stock.texture, (0.0, 0.0)
+    if not product.look.turned:  # the rings of a lathe belong to the part's centre; all else may be anywhere
+        source = source[:: 1 - 2 * int(rng.random() < 0.5), :: 1 - 2 * int(rng.random() < 0.5)]
+        shift = (0.10 * size[0] * uniform(rng, -1, 1), 0.10 * size[1] * uniform(rng, -1, 1))
+    image = _warped(source, pose, frame, shift, cv2.BORDER_REFLECT_101) * np.float32(1 / 255)
+    posed = None if stock.outline is None else _warped(stock.outline, pose, frame)
     cover = None if posed is None else np.ascontiguousarray(posed[..., 0])
-    scene = Scene(image, cover, None, None, min(size) / 128)
+    scene = Scene(image, cover, None, None, short / 128)
     boxes = []
     # Print goes on last, and the scene as it is before is what shows where print is missing.
     for printed in (False, True):
         if printed and product.has_print:
             scene.bare, scene.print = scene.image.copy(), np.zeros(size[::-1], np.float32)
             if stock.sheet is not None:
-                scene.print = _cut(stock.sheet, pose.turn, at, _middle(stock.sheet), frame)
+                scene.print = _warped(stock.sheet, pose, frame)
                 scene.image = over(scene.image, 0.94 * scene.print, product.ink)
         for feature, patch in zip(product.features, stock.patches, strict=True):
             if (feature.kind == "printed_mark") == printed:
-                boxes.append(_lay_feature(scene, patch, feature, pose, rng, product.conditions.jitter))
+                boxes.append(_lay_feature(scene, patch, feature, pose, rng, limits.jitter))
     if posed is not None:
         _on_background(scene, posed, product)
     return scene, [box for box in boxes if box is not None]

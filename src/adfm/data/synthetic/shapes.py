@@ -1,66 +1,47 @@
-"""Outlines of parts: signed distance, coverage, edge shading and shadow of a shape on its background; no material."""
+"""Gives the outline of a part: signed distance, coverage, edge shading and shadow on its background."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
 
-from adfm.data.synthetic.fields import Float, as_float, axes, step
+from adfm.data.synthetic.fields import Float, as_float, axes, rounded, step
 
-# Distances are in short sides of the frame, origin at its centre, negative inside the part.
+Shape = Literal["full", "disc", "plate", "ring", "bracket"]
 
 
 @dataclass(frozen=True)
 class Outline:
-    """One product's outline: a kind of `SHAPES` and its size as a share of the frame's short side."""
+    """One product's outline: its shape and its size as a share of the frame's short side."""
 
-    kind: str = "full"
+    kind: Shape = "full"
     size: float = 1.0
 
 
-def _full(x: Float, y: Float, size: float) -> Float:
-    return as_float(np.full(np.broadcast_shapes(x.shape, y.shape), -size))
-
-
-def _disc(x: Float, y: Float, size: float) -> Float:
-    return as_float(np.hypot(x, y) - size / 2)
-
-
 def _box(x: Float, y: Float, half_x: float, half_y: float, corner: float) -> Float:
-    dx, dy = np.abs(x) - (half_x - corner), np.abs(y) - (half_y - corner)
-    outside = np.hypot(np.maximum(dx, 0.0), np.maximum(dy, 0.0))
-    return as_float(outside + np.minimum(np.maximum(dx, dy), 0.0) - corner)
-
-
-def _plate(x: Float, y: Float, size: float) -> Float:
-    return _box(x, y, size / 2, size * 0.39, size * 0.09)
-
-
-def _ring(x: Float, y: Float, size: float) -> Float:
-    return as_float(np.maximum(_disc(x, y, size), -_disc(x, y, 0.34 * size)))
-
-
-def _bracket(x: Float, y: Float, size: float) -> Float:
-    upright = _box(as_float(x + 0.26 * size), y, 0.24 * size, size / 2, 0.06 * size)
-    foot = _box(x, as_float(y - 0.27 * size), size / 2, 0.23 * size, 0.06 * size)
-    return np.minimum(upright, foot)
-
-
-SHAPES: dict[str, Callable[[Float, Float, float], Float]] = {
-    "full": _full,
-    "disc": _disc,
-    "plate": _plate,
-    "ring": _ring,
-    "bracket": _bracket,
-}
+    return rounded(np.abs(x) - (half_x - corner), np.abs(y) - (half_y - corner), corner)
 
 
 def distance(outline: Outline, x: Float, y: Float) -> Float:
-    """Return the signed distance from points (x, y) to the outline, all in short sides, negative inside."""
-    return SHAPES[outline.kind](x, y, outline.size)
+    """Return the signed distance from points (x, y) to the outline, negative inside.
+
+    All lengths are in short sides of the frame, with the origin at its centre.
+    """
+    kind, size = outline.kind, outline.size
+    if kind == "full":
+        return as_float(np.full(np.broadcast_shapes(x.shape, y.shape), -size))
+    if kind == "plate":
+        return _box(x, y, size / 2, size * 0.39, size * 0.09)
+    if kind == "bracket":
+        upright = _box(as_float(x + 0.26 * size), y, 0.24 * size, size / 2, 0.06 * size)
+        foot = _box(x, as_float(y - 0.27 * size), size / 2, 0.23 * size, 0.06 * size)
+        return np.minimum(upright, foot)
+    radius = np.hypot(x, y)
+    disc = as_float(radius - size / 2)
+    return disc if kind == "disc" else as_float(np.maximum(disc, -as_float(radius - 0.34 * size / 2)))
 
 
 def layers(outline: Outline, size: tuple[int, int], short: int) -> Float:

@@ -1,4 +1,4 @@
-"""Contact sheets: many parts in one picture, with their masks outlined, for looking at."""
+"""Lays out contact sheets: many parts in one image, with their masks outlined."""
 
 from __future__ import annotations
 
