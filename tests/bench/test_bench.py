@@ -54,8 +54,13 @@ def test_a_tiny_step_agrees_and_does_less_work() -> None:
 def test_another_gradient_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     from adfm.training.shared_prefix import packed
 
-    right = packed._positions
-    monkeypatch.setattr(packed, "_positions", lambda *a: 2 * right(*a))  # a shift alone would change nothing
+    right = packed.forward_inputs
+
+    def wrong(*given: Any, **more: Any) -> dict[str, Any]:
+        inputs = right(*given, **more)
+        return inputs | {"position_ids": 2 * inputs["position_ids"]}  # a shift alone would change nothing
+
+    monkeypatch.setattr(packed, "forward_inputs", wrong)
     row = measured()
     assert row["equal"] is False
     assert row["gradient_difference"] > 1e-3

@@ -6,6 +6,7 @@ InternVL write 0-1000. The resized size is asked from the model's processor (`ad
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -78,6 +79,10 @@ class Frame:
         """Scale a box from text units to original pixels, unrounded."""
         sx, sy = self.width / self.units_x, self.height / self.units_y
         return Box(box.x1 * sx, box.y1 * sy, box.x2 * sx, box.y2 * sy)
+
+
+FrameOf = Callable[[int, int], Frame]
+"""(width, height) of an image in original pixels -> the frame in which a model writes its boxes."""
 
 
 def _span(low: float, high: float, units: int) -> tuple[int, int]:

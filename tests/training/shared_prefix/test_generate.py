@@ -127,7 +127,7 @@ def test_an_answer_layer_grows_in_place_and_keeps_what_it_held() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("finished", [False, True])
-@pytest.mark.parametrize("way", ["_in_two_calls", "_in_one_softmax"])
+@pytest.mark.parametrize("way", ["in_two_calls", "in_one_softmax"])
 def test_both_ways_of_attending_are_attention_over_prompt_and_answer(way: str, finished: bool) -> None:
     torch.manual_seed(0)
     prompts, answers, heads, length, width = 2, 3, 2, 11, 8

@@ -17,7 +17,7 @@ from adfm.training.shared_prefix import attention
 from adfm.training.shared_prefix.attention import PackedAttention
 from adfm.training.shared_prefix.layout import Packing, pack
 from adfm.training.shared_prefix.packed import packed_log_probs
-from adfm.training.shared_prefix.rows import Rows, albums_of
+from adfm.training.shared_prefix.rows import Rows, spans_of
 
 RAGGED = [[5, 9, 1, 7], [3, 9], [2, 0, 6, 4, 8]]
 LOG_PROBS, GRADIENT = 2e-6, 1e-5
@@ -57,7 +57,7 @@ def model(folder: Any) -> Any:
 
 
 def check(model: Any, rows: Rows, **options: Any) -> None:
-    theirs, ours = stock(model, rows), packed_log_probs(model, model.model, rows, **options)
+    theirs, ours = stock(model, rows), packed_log_probs(model, model, rows, **options)
     assert apart(theirs[0], ours[0]) < LOG_PROBS
     assert apart(theirs[1], ours[1]) < LOG_PROBS
     assert far(gradient(model, ours[0]), gradient(model, theirs[0])) < GRADIENT
@@ -79,12 +79,12 @@ def test_groups_of_any_size(folder: Any, model: Any, size: int) -> None:
     check(model, batch(load_processor(str(folder)), [2], [[1 + number % 5 for number in range(size)]]))
 
 
-def test_rows_of_a_group_need_not_be_neighbours_and_one_lends_the_pictures(folder: Any, model: Any) -> None:
+def test_rows_of_a_group_need_not_be_neighbours_and_one_lends_the_images(folder: Any, model: Any) -> None:
     attention.install(model)
     rows = batch(load_processor(str(folder)), [1, 2, 1], RAGGED)
     mixed = rows.select([8, 3, 0, 5, 1, 9, 4, 2, 6])
-    whole = packed_log_probs(model, model.model, rows)[0]
-    assert apart(packed_log_probs(model, model.model, mixed)[0], whole[[8, 3, 0, 5, 1, 9, 4, 2, 6]]) < LOG_PROBS
+    whole = packed_log_probs(model, model, rows)[0]
+    assert apart(packed_log_probs(model, model, mixed)[0], whole[[8, 3, 0, 5, 1, 9, 4, 2, 6]]) < LOG_PROBS
 
 
 def test_an_installed_attention_leaves_ordinary_forwards_as_they_were(folder: Any, model: Any) -> None:
@@ -100,7 +100,7 @@ def broken_mask(packing: Packing) -> Packing:
 
 
 def broken_positions(packing: Packing) -> Packing:
-    """Answers stand one after another instead of each after the prompt."""
+    """Answers follow one another instead of each following the prompt."""
     return replace(packing, position=torch.arange(len(packing.position)))
 
 
@@ -113,7 +113,7 @@ def test_without_its_mask_or_its_positions_the_packed_row_is_wrong(
     rows = batch(load_processor(str(folder)), [1], [[5, 7, 6]])
     theirs = stock(model, rows)[0]
     monkeypatch.setattr(packed, "pack", lambda given: fault(pack(given)))
-    wrong = packed_log_probs(model, model.model, rows, dense=True)[0]
+    wrong = packed_log_probs(model, model, rows, dense=True)[0]
     assert apart(wrong, theirs) > 1000 * LOG_PROBS
     assert far(gradient(model, wrong), gradient(model, theirs)) > 100 * GRADIENT
 
@@ -128,9 +128,8 @@ def plain_rows(prompts: list[int], answers: list[list[int]]) -> Rows:
         mask[row, width - prompts[group] : width + length] = 1
     ids = torch.arange(mask.numel()).view_as(mask)
     none = torch.zeros(0, 3, dtype=torch.long)
-    return Rows(
-        ids, mask, longest, torch.zeros_like(ids), none, none, albums_of([0] * len(groups), groups), tuple(groups)
-    )
+    images = {"pixel_values": none, "image_grid_thw": none}
+    return Rows(ids, mask, longest, torch.zeros_like(ids), images, spans_of([0] * len(groups), groups), tuple(groups))
 
 
 shapes = st.lists(

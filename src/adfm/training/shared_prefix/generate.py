@@ -100,18 +100,29 @@ class PrefixAttention:
         """Return (rows, 1, heads, width) of (rows, heads, 1, width)."""
         rows, heads, _, width = query.shape
         q = query.view(rows, key.shape[1], -1, width)
-        parts = self._in_two_calls if query.device.type == "cpu" and self._hidden is None else self._in_one_softmax
+        parts = self.in_two_calls if query.device.type == "cpu" and self._hidden is None else self.in_one_softmax
         return parts(q, key, value, self._layers[layer], scale).reshape(rows, 1, heads, -1)
 
-    def _in_two_calls(self, q: Tensor, key: Tensor, value: Tensor, prompt: Layer, scale: float | None) -> Tensor:
-        """Attend prompt and answer apart, each in the CPU's own kernel, and weigh the two by what their softmaxes summed."""
+    def in_two_calls(self, q: Tensor, key: Tensor, value: Tensor, prompt: Layer, scale: float | None) -> Tensor:
+        """Attend prompt and answer apart, each in the CPU's own kernel, and weigh the two by what their softmaxes summed.
+
+        Args:
+            q: queries (R, key heads, n, width), n query heads to a key head.
+            key: of the answers, (R, key heads, tokens, width); `value` alike.
+            value: see `key`.
+            prompt: keys and values of the prompts, both (U, key heads, P, width).
+            scale: of the dot products; None stands for width ** -0.5.
+
+        Returns:
+            (R, key heads, n, width).
+        """
         shared, of_prompt = FLASH(self._to_grid(q), *prompt, scale=scale)
         own, of_answer = FLASH(q, key, value, scale=scale)
         share = torch.sigmoid(self._to_rows(of_prompt[..., None]) - of_answer[..., None])
         return torch.lerp(own, self._to_rows(shared), share)
 
-    def _in_one_softmax(self, q: Tensor, key: Tensor, value: Tensor, prompt: Layer, scale: float | None) -> Tensor:
-        """Attend both in one plain softmax: any device, and prompts that are padded."""
+    def in_one_softmax(self, q: Tensor, key: Tensor, value: Tensor, prompt: Layer, scale: float | None) -> Tensor:
+        """Attend both in one plain softmax: any device, and prompts that are padded. Shapes are those of `in_two_calls`."""
         prompt_keys, prompt_values = prompt
         q = q * (q.shape[-1] ** -0.5 if scale is None else scale)
         scores = self._to_grid(q) @ prompt_keys.mT
@@ -195,12 +206,12 @@ def answer_groups(
 
 
 class _Batch:
-    """The rows still in the batch, and the answers of all, B rows wide; finished ones are padded."""
+    """The rows still in the batch, and the ids of all B rows, up to `width` tokens; finished rows are padded."""
 
-    def __init__(self, prompts: Tensor, longest: int, pad: Tensor) -> None:
+    def __init__(self, prompts: Tensor, width: int, pad: Tensor) -> None:
         self.rows = torch.arange(len(prompts), device=prompts.device)
         self._length = prompts.shape[1]
-        self._all = torch.cat([prompts, pad.to(prompts.dtype).expand(len(prompts), longest - self._length)], dim=1)
+        self._all = torch.cat([prompts, pad.to(prompts.dtype).expand(len(prompts), width - self._length)], dim=1)
         self._ids = self._all.clone()
         self._running = torch.ones_like(self.rows, dtype=torch.bool)
 

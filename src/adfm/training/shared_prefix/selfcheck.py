@@ -15,7 +15,7 @@ from torch import Tensor
 
 from adfm.errors import UserError
 from adfm.training.settings import SharedPrefixSettings
-from adfm.training.shared_prefix.rows import albums_of, gathered
+from adfm.training.shared_prefix.rows import widened
 from adfm.training.shared_prefix.trainer import ALL_OFF, SharedPrefixSteps
 
 LOG_PROB = {True: 1e-4, False: 0.05}
@@ -33,11 +33,14 @@ class SelfCheckError(UserError):
 class SelfCheckedSteps(SharedPrefixSteps):
     """Mix-in: the shared prefix, with the first step checked where `self_check` is set."""
 
-    self_check: bool = False
     _samples_checked = False
     _loss_checked = False
     _chats: list[Any] | None = None
     _metrics: Any
+
+    def __init__(self, *args: Any, self_check: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.self_check = self_check
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         self._chats = prompts
@@ -67,18 +70,14 @@ class SelfCheckedSteps(SharedPrefixSteps):
             and bool((inputs["advantages"] != 0).any())
         ):
             self._loss_checked = True
-            stock = widened(inputs)
-            check_log_probs(
-                *self._both(lambda given: self._log_probs(model, given), inputs, stock), exact=self._exact()
-            )
+            stock = widened(inputs, self._form) if self._form.in_batch(inputs) else inputs
+            check_log_probs(*self._both(self._log_probs, model, inputs, stock), exact=self._exact())
             if self.accelerator.num_processes == 1:
-                check_gradients(
-                    *self._both(lambda given: self._gradient(model, given), inputs, stock), exact=self._exact()
-                )
+                check_gradients(*self._both(self._gradient, model, inputs, stock), exact=self._exact())
         return super()._compute_loss(model, inputs)
 
     def _exact(self) -> bool:
-        """Tell whether the only difference is the rounding of float32."""
+        """Whether the only difference is the rounding of float32."""
         weight = next(self.model.parameters())
         low = self.args.bf16 or self.args.fp16 or weight.dtype != torch.float32
         return not low and weight.device.type == "cpu"
@@ -93,11 +92,12 @@ class SelfCheckedSteps(SharedPrefixSteps):
         finally:
             self.shared_prefix, self._metrics = kept, metrics
 
-    def _both(self, compute: Any, inputs: Any, stock: Any) -> tuple[Any, Any]:
+    def _both(self, compute: Any, model: Any, inputs: Any, stock: Any) -> tuple[Any, Any]:
+        """Compute something of a batch our way, and of the same batch widened the stock way."""
         with self._with_settings(self.shared_prefix):
-            ours = compute(inputs)
+            ours = compute(model, inputs)
         with self._with_settings(ALL_OFF):
-            return ours, compute(stock)
+            return ours, compute(model, stock)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _log_probs(self, model: Any, inputs: Any) -> Tensor:
@@ -122,16 +122,6 @@ class SelfCheckedSteps(SharedPrefixSteps):
         loss = super()._compute_loss(model, inputs)
         found = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
         return torch.cat([part.flatten().float() for part in found])
-
-
-def widened(batch: dict[str, Any]) -> dict[str, Any]:
-    """Return a scored batch in which every row holds its own copy of its pictures, as the stock step needs it."""
-    if "image_grid_thw" not in batch:
-        return batch
-    albums = albums_of(batch["num_images"], batch["prompt_groups"].tolist())
-    pixels, grids = gathered(batch["pixel_values"], batch["image_grid_thw"], albums)
-    counts = [stop - start for start, stop in albums]
-    return {**batch, "pixel_values": pixels, "image_grid_thw": grids, "num_images": counts}
 
 
 def check_samples(ours: Sequence[Sequence[int]], theirs: Sequence[Sequence[int]]) -> None:

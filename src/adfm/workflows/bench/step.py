@@ -115,14 +115,13 @@ def _sides(
     subject = Subject(model, processor, frame_rule("qwen2_5_vl", processor))
     stock = Side(_trainer(GRPOTrainer, settings, subject, samples), optimizer)
     _unpatch(model)
-    ours = _trainer(GroundedGRPOTrainer, settings, subject, samples)
+    ours = _trainer(GroundedGRPOTrainer, settings, subject, samples, shared_prefix=settings.shared_prefix)
     ours.monitor = RolloutMonitor({sample.id: sample for sample in samples}, FULL)
     ours.zero_tolerance, ours.resample = settings.zero_tolerance, 0
-    ours.use_shared_prefix(settings.shared_prefix)
     return stock, Side(ours, optimizer)
 
 
-def _trainer(kind: type, settings: GrpoSettings, subject: Subject, samples: Sequence[Sample]) -> Any:
+def _trainer(kind: type, settings: GrpoSettings, subject: Subject, samples: Sequence[Sample], **more: Any) -> Any:
     arguments = grpo_arguments(settings, subject, Path(settings.out))
     end = subject.weights.generation_config.eos_token_id
     arguments.generation_kwargs["suppress_tokens"] += [end] if isinstance(end, int) else list(end)
@@ -134,6 +133,7 @@ def _trainer(kind: type, settings: GrpoSettings, subject: Subject, samples: Sequ
         reward_funcs=[*rewards, spread],
         train_dataset=Dataset.from_dict({"prompt": ["never read"]}),
         processing_class=subject.processor,
+        **more,
     )
 
 
