@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_models import tiny_tokenizer
+from tiny_models import tiny_internvl, tiny_tokenizer
 
 from adfm.data.synthetic import BENIGN_KINDS
+from adfm.errors import ModelError
 from adfm.geometry import Box
 from adfm.models.nano.architecture import NanoShape, build_model, build_processor
 from adfm.training import nano
 from adfm.training.nano import NanoSettings, WarmupSettings, warm_up
-from adfm.training.scenes import Lesson, SceneSettings, _product, draw_scene
+from adfm.training.scenes import Lesson, SceneSettings, draw_product, draw_scene
 from adfm.training.warmup import (
     Scene,
     build_heads,
@@ -46,7 +47,7 @@ def test_tokens_overlap_where_a_mask_pixel_is() -> None:
     assert targets.overlap.reshape(2, 4).tolist() == [[1, 0, 1, 1], [0, 0, 1, 1]]
 
 
-def test_a_token_says_the_box_that_it_lies_in_or_the_nearest() -> None:
+def test_the_box_of_a_token_is_the_one_around_it_or_the_nearest() -> None:
     left, right = Box(0, 0, 10, 20), Box(30, 0, 40, 10)
     boxes = token_targets(scene((left, right)), 2, 4).box.reshape(2, 4, 4)
     assert boxes[0, 0].tolist() == boxes[1, 1].tolist() == pytest.approx([0, 0, 0.25, 1])
@@ -114,9 +115,9 @@ def test_control_without_the_moments_it_does_not(tmp_path: Path) -> None:
     save_state(tmp_path / "state", 1, through.model, through.heads, through.optimizers)
     load_state(tmp_path / "state", again.model, again.heads, again.optimizers)
     again.optimizers = build_optimizers(again.model, again.heads, 1e-3)
-    for each in (through, again):
+    for trained in (through, again):
         for number in (1, 2):
-            each.step(number)
+            trained.step(number)
     assert not all(a.equal(b) for a, b in zip(through.weights(), again.weights(), strict=True))
 
 
@@ -124,17 +125,25 @@ def test_the_warm_up_learns_one_scene() -> None:
     trained = Trained()
     losses = [trained.step(3) for _ in range(15)]
     assert losses[-1] < 0.7 * losses[0]
-    tokens, pictures = overlap_quality(
+    tokens, images = overlap_quality(
         trained.model, trained.heads, trained.processor, [scene((Box(3, 2, 12, 12),)), scene(())]
     )
-    assert 0 <= tokens <= 1 and 0 <= pictures <= 1
+    assert 0 <= tokens <= 1 and 0 <= images <= 1
+
+
+def test_a_model_of_tiles_is_refused_in_one_line() -> None:
+    model = tiny_internvl()
+    with pytest.raises(ModelError, match="dense=null"):
+        warmup_step(model, build_heads(32), None, [scene(())])
+    with pytest.raises(ModelError, match="no layer that embeds patches"):
+        whiten_patches(model, None, [scene(())])
 
 
 def test_whitened_patches_have_unit_variance() -> None:
     trained = Trained()
     scenes = [draw_scene(SceneSettings(), index).scene for index in range(6)]
     whiten_patches(trained.model, trained.processor, scenes, noise=0.0)
-    patches = trained.processor.image_processor(images=[each.image for each in scenes], return_tensors="pt")
+    patches = trained.processor.image_processor(images=[drawn.image for drawn in scenes], return_tensors="pt")
     patches = patches["pixel_values"]
     weight = trained.model.model.visual.patch_embed.proj.weight.reshape(SHAPE.vision_hidden, -1)
     projected = (patches - patches.mean(0)) @ weight.T
@@ -154,18 +163,18 @@ def test_a_scene_is_the_same_whenever_it_is_drawn() -> None:
     assert not np.array_equal(np.asarray(first[0].scene.image), np.asarray(other.scene.image))
 
 
-def test_a_scenes_sample_tells_the_truth() -> None:
+def test_a_scenes_sample_describes_it() -> None:
     drawn = [draw_scene(SceneSettings(), index) for index in range(12)]
-    for each in drawn:
-        assert each.scene.image.size == (each.sample.width, each.sample.height)
-        assert each.sample.anomalous == bool(each.scene.mask.any()) == bool(each.sample.boxes)
-    assert 2 < sum(each.sample.anomalous for each in drawn) < 10
+    for scene, sample in drawn:
+        assert scene.image.size == (sample.width, sample.height)
+        assert sample.anomalous == bool(scene.mask.any()) == bool(sample.boxes)
+    assert 2 < sum(sample.anomalous for _, sample in drawn) < 10
 
 
 def benign_of(settings: SceneSettings, count: int) -> set[str]:
     found: set[str] = set()
     for number in range(count):
-        product = _product(settings, settings.lessons[-1], np.random.default_rng(number))
+        product = draw_product(settings, settings.lessons[-1], np.random.default_rng(number))
         found |= {feature.kind for feature in product.features}
     return found
 
@@ -198,7 +207,7 @@ def test_a_stopped_warm_up_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     def quietly(*_: Any) -> None: ...
 
-    # The pictures for whitening and for the check are many; six tell the same here.
+    # Whitening and the check take many images; six are enough here.
     few = [draw_scene(warm_settings().scenes, index) for index in range(6)]
     monkeypatch.setattr(
         nano,

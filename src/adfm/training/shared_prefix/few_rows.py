@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
 
 FEWEST = 4
 """Rows from which the layout pays."""
@@ -21,7 +20,7 @@ FEWEST = 4
 
 @contextmanager
 def laid_out(model: Any) -> Iterator[Callable[[int], None]]:
-    """Give a function that lays out every linear layer of `model` for a number of rows; all is taken back at the end.
+    """Give a function that lays out every linear layer of `model` for a number of rows; the end of the block takes all of it back.
 
     The layout holds the weights of that moment: they must not change before it is taken back or renewed. A product of
     another number of rows is the plain one.
@@ -37,14 +36,11 @@ def laid_out(model: Any) -> Iterator[Callable[[int], None]]:
                 continue
             weight = layer.weight.detach()
             packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, rows)
-            layer.forward = functools.partial(_multiply, packed, weight, layer.bias, rows)
+            layer.forward = functools.partial(
+                torch.ops.mkl._mkl_linear, MKL_W=packed, ORI_W=weight, B=layer.bias, batch_size=rows
+            )
 
     try:
         yield lay_out
     finally:
         lay_out(0)
-
-
-def _multiply(packed: Tensor, weight: Tensor, bias: Tensor | None, rows: int, states: Tensor) -> Tensor:
-    product: Tensor = torch.ops.mkl._mkl_linear(states, packed, weight, bias, rows)
-    return product
