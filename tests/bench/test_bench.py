@@ -137,10 +137,10 @@ def test_the_answers_that_are_rewarded_are_good_bad_and_broken() -> None:
 
 def test_the_command_prints_the_contract(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code = main(["bench", "step", "--size", "tiny", "--pairs", "1", "--threads", "1", "--json", "--out", str(tmp_path)])
-    told = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     assert code == 0
-    assert told["rows"][0].keys() >= CONTRACT
-    assert json.loads((tmp_path / "bench-step.json").read_text())["rows"] == told["rows"]
+    assert printed["rows"][0].keys() >= CONTRACT
+    assert json.loads((tmp_path / "bench-step.json").read_text())["rows"] == printed["rows"]
 
 
 def test_a_disagreement_is_not_a_success(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

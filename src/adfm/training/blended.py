@@ -52,7 +52,7 @@ class BlendedOptimizer(torch.optim.Optimizer):  # type: ignore[misc]
 def sorted_weights(model: Any) -> tuple[list[Any], list[Any], list[Any]]:
     """Return the weights that train: the decoder's matrices, the vision tower's weights, and the rest.
 
-    The rest are embeddings, the output head, norms, biases, and what lies between tower and decoder.
+    The rest are embeddings, the output head, norms, biases, and the layers between tower and decoder.
 
     Raises:
         ModelError: the model's family is not known.

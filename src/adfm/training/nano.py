@@ -1,12 +1,13 @@
 """The bundled model's recipe: tokenizer, dense vision warm-up, fine-tuning on synthetic parts; seeded, resumable.
 
-Each stage publishes what it made before the next begins, so a build that was stopped goes on where it was.
+Each stage publishes its result before the next begins, so a stopped build continues where it was.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ VALIDATION_FIRST = 10_000_000
 
 
 class WarmupSettings(Settings):
-    """The dense warm-up: optimizer steps, pictures a step, and learning rate."""
+    """The dense warm-up: optimizer steps, images a step, and learning rate."""
 
     steps: int = 2300
     batch: int = 32
@@ -40,7 +41,7 @@ class WarmupSettings(Settings):
 
 
 class TuneSettings(Settings):
-    """One round of the fine-tuning after it: optimizer steps, pictures a step, and the peak of a cosine learning rate."""
+    """One round of the fine-tuning after it: optimizer steps, images a step, and the peak of a cosine learning rate."""
 
     steps: int = 900
     batch: int = 32
@@ -89,7 +90,7 @@ def scene_loader(settings: SceneSettings, first: int, count: int, batch: int, wo
 
 
 def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progress, *, workers: int = 1) -> Any:
-    """Run the dense warm-up, or go on with it, in `out`; return the model with its warm vision tower."""
+    """Run or continue the dense warm-up in `out`; return the model with its warm vision tower."""
     warm = settings.warmup
     model = build_model(tokenizer, settings.shape, seed=settings.seed)
     processor = build_processor(tokenizer, settings.shape)
@@ -108,8 +109,8 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
         loss = work.step(step, [labelled.scene for labelled in batch])
         row = {"step": step, "loss": loss, "seconds": time.monotonic() - started}
         if step % warm.save_every == 0 or step == warm.steps:
-            tokens, pictures = overlap_quality(model, work.heads, processor, check)
-            row |= {"token_ap": tokens, "picture_auroc": pictures}
+            tokens, images = overlap_quality(model, work.heads, processor, check)
+            row |= {"token_ap": tokens, "picture_auroc": images}
             save_state(state, step, model, work.heads, work.optimizers)
         journal.append(row)
         progress("warm-up", step, warm.steps, row)
@@ -118,7 +119,7 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
 
 
 class SceneExamples:
-    """The scenes after the warm-up's as examples to fine-tune on; each is drawn when it is asked for."""
+    """The scenes that follow the warm-up's, as examples to fine-tune on; each is drawn when it is asked for."""
 
     def __init__(self, settings: SceneSettings, first: int, count: int) -> None:
         self._settings, self._first, self._count = settings, first, count
@@ -132,25 +133,25 @@ class SceneExamples:
 
 
 def corpus(settings: SceneSettings, answers: int = 3000) -> list[str]:
-    """Return the texts that nano's tokenizer is trained on: every prompt, and canonical answers in nano's units."""
+    """Return the texts that nano's tokenizer is trained on: every prompt, and canonical answers in nano's units.
+
+    Boxes and defect types are random: the tokenizer needs the grammar, not images.
+    """
     prompts = [
         prompt(stages, category=material, frame_hint=PIXELS) for stages in STAGES.values() for material in MATERIALS
     ]
     rng = np.random.default_rng((settings.seed, 3))
-    return prompts * (answers // 50) + [_invented_answer(rng) for _ in range(answers)]
-
-
-def _invented_answer(rng: np.random.Generator) -> str:
-    """A canonical answer with boxes and kinds at random: the tokenizer needs the grammar, not pictures."""
-    side = 140
-    count = int(rng.choice([0, 0, 1, 1, 1, 2, 3]))
-    corners = rng.integers(0, side - 40, (count + 1, 2))
-    sizes = rng.integers(4, 40, (count + 1, 2))
-    boxes = [Box(*map(int, (x, y, x + w, y + h))) for (x, y), (w, h) in zip(corners, sizes, strict=True)]
-    kind = str(rng.choice(list(DEFECT_KINDS))) if count else None
-    label: Label = "anomalous" if count else "normal"
-    sample = Sample("", "", side, side, label, "", kind, None, tuple(boxes[:count]), "train", "")
-    return canonical(sample, Frame.original(side, side), focus=boxes[-1])
+    texts, side = prompts * (answers // 50), 140
+    for _ in range(answers):
+        count = int(rng.choice([0, 0, 1, 1, 1, 2, 3]))
+        corners = rng.integers(0, side - 40, (count + 1, 2))
+        sizes = rng.integers(4, 40, (count + 1, 2))
+        boxes = [Box(*map(int, (x, y, x + w, y + h))) for (x, y), (w, h) in zip(corners, sizes, strict=True)]
+        defect = str(rng.choice(list(DEFECT_KINDS))) if count else None
+        label: Label = "anomalous" if count else "normal"
+        sample = Sample("", "", side, side, label, "", defect, None, tuple(boxes[:count]), "train", "")
+        texts.append(canonical(sample, Frame.original(side, side), focus=boxes[-1]))
+    return texts
 
 
 def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers: int = 1) -> Path:
@@ -179,8 +180,8 @@ def _tune(
     workers: int,
 ) -> Path:
     """Run one round of fine-tuning on the scenes from number `first` on, unless it is done; return its model."""
+    from adfm.models.families import family_of
     from adfm.models.files import load_processor, load_weights
-    from adfm.models.frames import frame_rule
     from adfm.training.run import Subject, seed_everything
     from adfm.training.sft import fine_tune
 
@@ -188,7 +189,7 @@ def _tune(
         return run / "final"
     seed_everything(settings.seed)
     weights, processor = load_weights(str(model)), load_processor(str(model))
-    subject = Subject(weights, processor, frame_rule(weights.config.model_type, processor))
+    subject = Subject(weights, processor, family_of(weights.config.model_type).frame_rule(processor))
     recipe = SftSettings(
         model=str(model),
         out=str(run),
@@ -208,5 +209,5 @@ def _tune(
         subject,
         scenes,
         resume=any((run / "checkpoints").glob("step-*")),
-        progress=lambda *told: progress(f"fine-tuning {run.name}", *told),
+        progress=partial(progress, f"fine-tuning {run.name}"),
     )

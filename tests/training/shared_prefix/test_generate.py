@@ -41,7 +41,7 @@ def config(model: Any, **options: Any) -> GenerationConfig:
 @torch.no_grad()
 def both(model: Any, folder: Any, settings: GenerationConfig, seed: int) -> tuple[torch.Tensor, torch.Tensor, bool]:
     """Return the stock answers, ours, and whether the random numbers stand at the same place afterwards."""
-    chats = [chat(number, pictures) for number, pictures in enumerate((1, 2, 1))]
+    chats = [chat(number, images) for number, images in enumerate((1, 2, 1))]
     processor = load_processor(str(folder))
     torch.manual_seed(seed)
     theirs = model.generate(**prepared(processor, [chats[owner] for owner in OWNERS]), generation_config=settings)

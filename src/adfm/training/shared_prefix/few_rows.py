@@ -1,6 +1,6 @@
 """Linear layers laid out once for products of few rows, as decoding takes them at every step; CPUs with MKL in float32 only.
 
-A plain product rearranges each weight anew for every token. The second copy of the weights takes the room that gradients take
+A plain product rearranges each weight again for every token. The second copy of the weights takes the room that gradients take
 later in the step, so no peak rises.
 Left out: GPUs, half precision and builds of torch without MKL, where `laid_out` changes nothing.
 """

@@ -111,7 +111,7 @@ class PrefixAttention:
             key: of the answers, (R, key heads, tokens, width); `value` alike.
             value: see `key`.
             prompt: keys and values of the prompts, both (U, key heads, P, width).
-            scale: of the dot products; None stands for width ** -0.5.
+            scale: of the dot products; None means width ** -0.5.
 
         Returns:
             (R, key heads, n, width).

@@ -7,7 +7,7 @@ import functools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Phases:
         trainer.accelerator.backward = self._timed(trainer.accelerator.backward, "backward")
 
     def take(self, whole: float) -> dict[str, float]:
-        """Return the seconds of each phase of a step that took `whole` seconds, and begin anew."""
+        """Return the seconds of each phase of a step that took `whole` seconds, and start again from zero."""
         taken = {phase: self._seconds[phase] for phase in PHASES if phase != "rest"}
         self._seconds.clear()
         return taken | {"rest": whole - sum(taken.values())}
@@ -66,31 +66,25 @@ def clock() -> float:
 
 @contextmanager
 def peak_memory(into: dict[str, float]) -> Iterator[None]:
-    """Write `memory_mib`, how far a block of work rose above what was held before it; left out where it cannot be told.
+    """Write `memory_mib`, how far a block of work rose above what was held before it; left out where the system does not say.
 
-    On a GPU this is allocated memory, else the resident memory of the process by the kernel's own high-water mark.
+    On a GPU this is allocated memory, else the resident memory of the process by the kernel's own high-water mark. Freed memory is
+    given back first, so that it does not count as held.
     """
     gpu = torch.cuda.is_available()
-    before = _gpu_reset() if gpu else _resident_reset()
+    before: int | None = None
+    if gpu:
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    else:
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+            Path("/proc/self/clear_refs").write_text("5")
+            before = _status("VmRSS")
     yield
     after = torch.cuda.max_memory_allocated() if gpu else _status("VmHWM")
     if before is not None and after is not None:
         into["memory_mib"] = max(0.0, (after - before) / 2**20)
-
-
-def _gpu_reset() -> int:
-    torch.cuda.reset_peak_memory_stats()
-    return int(torch.cuda.memory_allocated())
-
-
-def _resident_reset() -> int | None:
-    """Give freed memory back and start the high-water mark anew; None where the system has no such thing."""
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")
-    except (OSError, AttributeError):
-        return None
-    return _status("VmRSS")
 
 
 def _status(name: str) -> int | None:
