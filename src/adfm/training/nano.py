@@ -25,7 +25,7 @@ from adfm.training.examples import Example
 from adfm.training.run import cut_journal
 from adfm.training.scenes import LabelledScene, SceneSettings, draw_scene
 from adfm.training.settings import SftSettings
-from adfm.training.warmup import WarmUp, load_state, overlap_quality, save_state, whiten_patches
+from adfm.training.warmup import WarmUp, whiten_patches
 
 VALIDATION_FIRST = 10_000_000
 """Scenes from this number on are never trained on."""
@@ -97,7 +97,7 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
     whiten_patches(model, processor, [draw_scene(settings.scenes, index).scene for index in range(0, 40_000, 40)])
     work = WarmUp(model, processor, warm.learning_rate, warm.steps)
     state = out / "warmup.safetensors"
-    done = load_state(state, model, work.heads, work.optimizers) if state.is_file() else 0
+    done = work.load(state) if state.is_file() else 0
     cut_journal(out / "warmup.jsonl", done)
     journal = Journal(out / "warmup.jsonl", fresh=done == 0)
     write_text(out / "config.yaml", dump_settings(settings))
@@ -109,9 +109,9 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
         loss = work.step(step, [labelled.scene for labelled in batch])
         row = {"step": step, "loss": loss, "seconds": time.monotonic() - started}
         if step % warm.save_every == 0 or step == warm.steps:
-            tokens, images = overlap_quality(model, work.heads, processor, check)
+            tokens, images = work.quality(check)
             row |= {"token_ap": tokens, "picture_auroc": images}
-            save_state(state, step, model, work.heads, work.optimizers)
+            work.save(state, step)
         journal.append(row)
         progress("warm-up", step, warm.steps, row)
     journal.close()
@@ -119,16 +119,16 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
 
 
 class SceneExamples:
-    """The scenes that follow the warm-up's, as examples to fine-tune on; each is drawn when it is asked for."""
+    """The scenes of a stream as examples to fine-tune on; each is drawn when it is asked for."""
 
-    def __init__(self, settings: SceneSettings, first: int, count: int) -> None:
-        self._settings, self._first, self._count = settings, first, count
+    def __init__(self, stream: SceneStream) -> None:
+        self._stream = stream
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._stream)
 
     def __getitem__(self, index: int) -> Example:
-        drawn = draw_scene(self._settings, self._first + index)
+        drawn = self._stream[index]
         return Example(drawn.sample, lambda: drawn.scene.image)
 
 
@@ -203,7 +203,7 @@ def _tune(
         threads=1,
         workers=workers,
     )
-    scenes = SceneExamples(settings.scenes, first, tune.steps * tune.batch)
+    scenes = SceneExamples(SceneStream(settings.scenes, first, tune.steps * tune.batch))
     return fine_tune(
         recipe,
         subject,

@@ -62,70 +62,12 @@ def token_targets(scene: Scene, rows: int, columns: int) -> TokenTargets:
     return TokenTargets(overlap.reshape(-1), boxes.reshape(-1, 4))
 
 
-def _encoded(model: Any, processor: Any, scenes: Sequence[Scene]) -> tuple[list[Any], list[TokenTargets]]:
-    """Return the features (T, width) of each scene's visual tokens, and their targets."""
-    form = family_of(model.config.model_type).image_tokens
-    images = form.features(model, processor, [scene.image for scene in scenes])
-    targets = [token_targets(scene, image.rows, image.columns) for scene, image in zip(scenes, images, strict=True)]
-    return [image.features for image in images], targets
-
-
-def warmup_step(model: Any, heads: Any, processor: Any, scenes: Sequence[Scene]) -> Any:
-    """Return the loss of one batch: binary cross-entropy of the overlap plus L1 of the box on overlapping tokens."""
-    import torch
-    from torch.nn import functional
-
-    features, targets = _encoded(model, processor, scenes)
-    overlap = torch.from_numpy(np.concatenate([target.overlap for target in targets]))
-    boxes = torch.from_numpy(np.concatenate([target.box for target in targets]))
-    logits = heads(torch.cat(features))
-    # Overlapping tokens are few (about 5 %), so they weigh more. Else the first 200 steps predict none.
-    classify = functional.binary_cross_entropy_with_logits(logits[:, 0], overlap, pos_weight=torch.tensor(3.0))
-    inside = overlap > 0
-    locate = (logits[inside, 1:].sigmoid() - boxes[inside]).abs().mean() if inside.any() else logits.sum() * 0
-    return classify + 2 * locate
-
-
-def overlap_quality(model: Any, heads: Any, processor: Any, scenes: Sequence[Scene]) -> tuple[float, float]:
-    """Return (average precision of the tokens' overlap, AUROC of the images by their highest token), both 0 to 1."""
-    import torch
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    with torch.no_grad():
-        features, targets = _encoded(model, processor, scenes)
-        scores = [heads(part)[:, 0].numpy() for part in features]
-    truth = np.concatenate([target.overlap for target in targets])
-    tokens = average_precision_score(truth, np.concatenate(scores))
-    images = roc_auc_score([bool(scene.boxes) for scene in scenes], [part.max() for part in scores])
-    return float(tokens), float(images)
-
-
-def build_heads(width: int) -> Any:
-    """Return the throw-away heads: features (T, width) -> (T, 5), an overlap logit and four box logits."""
-    from torch import nn
-
-    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 5))
-
-
 def cosine_rate(step: int, steps: int, *, warm: int = 50) -> float:
     """Learning-rate factor: linear rise over `warm` steps, then a cosine down to 5 %."""
     if step < warm:
         return (step + 1) / warm
     progress = (step - warm) / max(1, steps - warm)
     return 0.05 + 0.95 * 0.5 * (1 + float(np.cos(np.pi * progress)))
-
-
-def build_optimizers(model: Any, heads: Any, learning_rate: float) -> list[Any]:
-    """Return Muon for the tower's matrices and AdamW for the rest: AdamW alone takes several times as many images."""
-    import torch
-
-    tower = list(family_of(model.config.model_type).tower_of(model).parameters())
-    matrices = [weight for weight in tower if weight.ndim == 2]
-    rest = [*(weight for weight in tower if weight.ndim != 2), *heads.parameters()]
-    return [
-        torch.optim.Muon(matrices, lr=20 * learning_rate, weight_decay=0.01),
-        torch.optim.AdamW(rest, lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98)),
-    ]
 
 
 def whiten_patches(model: Any, processor: Any, scenes: Sequence[Scene], *, noise: float = 0.01) -> None:
@@ -152,47 +94,29 @@ def whiten_patches(model: Any, processor: Any, scenes: Sequence[Scene], *, noise
         weight.copy_(components.T.reshape(weight.shape))
 
 
-def save_state(path: Path, step: int, model: Any, heads: Any, optimizers: Sequence[Any]) -> None:
-    """Write weights, optimizer moments and the step to one safetensors file, atomically."""
-    from safetensors.torch import save
-
-    tower = family_of(model.config.model_type).tower_of(model)
-    tensors = {f"model.{name}": value for name, value in tower.state_dict().items()}
-    tensors |= {f"heads.{name}": value for name, value in heads.state_dict().items()}
-    for which, optimizer in enumerate(optimizers):
-        for number, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{which}.{number}.{name}": value for name, value in state.items()}
-    write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}, {"step": str(step)}))
-
-
-def load_state(path: Path, model: Any, heads: Any, optimizers: Sequence[Any]) -> int:
-    """Read back what `save_state` wrote and return the step to go on from."""
-    from safetensors import safe_open
-    from safetensors.torch import load_file
-
-    tensors = load_file(path)
-    tower = family_of(model.config.model_type).tower_of(model)
-    for prefix, module in (("model.", tower), ("heads.", heads)):
-        part = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-        module.load_state_dict(part)
-    states: list[dict[int, dict[str, Any]]] = [{} for _ in optimizers]
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, which, number, field = name.split(".")
-            states[int(which)].setdefault(int(number), {})[field] = value
-    for optimizer, state in zip(optimizers, states, strict=True):
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-    with safe_open(path, "pt") as file:
-        return int(file.metadata()["step"])
-
-
 class WarmUp:
-    """A model, its throw-away heads and their optimizers; `step` moves them by one batch."""
+    """A vision tower in warm-up: its throw-away heads, the optimizers of both, and one batch after another.
+
+    The heads map features (T, width) to (T, 5): an overlap logit and four box logits. Muon moves the tower's matrices and AdamW the
+    rest: AdamW alone takes several times as many images.
+    """
 
     def __init__(self, model: Any, processor: Any, learning_rate: float, steps: int) -> None:
+        import torch
+        from torch import nn
+
+        family, width = family_of(model.config.model_type), model.config.get_text_config().hidden_size
         self.model, self.processor, self.steps = model, processor, steps
-        self.heads = build_heads(model.config.get_text_config().hidden_size)
-        self.optimizers = build_optimizers(model, self.heads, learning_rate)
+        self.tower, self._images = family.tower_of(model), family.image_tokens
+        self.heads = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 5))
+        matrices = [weight for weight in self.tower.parameters() if weight.ndim == 2]
+        rest = [weight for weight in self.tower.parameters() if weight.ndim != 2]
+        self.optimizers = [
+            torch.optim.Muon(matrices, lr=20 * learning_rate, weight_decay=0.01),
+            torch.optim.AdamW(
+                [*rest, *self.heads.parameters()], lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98)
+            ),
+        ]
         self._peaks = [group["lr"] for group in self._groups()]
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -207,13 +131,81 @@ class WarmUp:
             group["lr"] = peak * cosine_rate(number - 1, self.steps)
         self.model.zero_grad()
         self.heads.zero_grad()
-        loss = warmup_step(self.model, self.heads, self.processor, scenes)
+        loss = self.loss(scenes)
         loss.backward()
         torch.nn.utils.clip_grad_norm_([weight for group in self._groups() for weight in group["params"]], 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
         self.model.zero_grad()
         return float(loss.item())
+
+    def loss(self, scenes: Sequence[Scene]) -> Any:
+        """Return the loss of one batch: binary cross-entropy of the overlap plus L1 of the box on overlapping tokens.
+
+        Raises:
+            ModelError: the model's images are tiles.
+        """
+        import torch
+        from torch.nn import functional
+
+        features, targets = self._encoded(scenes)
+        overlap = torch.from_numpy(np.concatenate([target.overlap for target in targets]))
+        boxes = torch.from_numpy(np.concatenate([target.box for target in targets]))
+        logits = self.heads(torch.cat(features))
+        # Overlapping tokens are few (about 5 %), so they weigh more. Else the first 200 steps predict none.
+        classify = functional.binary_cross_entropy_with_logits(logits[:, 0], overlap, pos_weight=torch.tensor(3.0))
+        inside = overlap > 0
+        locate = (logits[inside, 1:].sigmoid() - boxes[inside]).abs().mean() if inside.any() else logits.sum() * 0
+        return classify + 2 * locate
+
+    def quality(self, scenes: Sequence[Scene]) -> tuple[float, float]:
+        """Return (average precision of the tokens' overlap, AUROC of the images by their highest token), both 0 to 1."""
+        import torch
+        from sklearn.metrics import average_precision_score, roc_auc_score
+
+        with torch.no_grad():
+            features, targets = self._encoded(scenes)
+            scores = [self.heads(part)[:, 0].numpy() for part in features]
+        truth = np.concatenate([target.overlap for target in targets])
+        tokens = average_precision_score(truth, np.concatenate(scores))
+        images = roc_auc_score([bool(scene.boxes) for scene in scenes], [part.max() for part in scores])
+        return float(tokens), float(images)
+
+    def _encoded(self, scenes: Sequence[Scene]) -> tuple[list[Any], list[TokenTargets]]:
+        """Return the features (T, width) of each scene's visual tokens, and their targets."""
+        images = self._images.features(self.model, self.processor, [scene.image for scene in scenes])
+        targets = [token_targets(scene, image.rows, image.columns) for scene, image in zip(scenes, images, strict=True)]
+        return [image.features for image in images], targets
+
+    def save(self, path: Path, step: int) -> None:
+        """Write weights, optimizer moments and the step to one safetensors file, atomically."""
+        from safetensors.torch import save
+
+        tensors = {f"model.{name}": value for name, value in self.tower.state_dict().items()}
+        tensors |= {f"heads.{name}": value for name, value in self.heads.state_dict().items()}
+        for which, optimizer in enumerate(self.optimizers):
+            for number, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{which}.{number}.{name}": value for name, value in state.items()}
+        write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}, {"step": str(step)}))
+
+    def load(self, path: Path) -> int:
+        """Read back what `save` wrote and return its step."""
+        from safetensors import safe_open
+        from safetensors.torch import load_file
+
+        tensors = load_file(path)
+        for prefix, module in (("model.", self.tower), ("heads.", self.heads)):
+            part = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            module.load_state_dict(part)
+        states: list[dict[int, dict[str, Any]]] = [{} for _ in self.optimizers]
+        for name, value in tensors.items():
+            if name.startswith("optimizer."):
+                _, which, number, field = name.split(".")
+                states[int(which)].setdefault(int(number), {})[field] = value
+        for optimizer, state in zip(self.optimizers, states, strict=True):
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        with safe_open(path, "pt") as file:
+            return int(file.metadata()["step"])
 
 
 def example_scene(example: Example) -> Scene:

@@ -6,7 +6,7 @@ Samples are compared where rounding cannot change them (float32 on a CPU), gradi
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,7 +59,8 @@ class SelfCheckedSteps(SharedPrefixSteps):
         torch.set_rng_state(state)
         self._prompts_once = once
         ours = super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest, **more)
-        check_samples(ours[0], theirs)
+        differ = sum(list(a) != list(b) for a, b in zip(ours[0], theirs, strict=True)) / len(theirs)
+        require_close("answers differ", differ, SAMPLES, "shared_prefix.shared_generation=false")
         return ours
 
     def _compute_loss(self, model: Any, inputs: Any) -> Any:
@@ -70,10 +71,14 @@ class SelfCheckedSteps(SharedPrefixSteps):
             and bool((inputs["advantages"] != 0).any())
         ):
             self._loss_checked = True
-            stock = widened(inputs, self._form) if self._form.in_batch(inputs) else inputs
-            check_log_probs(*self._both(self._log_probs, model, inputs, stock), exact=self._exact())
+            ours, theirs = self._both(self._log_probs, model, inputs)
+            mean = float((ours - theirs).float().abs().mean())
+            require_close("log-probabilities differ", mean, LOG_PROB[self._exact()], "shared_prefix.packed_loss=false")
             if self.accelerator.num_processes == 1:
-                check_gradients(*self._both(self._gradient, model, inputs, stock), exact=self._exact())
+                ours, theirs = self._both(self._gradient, model, inputs)
+                relative = float((ours - theirs).norm() / theirs.norm().clamp(min=1e-30))
+                fix = "shared_prefix.packed_loss=false and shared_prefix.skip_zero_advantage=false"
+                require_close("the gradient differs", relative, GRADIENT[self._exact()], fix)
         return super()._compute_loss(model, inputs)
 
     def _exact(self) -> bool:
@@ -92,8 +97,9 @@ class SelfCheckedSteps(SharedPrefixSteps):
         finally:
             self.shared_prefix, self._metrics = kept, metrics
 
-    def _both(self, compute: Any, model: Any, inputs: Any, stock: Any) -> tuple[Any, Any]:
-        """Compute something of a batch our way, and of the same batch widened the stock way."""
+    def _both(self, compute: Any, model: Any, inputs: Any) -> tuple[Tensor, Tensor]:
+        """Compute something of a batch our way and the stock way."""
+        stock = widened(inputs, self._form) if self._form.in_batch(inputs) else inputs
         with self._with_settings(self.shared_prefix):
             ours = compute(model, inputs)
         with self._with_settings(ALL_OFF):
@@ -124,42 +130,13 @@ class SelfCheckedSteps(SharedPrefixSteps):
         return torch.cat([part.flatten().float() for part in found])
 
 
-def check_samples(ours: Sequence[Sequence[int]], theirs: Sequence[Sequence[int]]) -> None:
-    """Refuse more differing answers than rounding explains.
+def require_close(what: str, difference: float, allowed: float, fix: str) -> None:
+    """Refuse a difference larger than rounding explains.
 
     Raises:
-        SelfCheckError: says how many.
+        SelfCheckError: what differs, how far, and which settings to change.
     """
-    differ = sum(list(a) != list(b) for a, b in zip(ours, theirs, strict=True))
-    if differ > SAMPLES * len(ours):
+    if not difference <= allowed:
         raise SelfCheckError(
-            f"self_check: {differ} of {len(ours)} answers differ from the stock engine's; set shared_prefix.shared_generation=false"
-        )
-
-
-def check_log_probs(ours: Tensor, theirs: Tensor, *, exact: bool) -> None:
-    """Refuse log-probabilities further apart, on average, than rounding explains.
-
-    Raises:
-        SelfCheckError: says how far.
-    """
-    difference = float((ours - theirs).float().abs().mean())
-    if not difference <= LOG_PROB[exact]:
-        raise SelfCheckError(
-            f"self_check: log-probabilities differ from the stock engine's by {difference:.1e} on average "
-            f"(allowed {LOG_PROB[exact]:.0e}); set shared_prefix.packed_loss=false"
-        )
-
-
-def check_gradients(ours: Tensor, theirs: Tensor, *, exact: bool) -> None:
-    """Refuse gradients further apart, relatively, than rounding explains.
-
-    Raises:
-        SelfCheckError: says how far.
-    """
-    difference = float((ours - theirs).norm() / theirs.norm().clamp(min=1e-30))
-    if not difference <= GRADIENT[exact]:
-        raise SelfCheckError(
-            f"self_check: the gradient differs from the stock engine's by {difference:.1e} of its size "
-            f"(allowed {GRADIENT[exact]:.0e}); set shared_prefix.packed_loss=false and shared_prefix.skip_zero_advantage=false"
+            f"self_check: {what} from the stock engine's by {difference:.1e} (allowed {allowed:.0e}); set {fix}"
         )
