@@ -16,15 +16,18 @@ import numpy as np
 from adfm.config import Settings, dump_settings
 from adfm.data.synthetic import DEFECT_KINDS, MATERIALS
 from adfm.geometry import Box, Frame
+from adfm.models.families import family_of
+from adfm.models.files import load_processor, load_weights
 from adfm.models.nano.architecture import NanoShape, build_model, build_processor
 from adfm.models.nano.tokenizer import train_tokenizer
 from adfm.reasoning import PIXELS, STAGES, canonical, prompt
 from adfm.records import Label, Sample
 from adfm.storage import Journal, write_text
 from adfm.training.examples import Example
-from adfm.training.run import cut_journal
+from adfm.training.run import Subject, cut_journal, save_model, seed_everything
 from adfm.training.scenes import LabelledScene, SceneSettings, draw_scene
 from adfm.training.settings import SftSettings
+from adfm.training.sft import fine_tune
 from adfm.training.warmup import WarmUp, whiten_patches
 
 VALIDATION_FIRST = 10_000_000
@@ -156,58 +159,39 @@ def corpus(settings: SceneSettings, answers: int = 3000) -> list[str]:
 
 def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers: int = 1) -> Path:
     """Run every stage that is not yet done in `out` and return the folder of the finished model."""
-    from adfm.training.run import save_model
-
     warm = out / "warm"
     if not (warm / "config.json").is_file():
         tokenizer = train_tokenizer(corpus(settings.scenes), vocabulary=settings.shape.vocabulary)
-        model = warm_up(out, settings, tokenizer, progress, workers=workers)
-        save_model(warm, model, build_processor(tokenizer, settings.shape))
+        save_model(
+            warm,
+            warm_up(out, settings, tokenizer, progress, workers=workers),
+            build_processor(tokenizer, settings.shape),
+        )
     model, first = warm, settings.warmup.steps * settings.warmup.batch
     for number, tune in enumerate(settings.rounds, 1):
-        model = _tune(out / f"tune-{number}", model, first, tune, settings, progress, workers)
-        first += tune.steps * tune.batch
+        run = out / f"tune-{number}"
+        if not (run / "summary.json").is_file():
+            recipe = SftSettings(
+                model=str(model),
+                out=str(run),
+                seed=settings.seed,
+                steps=tune.steps,
+                micro_batch=tune.batch,
+                learning_rate=tune.learning_rate,
+                warmup_steps=50,
+                optimizer="blended",
+                save_every=tune.save_every,
+                threads=1,
+                workers=workers,
+            )
+            seed_everything(settings.seed)
+            weights, processor = load_weights(str(model)), load_processor(str(model))
+            fine_tune(
+                recipe,
+                Subject(weights, processor, family_of(weights.config.model_type).frame_rule(processor)),
+                SceneExamples(SceneStream(settings.scenes, first, tune.steps * tune.batch)),
+                resume=any((run / "checkpoints").glob("step-*")),
+                progress=partial(progress, f"fine-tuning {run.name}"),
+            )
+        model, first = run / "final", first + tune.steps * tune.batch
     return model
-
-
-def _tune(
-    run: Path,
-    model: Path,
-    first: int,
-    tune: TuneSettings,
-    settings: NanoSettings,
-    progress: Progress,
-    workers: int,
-) -> Path:
-    """Run one round of fine-tuning on the scenes from number `first` on, unless it is done; return its model."""
-    from adfm.models.families import family_of
-    from adfm.models.files import load_processor, load_weights
-    from adfm.training.run import Subject, seed_everything
-    from adfm.training.sft import fine_tune
-
-    if (run / "summary.json").is_file():
-        return run / "final"
-    seed_everything(settings.seed)
-    weights, processor = load_weights(str(model)), load_processor(str(model))
-    subject = Subject(weights, processor, family_of(weights.config.model_type).frame_rule(processor))
-    recipe = SftSettings(
-        model=str(model),
-        out=str(run),
-        seed=settings.seed,
-        steps=tune.steps,
-        micro_batch=tune.batch,
-        learning_rate=tune.learning_rate,
-        warmup_steps=50,
-        optimizer="blended",
-        save_every=tune.save_every,
-        threads=1,
-        workers=workers,
-    )
-    scenes = SceneExamples(SceneStream(settings.scenes, first, tune.steps * tune.batch))
-    return fine_tune(
-        recipe,
-        subject,
-        scenes,
-        resume=any((run / "checkpoints").glob("step-*")),
-        progress=partial(progress, f"fine-tuning {run.name}"),
-    )

@@ -64,22 +64,46 @@ class SelfCheckedSteps(SharedPrefixSteps):
         return ours
 
     def _compute_loss(self, model: Any, inputs: Any) -> Any:
-        if (
-            self.self_check
-            and not self._loss_checked
-            and self.model.training
-            and bool((inputs["advantages"] != 0).any())
-        ):
+        lesson = self.model.training and bool((inputs["advantages"] != 0).any())
+        if self.self_check and not self._loss_checked and lesson:
             self._loss_checked = True
-            ours, theirs = self._both(self._log_probs, model, inputs)
-            mean = float((ours - theirs).float().abs().mean())
+            stock = widened(inputs, self._form) if self._form.in_batch(inputs) else inputs
+            with self._with_settings(self.shared_prefix):
+                our_logps, ours = self._computed(model, inputs)
+            with self._with_settings(ALL_OFF):
+                their_logps, theirs = self._computed(model, stock)
+            mean = float((our_logps - their_logps).float().abs().mean())
             require_close("log-probabilities differ", mean, LOG_PROB[self._exact()], "shared_prefix.packed_loss=false")
-            if self.accelerator.num_processes == 1:
-                ours, theirs = self._both(self._gradient, model, inputs)
+            if theirs is not None:
                 relative = float((ours - theirs).norm() / theirs.norm().clamp(min=1e-30))
                 fix = "shared_prefix.packed_loss=false and shared_prefix.skip_zero_advantage=false"
                 require_close("the gradient differs", relative, GRADIENT[self._exact()], fix)
         return super()._compute_loss(model, inputs)
+
+    def _computed(self, model: Any, inputs: Any) -> tuple[Tensor, Any]:
+        """Return the log-probabilities of the answers that have an advantage and, in a single process, the whole gradient."""
+        seen: list[Tensor] = []
+        passed = self._get_per_token_logps_and_entropies
+
+        def listen(*arguments: Any, **options: Any) -> Any:
+            result = passed(*arguments, **options)
+            seen.append(result[0].detach())
+            return result
+
+        self._get_per_token_logps_and_entropies = listen  # type: ignore[method-assign]
+        alone = self.accelerator.num_processes == 1
+        try:
+            with torch.set_grad_enabled(alone):
+                loss = super()._compute_loss(model, inputs)
+        finally:
+            del self._get_per_token_logps_and_entropies
+        rows = inputs["advantages"] != 0
+        logps = seen[0][rows][inputs["completion_mask"][rows].bool()]
+        if not alone:
+            return logps, None
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        parts = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+        return logps, torch.cat([part.flatten().float() for part in parts])
 
     def _exact(self) -> bool:
         """Whether the only difference is the rounding of float32."""
@@ -96,38 +120,6 @@ class SelfCheckedSteps(SharedPrefixSteps):
             yield
         finally:
             self.shared_prefix, self._metrics = kept, metrics
-
-    def _both(self, compute: Any, model: Any, inputs: Any) -> tuple[Tensor, Tensor]:
-        """Compute something of a batch our way and the stock way."""
-        stock = widened(inputs, self._form) if self._form.in_batch(inputs) else inputs
-        with self._with_settings(self.shared_prefix):
-            ours = compute(model, inputs)
-        with self._with_settings(ALL_OFF):
-            return ours, compute(model, stock)
-
-    @torch.no_grad()  # type: ignore[untyped-decorator]
-    def _log_probs(self, model: Any, inputs: Any) -> Tensor:
-        """Return the log-probabilities of the rows that have an advantage, of the answers' tokens."""
-        seen: list[Tensor] = []
-        passed = self._get_per_token_logps_and_entropies
-
-        def listen(*arguments: Any, **options: Any) -> Any:
-            result = passed(*arguments, **options)
-            seen.append(result[0])
-            return result
-
-        self._get_per_token_logps_and_entropies = listen  # type: ignore[method-assign]
-        try:
-            super()._compute_loss(model, inputs)
-        finally:
-            del self._get_per_token_logps_and_entropies
-        return seen[0][inputs["advantages"] != 0][inputs["completion_mask"][inputs["advantages"] != 0].bool()]
-
-    def _gradient(self, model: Any, inputs: Any) -> Tensor:
-        weights = [weight for weight in model.parameters() if weight.requires_grad]
-        loss = super()._compute_loss(model, inputs)
-        found = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
-        return torch.cat([part.flatten().float() for part in found])
 
 
 def require_close(what: str, difference: float, allowed: float, fix: str) -> None:

@@ -56,7 +56,7 @@ class Side:
 
     def __init__(self, trainer: Any, optimizer: Any) -> None:
         self.trainer, self._optimizer = trainer, optimizer
-        self._phases, self._answers = Phases(), _listen(trainer)
+        self._phases = Phases()
         self._phases.watch(trainer)
         trainer.model_wrapped = trainer.model
         trainer.optimizer = optimizer
@@ -83,7 +83,8 @@ class Side:
             self._optimizer.step()
             self._optimizer.zero_grad(set_to_none=True)
             seconds = clock() - started
-        return Step(seconds, self._phases.take(seconds), memory.get("memory_mib"), self._answers[-1], gradient)
+        answers = self.trainer._buffered_inputs[0]["completion_ids"].tolist()
+        return Step(seconds, self._phases.take(seconds), memory.get("memory_mib"), answers, gradient)
 
 
 def bench_steps(
@@ -137,19 +138,6 @@ def spread(completion_ids: list[list[int]], **_: Any) -> list[float]:
 def _unpatch(model: Any) -> None:
     """Take off the forward that a trainer put on the model, so that the next one does not wrap it again."""
     model.__dict__.pop("forward", None)
-
-
-def _listen(trainer: Any) -> list[list[list[int]]]:
-    """Collect the answers of every step."""
-    seen: list[list[list[int]]] = []
-    stock = trainer._calculate_rewards
-
-    def calculate(inputs: Any, prompts: Any, completions: Any, ids: Any) -> Any:
-        seen.append(ids)
-        return stock(inputs, prompts, completions, ids)
-
-    trainer._calculate_rewards = calculate
-    return seen
 
 
 def _case(
