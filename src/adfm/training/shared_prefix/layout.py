@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -36,28 +35,19 @@ class Packing:
     """T packed tokens of R answers.
 
     `source` (T,): index into the flattened (B * (P + C)) ids; `predicts` (T,): whether the token predicts the next token of its row;
-    `target` (answer tokens,): index into the flattened (B * C) result, in packed order; `segment` (T,): -1 in a prompt, else the
-    answer's number; `group` (T,); `position` (T,): place in its own sequence; `row` (T,): row of the batch it was taken from;
-    `buckets`; `order` (T,): where the attention's bucketed output holds each packed token.
+    `target` (answer tokens,): index into the flattened (B * C) result, in packed order; `group` (T,): from 0; `position` (T,): place in
+    its own sequence; `buckets`; `order` (T,): where the attention's bucketed output holds each packed token; `heads`: the first row
+    of each group.
     """
 
     source: Tensor
     predicts: Tensor
     target: Tensor
-    segment: Tensor
     group: Tensor
     position: Tensor
-    row: Tensor
     buckets: tuple[Bucket, ...]
     order: Tensor
     heads: tuple[int, ...]
-
-    @cached_property
-    def allowed(self) -> Tensor:
-        """Return the dense block mask (T, T): a token sees its prompt and its own answer up to itself. The reference."""
-        same = self.group[None] == self.group[:, None]
-        seen = (self.segment[None] == -1) | (self.segment[None] == self.segment[:, None])
-        return same & seen & torch.ones_like(same).tril()
 
 
 def pack(rows: Rows) -> Packing:
@@ -101,10 +91,8 @@ def _group_columns(
         "source": row * width + column,
         "predicts": np.concatenate([np.zeros(prompt - 1, bool), np.ones(len(member), bool)]),
         "target": row * rows.answer + column - (rows.prompt - 1),
-        "segment": np.concatenate([np.full(prompt - 1, -1), member]),
         "group": np.full(len(row), number),
         "position": np.concatenate([prefix, prompt - 1 + within]),
-        "row": row,
     }
 
 

@@ -17,7 +17,7 @@ from adfm.training.shared_prefix.rows import Rows
 
 
 def packed_log_probs(
-    model: Any, plain: Any, rows: Rows, *, batch_size: int | None = None, dense: bool = False
+    model: Any, plain: Any, rows: Rows, *, batch_size: int | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """Return log-probabilities and entropies, both (B, C), zero where an answer is padded, as the engine's own forward does.
 
@@ -26,16 +26,15 @@ def packed_log_probs(
         plain: the transformers model inside it.
         rows: B rows with answers of up to C tokens.
         batch_size: pass whole groups, at most this many rows at a time where a group is not larger; None passes all at once.
-        dense: build the T x T block mask and use the model's own attention instead of the bucketed one (the reference).
     """
     parts = list(chunks(rows.by_group(), batch_size or len(rows.ids)))
     if len(parts) > 1:
-        passed = [packed_log_probs(model, plain, rows.select(part), dense=dense) for part in parts]
+        passed = [packed_log_probs(model, plain, rows.select(part)) for part in parts]
         back = torch.tensor([row for part in parts for row in part], device=rows.ids.device).argsort()
         logps, entropies = zip(*passed, strict=True)
         return torch.cat(logps)[back], None if entropies[0] is None else torch.cat(entropies)[back]
     packing = pack(rows)
-    outputs = model(**forward_inputs(plain, rows, packing, dense=dense), fused_lm_head=True)
+    outputs = model(**forward_inputs(plain, rows, packing), fused_lm_head=True)
     shape = (len(rows.ids), rows.answer)
     spread = [
         None
@@ -57,7 +56,7 @@ def chunks(groups: list[list[int]], rows: int) -> Iterator[list[int]]:
     yield chunk
 
 
-def forward_inputs(plain: Any, rows: Rows, packing: Packing, *, dense: bool) -> dict[str, Any]:
+def forward_inputs(plain: Any, rows: Rows, packing: Packing) -> dict[str, Any]:
     """Return the keyword arguments of the packed forward, batch size one.
 
     Positions (3, 1, T) are the model's own for each prompt; every answer continues them one by one.
@@ -70,13 +69,12 @@ def forward_inputs(plain: Any, rows: Rows, packing: Packing, *, dense: bool) -> 
     lengths = mask.sum(dim=1)[packing.group]
     beyond = (packing.position - (lengths - 1)).clamp(min=0)
     column = columns - lengths + packing.position - beyond
-    inputs = {
+    return {
         "input_ids": flat[packing.source][None],
         "position_ids": (positions[:, packing.group, column] + beyond)[:, None],
         **images,
         rows.form.token_types: rows.token_types.flatten()[packing.source][None],
         "shift_labels": torch.where(packing.predicts, flat[(packing.source + 1).clamp(max=len(flat) - 1)], -100)[None],
+        "attention_mask": placeholder_mask(flat.device),
+        "shared_prefix": PackedAttention(packing),
     }
-    if dense:
-        return inputs | {"attention_mask": packing.allowed[None, None]}
-    return inputs | {"attention_mask": placeholder_mask(flat.device), "shared_prefix": PackedAttention(packing)}

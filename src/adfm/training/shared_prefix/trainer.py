@@ -89,12 +89,10 @@ class SharedPrefixSteps:
         finally:
             self.processing_class = processor
         output["prompt_groups"] = groups
-        whole = self.args.steps_per_generation == 1 or self.args.per_device_train_batch_size % size == 0
-        return (
-            thinned(output, self._form)
-            if self.shared_prefix.packed_loss and whole and self._form.in_batch(output)
-            else output
-        )
+        undivided = self.args.steps_per_generation == 1 or self.args.per_device_train_batch_size % size == 0
+        if self.shared_prefix.packed_loss and undivided and self._form.in_batch(output):
+            return thinned(output, self._form)
+        return output
 
     @contextmanager
     def _sharing(self, shares: Shares) -> Iterator[None]:
