@@ -106,15 +106,8 @@ class PrefixAttention:
     def in_two_calls(self, q: Tensor, key: Tensor, value: Tensor, prompt: Layer, scale: float | None) -> Tensor:
         """Attend prompt and answer apart, each in the CPU's own kernel, and weigh the two by what their softmaxes summed.
 
-        Args:
-            q: queries (R, key heads, n, width), n query heads to a key head.
-            key: of the answers, (R, key heads, tokens, width); `value` alike.
-            value: see `key`.
-            prompt: keys and values of the prompts, both (U, key heads, P, width).
-            scale: of the dot products; None means width ** -0.5.
-
-        Returns:
-            (R, key heads, n, width).
+        `q` is (R, key heads, n, width) with n query heads to a key head, as is the result. `key` and `value` of the answers are
+        (R, key heads, tokens, width), those of the prompts (U, key heads, P, width).
         """
         shared, of_prompt = FLASH(self._to_grid(q), *prompt, scale=scale)
         own, of_answer = FLASH(q, key, value, scale=scale)

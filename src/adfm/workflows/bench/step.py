@@ -77,7 +77,8 @@ class Side:
         with peak_memory(memory) if weigh else nullcontext():
             started = clock()
             self.trainer.training_step(model, inputs, None)
-            gradients = [weight.grad.flatten().float() for weight in model.parameters() if weight.grad is not None]
+            weights = model.parameters() if keep_gradient else ()
+            gradients = [weight.grad.flatten().float() for weight in weights if weight.grad is not None]
             gradient = torch.cat(gradients) if keep_gradient else None  # a copy: clipping changes what is held
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             self._optimizer.step()
