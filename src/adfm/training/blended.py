@@ -43,7 +43,7 @@ class BlendedOptimizer(torch.optim.Optimizer):  # type: ignore[misc]
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Read back what `state_dict` returned; the groups stay shared."""
+        """Read back what `state_dict` returned. The groups stay shared."""
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self.param_groups = [group for part in self.parts for group in part.param_groups]

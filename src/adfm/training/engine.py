@@ -64,7 +64,7 @@ class DurableRun:
             )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Restore a full model through `from_pretrained`, which knows the renamed keys; anything missing is an error.
+        """Restore a full model through `from_pretrained`, which knows the renamed keys. Anything missing is an error.
 
         The engine's raw, non-strict load leaves a Qwen2.5-VL at its *initial* weights without failing.
         """
@@ -138,6 +138,6 @@ class LogCallback(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Forward what was logged at this step; the closing summary of a run has no loss and is left out."""
+        """Forward what was logged at this step. The closing summary of a run has no loss and is left out."""
         if logs and "loss" in logs:
             self._receive(state.global_step, logs)

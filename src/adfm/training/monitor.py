@@ -61,7 +61,7 @@ class RolloutMonitor:
         self._parsed = parsed
 
     def observe(self, inputs: Sequence[Mapping[str, Any]], completions: Sequence[Any]) -> dict[str, float]:
-        """Return the quantities of one batch of rollouts; a share over nothing is left out."""
+        """Return the quantities of one batch of rollouts. A share over nothing is left out."""
         pairs = [
             (self._samples[row["sample_id"]], self._parsed(row["sample_id"], completion_text(text), row["frame"]))
             for row, text in zip(inputs, completions, strict=True)

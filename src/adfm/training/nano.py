@@ -1,4 +1,4 @@
-"""The bundled model's recipe: tokenizer, dense vision warm-up, fine-tuning on synthetic parts; seeded, resumable.
+"""The bundled model's recipe: tokenizer, dense vision warm-up, fine-tuning on synthetic parts. Seeded and resumable.
 
 Each stage publishes its result before the next begins, so a stopped build continues where it was.
 """
@@ -122,7 +122,7 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
 
 
 class SceneExamples:
-    """The scenes of a stream as examples to fine-tune on; each is drawn when it is asked for."""
+    """The scenes of a stream as examples to fine-tune on. Each is drawn when it is asked for."""
 
     def __init__(self, stream: SceneStream) -> None:
         self._stream = stream

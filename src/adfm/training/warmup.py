@@ -209,7 +209,7 @@ class WarmUp:
 
 
 def example_scene(example: Example) -> Scene:
-    """Return an example as a scene; its boxes, scaled to the image as shown, are its mask."""
+    """Return an example as a scene. Its boxes, scaled to the image as shown, are its mask."""
     image, sample = example.picture(), example.sample
     sx, sy = image.width / sample.width, image.height / sample.height
     boxes = tuple(Box(b.x1 * sx, b.y1 * sy, b.x2 * sx, b.y2 * sy) for b in sample.boxes or ())
@@ -219,7 +219,7 @@ def example_scene(example: Example) -> Scene:
 def warm_on_examples(
     model: Any, processor: Any, examples: Sequence[Example], dense: DenseSettings, seed: int, progress: Progress
 ) -> None:
-    """Warm a model's vision tower on the boxes of labelled images; images whose boxes are unknown are left out.
+    """Warm a model's vision tower on the boxes of labelled images. Images whose boxes are unknown are left out.
 
     Raises:
         DataError: no anomalous image has boxes.

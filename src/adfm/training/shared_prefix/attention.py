@@ -27,7 +27,7 @@ class SharedPrefix(Protocol):
 
 
 class PackedAttention:
-    """Attention over a packed row: every prompt sees itself, every answer its prompt and itself; nothing is masked away."""
+    """Attention over a packed row: every prompt sees itself, every answer its prompt and itself."""
 
     def __init__(self, packing: Packing) -> None:
         self._packing = packing
@@ -74,7 +74,7 @@ def lower_right(queries: int, keys: int, device: torch.device) -> Any:
 def attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
-    """The function transformers calls; shapes are (batch, heads, tokens, width), the result (batch, tokens, heads, width)."""
+    """The function that transformers calls: (batch, heads, tokens, width) states to (batch, tokens, heads, width)."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     shared: SharedPrefix | None = options.pop("shared_prefix", None)
@@ -85,7 +85,7 @@ def attention(
 
 
 def install(model: Any) -> None:
-    """Let the language model of `model` use `attention`; it must have been using `sdpa`."""
+    """Let the language model of `model` use `attention` in place of `sdpa`."""
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 

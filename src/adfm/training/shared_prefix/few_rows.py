@@ -1,4 +1,4 @@
-"""Linear layers laid out once for products of few rows, as decoding takes them at every step; CPUs with MKL in float32 only.
+"""Linear layers laid out once for products of few rows, as decoding takes them at every step.
 
 A plain product rearranges each weight again for every token. The second copy of the weights takes the room that gradients take
 later in the step, so no peak rises.
@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 
-FEWEST = 4
+MIN_ROWS = 4
 """Rows from which the layout pays."""
 
 
 @contextmanager
 def laid_out(model: Any) -> Iterator[Callable[[int], None]]:
-    """Give a function that lays out every linear layer of `model` for a number of rows; the end of the block takes all of it back.
+    """Give a function that lays out every linear layer of `model` for a number of rows. The end of the block takes all of it back.
 
     The layout holds the weights of that moment: they must not change before it is taken back or renewed. A product of
     another number of rows is the plain one.
@@ -31,7 +31,7 @@ def laid_out(model: Any) -> Iterator[Callable[[int], None]]:
 
     def lay_out(rows: int) -> None:
         for layer in layers:
-            if rows < FEWEST:
+            if rows < MIN_ROWS:
                 layer.__dict__.pop("forward", None)
                 continue
             weight = layer.weight.detach()

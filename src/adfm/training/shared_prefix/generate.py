@@ -1,7 +1,7 @@
 """Sampling G answers per prompt: each prompt is prefilled once, its keys and values are kept once, finished answers leave the batch.
 
-Runs as transformers' `custom_generate`, so the processors, the stopping rules and the prefill are those of a stock `generate`; and
-the random numbers are drawn as a stock `generate` of all rows draws them, so the samples are the same. Left out: beams, caches other
+Runs as transformers' `custom_generate`, so the processors, the stopping rules and the prefill are those of a stock `generate`. Random
+numbers are drawn as a stock `generate` of all rows draws them, so the samples are the same. Left out: beams, caches other
 than plain full attention, and processes that must step together (ZeRO-3).
 """
 
@@ -18,11 +18,11 @@ from adfm.training.shared_prefix.attention import placeholder_mask
 from adfm.training.shared_prefix.few_rows import laid_out
 
 BLOCK = 64
-"""Answer tokens for which a cache layer is first allocated; doubled whenever they are used up."""
+"""Answer tokens for which a cache layer is first allocated. The room doubles whenever it is used up."""
 SHRINK_AT = 0.85
 """The batch is cut down to its unfinished rows when they are fewer than this share of it."""
 FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-"""What `scaled_dot_product_attention` calls on a CPU; it also returns the logarithm of each softmax's sum."""
+"""What `scaled_dot_product_attention` calls on a CPU. It also returns the logarithm of each softmax's sum."""
 
 Layer = tuple[Tensor, Tensor]
 
@@ -147,15 +147,15 @@ class Sampler:
         self._processors, self._sample, self._batch = processors, sample, batch
 
     def __call__(self, ids: Tensor, logits: Tensor, rows: Tensor) -> Tensor:
-        """Return (R,) tokens of (R, n) ids so far and (R, vocabulary) logits; `rows` are the rows' places in the whole batch."""
+        """Return (R,) tokens of (R, n) ids so far and (R, vocabulary) logits. `rows` (R,) are their places in the whole batch."""
         scores = self._processors(ids, logits.to(dtype=torch.float32, copy=True))
         if not self._sample:
             return scores.argmax(dim=-1)
         weights = scores.softmax(dim=-1)
         if len(rows) == self._batch:
             return torch.multinomial(weights, num_samples=1)[:, 0]
-        every = weights.new_ones(self._batch, weights.shape[1])
-        return torch.multinomial(every.index_copy_(0, rows, weights), num_samples=1)[rows, 0]
+        uniform = weights.new_ones(self._batch, weights.shape[1])
+        return torch.multinomial(uniform.index_copy_(0, rows, weights), num_samples=1)[rows, 0]
 
 
 def answer_groups(
@@ -172,7 +172,7 @@ def answer_groups(
 ) -> Tensor:
     """Return (B, P + n): one answer for each of `owners`, the numbers of the prompts (U, P) in `input_ids`.
 
-    The signature is that of transformers' decoding methods; `owners` is bound before it is handed over.
+    The signature is that of transformers' decoding methods. Bind `owners` before handing the function over.
     """
     assert not synced_gpus and streamer is None, "shared generation does not step processes together or stream"
     first = model(
@@ -199,7 +199,7 @@ def answer_groups(
 
 
 class _Batch:
-    """The rows still in the batch, and the ids of all B rows, up to `width` tokens; finished rows are padded."""
+    """The rows still in the batch, and the ids of all B rows, up to `width` tokens, finished rows padded."""
 
     def __init__(self, prompts: Tensor, width: int, pad: Tensor) -> None:
         self.rows = torch.arange(len(prompts), device=prompts.device)
@@ -219,7 +219,7 @@ class _Batch:
         return self._all[:, : self._length]
 
     def append(self, tokens: Tensor) -> None:
-        """Take one token per row in the batch; those of finished rows are not kept."""
+        """Take one token per row in the batch and forget those of finished rows."""
         self._ids[:, self._length] = tokens
         self._all[self.rows, self._length] = torch.where(self._running, tokens, self._all[self.rows, self._length])
         self._length += 1
@@ -230,7 +230,7 @@ class _Batch:
         return int(self._running.sum())
 
     def shrink(self) -> Tensor:
-        """Let finished rows leave; return the places of those that stay."""
+        """Let finished rows leave and return the places of those that stay."""
         kept: Tensor = self._running.nonzero()[:, 0]
         self.rows, self._ids, self._running = self.rows[kept], self._ids[kept], self._running[kept]
         return kept

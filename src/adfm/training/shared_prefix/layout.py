@@ -1,4 +1,4 @@
-"""Where every token of a packed row comes from, what it may see, and where its log-probability goes; only index arithmetic.
+"""Index arithmetic of a packed row: where a token comes from, what it may see, and where its log-probability goes.
 
 A packed row holds, group by group, the prompt without its last token and then one segment per answer: the prompt's last token
 followed by the answer without its last one. Each token of a segment predicts one token of the answer, so the repeated token needs no
@@ -21,8 +21,10 @@ from adfm.training.shared_prefix.rows import Rows
 class Bucket:
     """Groups whose prompts have the same length, so that their attention needs no padding mask.
 
-    `prefix` (U, p): packed positions of the prompts; `queries` (R, m): of the answers, filled up by repeating their first token, which
-    no valid token sees; `keys` (R, p + m): of the prompt and then the answer of each row; `own` (p + m wide) is causal for m queries.
+    Attributes:
+        prefix: (U, p), packed positions of the prompts.
+        queries: (R, m), those of the answers, filled up by repeating their first token, which no valid token sees.
+        keys: (R, p + m), those of the prompt and then the answer of each row.
     """
 
     prefix: Tensor
@@ -34,10 +36,15 @@ class Bucket:
 class Packing:
     """T packed tokens of R answers.
 
-    `source` (T,): index into the flattened (B * (P + C)) ids; `predicts` (T,): whether the token predicts the next token of its row;
-    `target` (answer tokens,): index into the flattened (B * C) result, in packed order; `group` (T,): from 0; `position` (T,): place in
-    its own sequence; `buckets`; `order` (T,): where the attention's bucketed output holds each packed token; `heads`: the first row
-    of each group.
+    Attributes:
+        source: (T,), index into the flattened (B * (P + C)) ids.
+        predicts: (T,), whether the token predicts the next token of its row.
+        target: (answer tokens,), index into the flattened (B * C) result, in packed order.
+        group: (T,), number of the token's group.
+        position: (T,), its place in its own sequence.
+        buckets: the groups by the length of their prompts.
+        order: (T,), where the attention's bucketed output holds each packed token.
+        heads: the first row of each group.
     """
 
     source: Tensor
@@ -51,7 +58,7 @@ class Packing:
 
 
 def pack(rows: Rows) -> Packing:
-    """Lay out the rows of a micro-batch; a row without any answer token takes no place.
+    """Lay out the rows of a micro-batch. A row without any answer token takes no place.
 
     The first row of each group (`heads`) lends the group its prompt and images.
     """
@@ -99,7 +106,7 @@ def _group_columns(
 def _buckets(
     prefixes: Sequence[int], answers: Sequence[Sequence[int]]
 ) -> tuple[list[tuple[np.ndarray, np.ndarray, np.ndarray]], np.ndarray]:
-    """Put groups of the same prefix length together; return the fields of the buckets and `Packing.order`.
+    """Put groups of the same prefix length together and return the fields of the buckets and `Packing.order`.
 
     `prefixes` holds the prompt tokens of each group but the last one, `answers` the lengths of its answers.
     """

@@ -25,7 +25,7 @@ def packed_log_probs(
         model: what is called, with the engine's fused head: it may be wrapped for many processes.
         plain: the transformers model inside it.
         rows: B rows with answers of up to C tokens.
-        batch_size: pass whole groups, at most this many rows at a time where a group is not larger; None passes all at once.
+        batch_size: pass whole groups, at most this many rows at a time where a group is not larger. None passes all at once.
     """
     parts = list(chunks(rows.by_group(), batch_size or len(rows.ids)))
     if len(parts) > 1:
@@ -59,7 +59,7 @@ def chunks(groups: list[list[int]], rows: int) -> Iterator[list[int]]:
 def forward_inputs(plain: Any, rows: Rows, packing: Packing) -> dict[str, Any]:
     """Return the keyword arguments of the packed forward, batch size one.
 
-    Positions (3, 1, T) are the model's own for each prompt; every answer continues them one by one.
+    Positions (3, 1, T) are the model's own for each prompt. Every answer continues them one by one.
     """
     flat, columns = rows.ids.flatten(), rows.prompt
     images = rows.images_of(packing.heads)

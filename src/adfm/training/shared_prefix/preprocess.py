@@ -42,7 +42,7 @@ class ImageMemo:
 
 
 def digests(images: Sequence[Any]) -> list[bytes]:
-    """Return a digest of each image's mode, size and pixels; one object is read once."""
+    """Return a digest of each image's mode, size and pixels. One object is read once."""
     read: dict[int, bytes] = {}
     for image in images:
         if id(image) not in read:
@@ -68,7 +68,7 @@ class _OncePerPrompt:
 
 
 def once_per_image(processor: Any, form: Grid) -> Any:
-    """Return a shallow copy of a processor that prepares equal neighbours once and remembers images; use it for one batch."""
+    """Return a shallow copy of a processor that prepares equal neighbours once and remembers images, for one batch."""
     kind = type(processor)
     twin = copy.copy(processor)
     twin.__class__ = type(kind.__name__, (_OncePerPrompt, kind), {"form": form})

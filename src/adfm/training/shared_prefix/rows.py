@@ -24,8 +24,15 @@ Span = tuple[int, int]
 class Rows:
     """B rows: prompts padded on the left, answers on the right, and the images that the prompts refer to.
 
-    `ids` and `mask` (B, P + C); `answer` is C; `token_types` (B, P + C), 1 where a token stands for an image; `images`: the fields of
-    all images; `spans`: the images of each row; `groups`: rows with one number share prompt and images; `form`: of the images.
+    Attributes:
+        ids: (B, P + C), tokens of prompts and answers.
+        mask: (B, P + C), 1 where a token is no padding.
+        answer: C, the columns of the answers.
+        token_types: (B, P + C), 1 where a token stands for an image.
+        images: the fields of all images.
+        spans: the images of each row.
+        groups: rows with one number share prompt and images.
+        form: how images become tokens.
     """
 
     ids: Tensor
@@ -41,7 +48,7 @@ class Rows:
     def of_batch(
         cls, ids: Tensor, mask: Tensor, answer: int, fields: Mapping[str, Any], groups: Sequence[int], form: Grid = GRID
     ) -> Rows:
-        """Gather what the engine hands to its log-probability pass; `fields` holds images, their counts and token types.
+        """Gather what the engine hands to its log-probability pass. `fields` holds images, their counts and token types.
 
         Answers that were lengthened after the processor ran have no token types yet: theirs are 0.
         """
@@ -55,7 +62,7 @@ class Rows:
         return int(self.ids.shape[1]) - self.answer
 
     def select(self, keep: Sequence[int]) -> Rows:
-        """Return some rows, in the order given; no image is copied."""
+        """Return some rows, in the order given. No image is copied."""
         index = torch.tensor(list(keep), dtype=torch.long, device=self.ids.device)
         return replace(
             self,
@@ -93,7 +100,7 @@ def gathered(images: Mapping[str, Any], spans: Sequence[Span], form: Grid) -> di
 
 
 def spans_of(counts: Sequence[int], groups: Sequence[int]) -> tuple[Span, ...]:
-    """Return the images of each row, given how many each row holds; a row that holds none shares those of its group."""
+    """Return the images of each row, given how many each row holds. A row that holds none shares those of its group."""
     first = [0, *accumulate(counts)]
     held = {group: (first[row], first[row + 1]) for row, group in enumerate(groups) if counts[row]}
     return tuple(
@@ -104,7 +111,7 @@ def spans_of(counts: Sequence[int], groups: Sequence[int]) -> tuple[Span, ...]:
 def thinned(batch: dict[str, Any], form: Grid) -> dict[str, Any]:
     """Return a scored batch in which only the first row of each group holds images.
 
-    The engine copies the images G times and carries the copies through shuffling and splitting; `spans_of` finds them again.
+    The engine copies the images G times and carries the copies through shuffling and splitting. `spans_of` finds them again.
     """
     groups, counts = batch["prompt_groups"].tolist(), batch["num_images"]
     first = {group: row for row, group in reversed(list(enumerate(groups)))}

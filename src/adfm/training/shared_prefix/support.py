@@ -1,4 +1,4 @@
-"""Which parts of the shared prefix are exact for a model and its settings, and why the others are not; nothing is changed here."""
+"""Which parts of the shared prefix are exact for a model and its settings, and why the others are not."""
 
 from __future__ import annotations
 

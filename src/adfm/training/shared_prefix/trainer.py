@@ -32,8 +32,8 @@ ALL_OFF = SharedPrefixSettings(
 class Shares:
     """What the log-probability pass must know of its rows.
 
-    `groups` (B,); `skipped` (B,): rows without advantage, which get the log-probabilities `instead` (B, C) and no pass; None: no row,
-    and zeros.
+    `groups` (B,) numbers the groups. Rows marked in `skipped` (B,) have no advantage: they get no pass, and the log-probabilities
+    `instead` (B, C), zeros where that is None.
     """
 
     groups: Tensor
@@ -181,9 +181,9 @@ class SharedPrefixSteps:
 
 
 def rows_to_pass(skipped: Tensor | None, answers: Tensor) -> list[int] | None:
-    """Return the rows that need a pass, or None if all do; one row is always kept, so that every parameter gets its gradient.
+    """Return the rows that need a pass, or None if all do. One row is always kept, so that every parameter gets its gradient.
 
-    `skipped` (B,) marks rows without advantage; `answers` (B, C) is the mask of the answers: the kept row is the shortest.
+    `skipped` (B,) marks rows without advantage. `answers` (B, C) is the mask of the answers: the kept row is the shortest.
     """
     if skipped is None or not bool(skipped.any()):
         return None

@@ -28,8 +28,8 @@ from adfm.images import FORMATS
 from adfm.workflows.bench.quantiles import quantiles
 
 WIDTH, HEIGHT = 1500, 1000
-MOST_DEFECTS = 6
-LARGEST = 200  # pixels from side to side, about
+MAX_DEFECTS = 6
+DEFECT_SIDE = 200  # pixels from side to side, about
 PART = 96  # the grey of a part; its defects are 80 above
 
 Pair = tuple[Path, Path]
@@ -53,21 +53,21 @@ def bench_data(
         ConfigError: more threads than a build takes.
     """
     settings = make_settings(BuildSettings, {"layout": "folder", "workers": workers}, "--threads")
-    with TemporaryDirectory() as made:
-        source = Path(made) / "parts"
+    with TemporaryDirectory() as folder:
+        source = Path(folder) / "parts"
         pairs = draw_parts(source, count, seed, Threads(workers, progress))
         decoded, built = [], []
         for repeat in range(1, repeats + 1):
             alone = Threads(workers, _named(progress, "decoding", repeat))
             decoded.append(spent(partial(alone.map, "decoding", decode, pairs)))
-            out = Path(made) / f"{repeat}"
+            out = Path(folder) / f"{repeat}"
             built.append(spent(partial(build, source, out, settings, _named(progress, "building", repeat))))
     decoder = f"Pillow {pillow_version}, zlib {features.version('zlib')}"
     return {"count": count, "size": [WIDTH, HEIGHT], "decoder": decoder, **summary(count, decoded, built)}
 
 
 def summary(count: int, decoded: Sequence[Spent], built: Sequence[Spent]) -> dict[str, Any]:
-    """Return speeds and ratios of repeats whose times are (wall, processor) seconds; a ratio of 1: building is free."""
+    """Return speeds and ratios of repeats whose times are (wall, processor) seconds. At a ratio of 1 building is free."""
     pairs = list(zip(decoded, built, strict=True))
     return {
         "seconds": {"build": [wall for wall, _ in built], "decode": [wall for wall, _ in decoded]},
@@ -79,7 +79,7 @@ def summary(count: int, decoded: Sequence[Spent], built: Sequence[Spent]) -> dic
 
 
 def draw_parts(root: Path, count: int, seed: int, threads: Threads) -> list[Pair]:
-    """Write `count` defective parts and their masks in the folder layout; return (image, mask) of each."""
+    """Write `count` defective parts and their masks in the folder layout and return (image, mask) of each."""
     for name in ("OK", "NG", "masks"):
         (root / name).mkdir(parents=True)
     pairs = [(root / "NG" / f"{number:06}.png", root / "masks" / f"{number:06}.png") for number in range(count)]
@@ -96,8 +96,8 @@ def _draw(image: Path, mask: Path, rng: np.random.Generator) -> None:
 def random_mask(rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return (HEIGHT, WIDTH) of 0 / 255: one to six blobs anywhere, some of them cut by the border or in fragments."""
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
-    for _ in range(rng.integers(1, MOST_DEFECTS, endpoint=True)):
-        centre, reach = rng.uniform((0, 0), (WIDTH, HEIGHT)), LARGEST / 2 * rng.uniform(0.02, 1)
+    for _ in range(rng.integers(1, MAX_DEFECTS, endpoint=True)):
+        centre, reach = rng.uniform((0, 0), (WIDTH, HEIGHT)), DEFECT_SIDE / 2 * rng.uniform(0.02, 1)
         corners = centre + rng.normal(0, reach / 2, (int(rng.integers(5, 12)), 2))
         inside = corners.clip(0, (WIDTH - 1, HEIGHT - 1))
         cv2.fillPoly(mask, [inside.astype(np.int32)], 255)

@@ -16,7 +16,7 @@ from adfm.reasoning import frame_hint, prompt, read
 from adfm.records import region_json
 from adfm.workflows.bench.quantiles import quantiles
 
-FEWEST = 8  # images of which the generator draws every kind
+MIN_IMAGES = 8  # images of which the generator draws every kind
 
 Progress = Callable[[str, int, int], None]
 
@@ -30,23 +30,23 @@ def bench_inspect(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Return images a second of both in turn, their ratio, and whether all boxes agree; a first round warms up.
+    """Return images a second of both in turn, their ratio, and whether all boxes agree. A first round warms up.
 
-    `source` is a folder of images; without one, synthetic parts are drawn.
+    `source` is a folder of images. Without one, synthetic parts are drawn.
 
     Raises:
         UserError: no image, or no such model.
     """
     local = LocalModel.load(model)
-    with TemporaryDirectory() as made:
+    with TemporaryDirectory() as folder:
         if source is None:
-            source = Path(made) / "parts"
-            make(source, images=max(images, FEWEST), seed=seed, size=(140, 140), products=1)
+            source = Path(folder) / "parts"
+            make(source, images=max(images, MIN_IMAGES), seed=seed, size=(140, 140), products=1)
         paths = find_pictures(source)
         ours, plain, equal = [], [], True
         for repeat in range(repeats + 1):
             started = time.perf_counter()
-            verdicts = list(inspect_all(local, source, Path(made) / f"{repeat}", InspectionSettings()))
+            verdicts = list(inspect_all(local, source, Path(folder) / f"{repeat}", InspectionSettings()))
             between = time.perf_counter()
             answers = plain_loop(local, paths)
             ended = time.perf_counter()

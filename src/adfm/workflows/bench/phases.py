@@ -1,4 +1,7 @@
-"""Seconds and peak memory of one training step, by phase; it wraps methods of one trainer and changes none of its results."""
+"""Seconds and peak memory of one training step, by phase.
+
+It wraps methods of one trainer and changes none of its results.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ METHODS = {
     "_get_per_token_logps_and_entropies": "log_probs",
     "_compute_loss": "forward",
 }
-"""Methods of the engine's trainer, and the phase that each of them is; a phase inside another counts for the outer one."""
+"""Methods of the engine's trainer, and the phase that each of them is. A phase inside another counts for the outer one."""
 PHASES = ("generate", "log_probs", "rewards", "forward", "backward", "rest")
 
 
@@ -66,7 +69,7 @@ def clock() -> float:
 
 @contextmanager
 def peak_memory(into: dict[str, float]) -> Iterator[None]:
-    """Write `memory_mib`, how far a block of work rose above what was held before it; left out where the system does not say.
+    """Write `memory_mib`, how far a block of work rose above what was held before it. It is left out where the system does not say.
 
     On a GPU this is allocated memory, else the resident memory of the process by the kernel's own high-water mark. Freed memory is
     given back first, so that it does not count as held.

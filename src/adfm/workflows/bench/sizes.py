@@ -1,4 +1,4 @@
-"""The sizes of `adfm bench step`: a random Qwen2.5-VL, one image, and how long prompts and answers are; no hub, no files."""
+"""The sizes of `adfm bench step`: a random Qwen2.5-VL, one image, and how long prompts and answers are."""
 
 from __future__ import annotations
 
