@@ -11,7 +11,9 @@ from peft import LoraConfig
 from step_helpers import trained
 from trl import GRPOTrainer
 
+from adfm.models.families import family_of
 from adfm.models.files import load_weights
+from adfm.models.image_tokens import TILES
 from adfm.training.settings import SharedPrefixSettings
 from adfm.training.shared_prefix import trainer as steps
 from adfm.training.shared_prefix.packed import chunks
@@ -161,6 +163,23 @@ def test_another_attention_refuses_both_shared_passes(qwen25: Any, train: Any) -
     settings, reasons = supported(ON, trainer)
     assert (settings.packed_loss, settings.shared_generation, settings.preprocess_once) == (False, False, True)
     assert len(reasons) == 2
+
+
+def test_a_family_says_that_the_shared_passes_are_not_exact(qwen25: Any, train: Any, monkeypatch: Any) -> None:
+    monkeypatch.setitem(vars(family_of("qwen2_5_vl")), "no_shared_prefix", "it looks ahead")
+    trainer = train(qwen25, ON, go=False)
+    assert trainer.shared_prefix == ON.model_copy(update={"packed_loss": False, "shared_generation": False})
+    assert all(line.endswith("is off: Qwen2.5-VL: it looks ahead") for line in trainer.shared_prefix_refused)
+
+
+def test_tiles_refuse_every_part_and_train_as_the_stock_engine_does(qwen25: Any, train: Any, monkeypatch: Any) -> None:
+    theirs = train(qwen25, ALL_OFF, max_steps=1)
+    monkeypatch.setitem(vars(family_of("qwen2_5_vl")), "image_tokens", TILES)
+    ours = train(qwen25, ON, max_steps=1)
+    assert ours.shared_prefix == ALL_OFF
+    assert len(ours.shared_prefix_refused) == 4
+    assert ours.answers == theirs.answers
+    assert apart(ours, theirs) == 0.0
 
 
 def test_the_configuration_that_is_saved_does_not_name_our_attention(qwen25: Any, train: Any, tmp_path: Any) -> None:
