@@ -1,7 +1,7 @@
 """Where a decoding step's time goes: `python benchmarks/decoding.py [--threads N]` on the model of `adfm bench step --size cpu`.
 
-Eight answers after a prompt of 430 tokens: milliseconds a token with and without each of the two CPU levers of decoding, in turn, and
-those of the linear layers alone. Medians of `--rounds`; run it on an idle machine.
+Eight answers after a prompt of 430 tokens: milliseconds a token with and without each of the two ways that make decoding faster on
+a CPU, in turn, and those of the linear layers alone. Medians of `--rounds`; run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def main() -> None:
 def decoded(model: Any, *, kernel: bool, layout: bool) -> float:
     """Return milliseconds a token of decoding after random keys and values."""
     ways = generate.PrefixAttention
-    kept = ways._in_two_calls
+    kept = ways.in_two_calls
     try:
         if not kernel:
-            ways._in_two_calls = ways._in_one_softmax  # type: ignore[method-assign]
+            ways.in_two_calls = ways.in_one_softmax  # type: ignore[method-assign]
         with laid_out(model) if layout else nullcontext(lambda _: None) as lay_out:
             lay_out(ANSWERS)
             answers = generate._Answers(model, prefilled(model), torch.zeros(ANSWERS, dtype=torch.long), positions())
@@ -64,7 +64,7 @@ def decoded(model: Any, *, kernel: bool, layout: bool) -> float:
                 answers.step(tokens)
             return (time.perf_counter() - started) / TOKENS * 1e3
     finally:
-        ways._in_two_calls = kept  # type: ignore[method-assign]
+        ways.in_two_calls = kept  # type: ignore[method-assign]
 
 
 def prefilled(model: Any) -> Any:

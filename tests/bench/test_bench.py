@@ -54,8 +54,13 @@ def test_a_tiny_step_agrees_and_does_less_work() -> None:
 def test_another_gradient_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     from adfm.training.shared_prefix import packed
 
-    right = packed._positions
-    monkeypatch.setattr(packed, "_positions", lambda *a: 2 * right(*a))  # a shift alone would change nothing
+    right = packed.forward_inputs
+
+    def wrong(*given: Any, **more: Any) -> dict[str, Any]:
+        inputs = right(*given, **more)
+        return inputs | {"position_ids": 2 * inputs["position_ids"]}  # a shift alone would change nothing
+
+    monkeypatch.setattr(packed, "forward_inputs", wrong)
     row = measured()
     assert row["equal"] is False
     assert row["gradient_difference"] > 1e-3
@@ -132,10 +137,10 @@ def test_the_answers_that_are_rewarded_are_good_bad_and_broken() -> None:
 
 def test_the_command_prints_the_contract(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code = main(["bench", "step", "--size", "tiny", "--pairs", "1", "--threads", "1", "--json", "--out", str(tmp_path)])
-    told = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     assert code == 0
-    assert told["rows"][0].keys() >= CONTRACT
-    assert json.loads((tmp_path / "bench-step.json").read_text())["rows"] == told["rows"]
+    assert printed["rows"][0].keys() >= CONTRACT
+    assert json.loads((tmp_path / "bench-step.json").read_text())["rows"] == printed["rows"]
 
 
 def test_a_disagreement_is_not_a_success(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

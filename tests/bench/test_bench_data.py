@@ -16,7 +16,7 @@ from adfm.data.threads import Threads
 from adfm.errors import ImageError
 from adfm.geometry import boxes_from_mask
 from adfm.workflows.bench import data as bench
-from adfm.workflows.bench.data import decode_all, draw_parts, random_mask, spent, summary
+from adfm.workflows.bench.data import decode, draw_parts, random_mask, spent, summary
 
 
 def test_the_parts_are_whole_sized_distinct_and_varied(tmp_path: Path) -> None:
@@ -26,10 +26,10 @@ def test_the_parts_are_whole_sized_distinct_and_varied(tmp_path: Path) -> None:
     assert report.meta["warnings"] == []  # no copies, no empty masks, nothing unused
     assert report.meta["boxes"]["samples_with_boxes"] == 12
     assert report.meta["boxes"]["per_sample"]["max"] > 1
-    for picture, mask in pairs[:3]:
-        assert images.load(picture).size == (1500, 1000)
+    for image, mask in pairs[:3]:
+        assert images.load(image).size == (1500, 1000)
         marked = images.load_mask(mask)
-        assert np.array_equal(marked > 0, np.asarray(images.load(picture))[:, :, 0] != bench.PART)
+        assert np.array_equal(marked > 0, np.asarray(images.load(image))[:, :, 0] != bench.PART)
 
 
 def test_a_seed_draws_the_same_masks() -> None:
@@ -42,12 +42,12 @@ def test_a_seed_draws_the_same_masks() -> None:
 def test_the_reference_decodes_all_of_every_file(tmp_path: Path) -> None:
     """Cut short at its end, each kind of file stops the reference: it does not stop at headers or at half the files."""
     pairs = draw_parts(tmp_path / "parts", 2, 0, Threads(1))
-    decode_all(pairs, Threads(2))
+    Threads(2).map("decoding", decode, pairs)
     for path in pairs[1]:
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) * 3 // 4])
         with pytest.raises(OSError, match=r"truncated|broken|incomplete"):
-            decode_all(pairs, Threads(2))
+            Threads(2).map("decoding", decode, pairs)
         with pytest.raises(ImageError):  # and so it stops what the build decodes with
             images.load(path)
         path.write_bytes(whole)
@@ -71,14 +71,14 @@ def test_processor_time_is_not_the_time_of_waiting() -> None:
 def test_the_command_prints_and_writes_both_speeds(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     command = ["bench", "data", "--count", "3", "--repeats", "2", "--threads", "1", "--out", str(tmp_path)]
     assert main([*command, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["count"] == 3
-    assert told["decoder"].startswith("Pillow ")
-    assert [len(told["seconds"][side]) for side in ("build", "decode")] == [2, 2]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["count"] == 3
+    assert printed["decoder"].startswith("Pillow ")
+    assert [len(printed["seconds"][side]) for side in ("build", "decode")] == [2, 2]
     for name in ("build", "decode", "ratio", "processor_ratio"):
-        assert 0 < told[name]["min"] <= told[name]["median"] <= told[name]["max"]
-    assert told["provenance"]["threads"] == 1
-    assert json.loads((tmp_path / "bench-data.json").read_text()) == told
+        assert 0 < printed[name]["min"] <= printed[name]["median"] <= printed[name]["max"]
+    assert printed["provenance"]["threads"] == 1
+    assert json.loads((tmp_path / "bench-data.json").read_text()) == printed
     assert main(command) == 0
     captured = capsys.readouterr()
     assert "decode, masks a second" in captured.out
@@ -96,6 +96,6 @@ def test_the_command_prints_and_writes_both_speeds(capsys: pytest.CaptureFixture
 )
 def test_wrong_use_is_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "data", *arguments]) == 2
-    told = capsys.readouterr().err
-    assert said in told
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert printed.count("\n") == 1

@@ -20,15 +20,7 @@ from adfm.records import Sample
 from adfm.rewards import reward
 from adfm.rewards.settings import RewardSettings
 from adfm.training.examples import Example, balanced, manifest_examples, row, rows
-from adfm.training.views import (
-    SMALLEST_CUT,
-    TURNS,
-    turned_picture,
-    turned_sample,
-    viewed_picture,
-    viewed_sample,
-    views,
-)
+from adfm.training.views import POSITIONS, SMALLEST_CROP, View, viewed_image, viewed_sample, views
 
 WIDTH, HEIGHT = 70, 40
 
@@ -51,61 +43,62 @@ def boxes(draw: st.DrawFn) -> Box:
     return Box(x1, y1, draw(st.integers(x1 + 1, WIDTH)), draw(st.integers(y1 + 1, HEIGHT)))
 
 
-@pytest.mark.parametrize("turn", range(TURNS))
+@pytest.mark.parametrize("position", range(POSITIONS))
 @given(box=boxes())
-def test_picture_and_boxes_turn_together(turn: int, box: Box) -> None:
-    turned, picture = turned_sample(sample(box), turn), turned_picture(marked(box), turn)
+def test_image_and_boxes_turn_together(position: int, box: Box) -> None:
+    view = View(position)
+    turned, image = viewed_sample(sample(box), view), viewed_image(marked(box), view, sample(box))
     assert turned.boxes
-    assert picture.size == (turned.width, turned.height)
-    assert np.array_equal(np.asarray(picture), np.asarray(marked(turned.boxes[0], picture.size)))
+    assert image.size == (turned.width, turned.height)
+    assert np.array_equal(np.asarray(image), np.asarray(marked(turned.boxes[0], image.size)))
 
 
-def test_the_turns_are_eight_different_ones() -> None:
-    box = Box(3, 5, 20, 11)
-    assert len({(turned_sample(sample(box), t).width, turned_sample(sample(box), t).boxes) for t in range(TURNS)}) == 8
-    assert len({turned_sample(sample(box), turn).id for turn in range(TURNS)}) == 8
+def test_flips_and_rotations_are_eight_different_ones() -> None:
+    turned = [viewed_sample(sample(Box(3, 5, 20, 11)), View(position)) for position in range(POSITIONS)]
+    assert len({(part.width, part.boxes) for part in turned}) == 8
+    assert [part.id for part in turned] == ["s", *(f"s#turn{position}" for position in range(1, 8))]
 
 
 @given(box=boxes(), seed=st.integers(0, 99))
-def test_a_cut_holds_the_whole_defect_where_its_box_says(box: Box, seed: int) -> None:
+def test_a_crop_holds_the_whole_defect_where_its_box_says(box: Box, seed: int) -> None:
     whole = sample(box)
-    for view in list(views(whole, turns=True, cuts=5, seed=seed))[TURNS:]:
+    for view in list(views(whole, flips_rotations=True, crops=5, seed=seed))[POSITIONS:]:
         assert view.window
-        cut, picture = viewed_sample(whole, view), viewed_picture(marked(box), view, whole)
-        assert cut.boxes
-        assert picture.size == (cut.width, cut.height)
-        assert np.array_equal(np.asarray(picture), np.asarray(marked(cut.boxes[0], picture.size)))
+        crop, image = viewed_sample(whole, view), viewed_image(marked(box), view, whole)
+        assert crop.boxes
+        assert image.size == (crop.width, crop.height)
+        assert np.array_equal(np.asarray(image), np.asarray(marked(crop.boxes[0], image.size)))
 
 
 @pytest.mark.parametrize("places", [None, ()])
-def test_cuts_of_normal_parts_differ_and_unknown_places_are_never_cut(places: tuple[Box, ...] | None) -> None:
+def test_crops_of_normal_parts_differ_and_unknown_places_are_never_cropped(places: tuple[Box, ...] | None) -> None:
     normal = sample(None, boxes=())
-    cuts = [viewed_sample(normal, view) for view in views(normal, turns=False, cuts=20, seed=3)][1:]
-    assert len({(cut.id, cut.width) for cut in cuts}) > 10
-    assert min(cut.width for cut in cuts) >= round(SMALLEST_CUT * WIDTH)
-    assert all(cut.boxes == () and cut.width <= WIDTH for cut in cuts)
+    crops = [viewed_sample(normal, view) for view in views(normal, flips_rotations=False, crops=20, seed=3)][1:]
+    assert len({(crop.id, crop.width) for crop in crops}) > 10
+    assert min(crop.width for crop in crops) >= round(SMALLEST_CROP * WIDTH)
+    assert all(crop.boxes == () and crop.width <= WIDTH for crop in crops)
     unknown = sample(None, label="anomalous", boxes=places)
-    assert len(list(views(unknown, turns=False, cuts=4, seed=0))) == (1 if places is None else 5)
+    assert len(list(views(unknown, flips_rotations=False, crops=4, seed=0))) == (1 if places is None else 5)
 
 
-def test_a_cut_of_a_shrunk_picture_is_in_original_pixels() -> None:
+def test_a_crop_of_a_shrunk_image_is_in_original_pixels() -> None:
     whole = sample(Box(20, 10, 40, 30))
     small = marked(whole.boxes[0]).resize((WIDTH // 2, HEIGHT // 2))  # type: ignore[index]
-    view = list(views(whole, turns=False, cuts=1, seed=1))[1]
-    cut, picture = viewed_sample(whole, view), viewed_picture(small, view, whole)
-    assert (abs(picture.width * 2 - cut.width), abs(picture.height * 2 - cut.height)) <= (1, 1)
+    view = list(views(whole, flips_rotations=False, crops=1, seed=1))[1]
+    crop, image = viewed_sample(whole, view), viewed_image(small, view, whole)
+    assert (abs(image.width * 2 - crop.width), abs(image.height * 2 - crop.height)) <= (1, 1)
 
 
-def test_the_seed_decides_the_cuts() -> None:
+def test_the_seed_decides_the_crops() -> None:
     def drawn(seed: int) -> list[object]:
-        return list(views(sample(Box(2, 3, 9, 9)), turns=True, cuts=4, seed=seed))
+        return list(views(sample(Box(2, 3, 9, 9)), flips_rotations=True, crops=4, seed=seed))
 
     assert drawn(1) == drawn(1) != drawn(2)
 
 
 @pytest.mark.parametrize("places", [None, ()])
 def test_a_sample_without_boxes_turns_too(places: tuple[Box, ...] | None) -> None:
-    turned = turned_sample(sample(None, boxes=places), 1)
+    turned = viewed_sample(sample(None, boxes=places), View(1))
     assert (turned.boxes, turned.width, turned.height) == (places, HEIGHT, WIDTH)
 
 
@@ -130,10 +123,11 @@ def manifest(parts_data: Path) -> Manifest:
 def test_turned_examples_show_their_own_picture(manifest: Manifest) -> None:
     examples = manifest_examples(manifest, turns=True, balance=False, longest=0)
     assert len(examples) == 8 * len(manifest.samples)
-    first = [np.asarray(example.picture()) for example in examples[:TURNS]]
-    for turn, picture in enumerate(first):
-        assert np.array_equal(picture, np.asarray(turned_picture(Image.fromarray(first[0]), turn)))
-    other = np.asarray(examples[TURNS].picture())  # late binding would show the last sample's picture everywhere
+    first = [np.asarray(example.picture()) for example in examples[:POSITIONS]]
+    for position, shown in enumerate(first):
+        turned = viewed_image(Image.fromarray(first[0]), View(position), manifest.samples[0])
+        assert np.array_equal(shown, np.asarray(turned))
+    other = np.asarray(examples[POSITIONS].picture())  # late binding would show the last sample's picture everywhere
     assert not np.array_equal(first[0], other)
 
 

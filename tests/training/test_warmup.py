@@ -10,26 +10,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_models import tiny_tokenizer
+from tiny_models import tiny_internvl, tiny_tokenizer
 
 from adfm.data.synthetic import BENIGN_KINDS
+from adfm.errors import ModelError
 from adfm.geometry import Box
 from adfm.models.nano.architecture import NanoShape, build_model, build_processor
 from adfm.training import nano
 from adfm.training.nano import NanoSettings, WarmupSettings, warm_up
-from adfm.training.scenes import Lesson, SceneSettings, _product, draw_scene
-from adfm.training.warmup import (
-    Scene,
-    build_heads,
-    build_optimizers,
-    cosine_rate,
-    load_state,
-    overlap_quality,
-    save_state,
-    token_targets,
-    warmup_step,
-    whiten_patches,
-)
+from adfm.training.scenes import Lesson, SceneSettings, draw_product, draw_scene
+from adfm.training.warmup import Scene, WarmUp, cosine_rate, token_targets, whiten_patches
 
 SHAPE = NanoShape(side=56, vision_hidden=32, vision_layers=1, hidden=32, layers=1, intermediate=32)
 
@@ -46,7 +36,7 @@ def test_tokens_overlap_where_a_mask_pixel_is() -> None:
     assert targets.overlap.reshape(2, 4).tolist() == [[1, 0, 1, 1], [0, 0, 1, 1]]
 
 
-def test_a_token_says_the_box_that_it_lies_in_or_the_nearest() -> None:
+def test_the_box_of_a_token_is_the_one_around_it_or_the_nearest() -> None:
     left, right = Box(0, 0, 10, 20), Box(30, 0, 40, 10)
     boxes = token_targets(scene((left, right)), 2, 4).box.reshape(2, 4, 4)
     assert boxes[0, 0].tolist() == boxes[1, 1].tolist() == pytest.approx([0, 0, 0.25, 1])
@@ -71,72 +61,70 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert rates[:51] == sorted(rates[:51]) and rates[50:] == sorted(rates[50:], reverse=True)
 
 
-class Trained:
+def begun(seed: int = 0) -> WarmUp:
     """A tiny tower in warm-up."""
+    tokenizer = tiny_tokenizer()
+    model = build_model(tokenizer, SHAPE, seed=seed)
+    torch.manual_seed(seed)
+    return WarmUp(model, build_processor(tokenizer, SHAPE), 1e-3, 500)
 
-    def __init__(self, seed: int = 0) -> None:
-        tokenizer = tiny_tokenizer()
-        self.model = build_model(tokenizer, SHAPE, seed=seed)
-        self.processor = build_processor(tokenizer, SHAPE)
-        torch.manual_seed(seed)
-        self.heads = build_heads(SHAPE.hidden)
-        self.optimizers = build_optimizers(self.model, self.heads, 1e-3)
 
-    def step(self, number: int) -> float:
-        scenes = [scene((Box(number, 2, number + 9, 12),)), scene(())]
-        for module in (self.model, self.heads):
-            module.zero_grad()
-        loss = warmup_step(self.model, self.heads, self.processor, scenes)
-        loss.backward()
-        for optimizer in self.optimizers:
-            optimizer.step()
-        return float(loss.item())
+def step(work: WarmUp, number: int) -> float:
+    """One step at about the highest rate; the number decides where the defect is."""
+    return work.step(50 + number, [scene((Box(number, 2, number + 9, 12),)), scene(())])
 
-    def weights(self) -> list[Any]:
-        return [weight.detach() for weight in (*self.model.model.visual.parameters(), *self.heads.parameters())]
+
+def weights(work: WarmUp) -> list[Any]:
+    return [weight.detach() for weight in (*work.tower.parameters(), *work.heads.parameters())]
 
 
 def test_a_saved_state_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    through = Trained()
+    through, again = begun(), begun(seed=1)
     for number in range(3):
-        through.step(number)
-    save_state(tmp_path / "state", 3, through.model, through.heads, through.optimizers)
-    losses = [through.step(number) for number in range(3, 6)]
-    again = Trained(seed=1)
-    assert load_state(tmp_path / "state", again.model, again.heads, again.optimizers) == 3
-    assert [again.step(number) for number in range(3, 6)] == losses
-    assert all(a.equal(b) for a, b in zip(through.weights(), again.weights(), strict=True))
+        step(through, number)
+    through.save(tmp_path / "state", 3)
+    losses = [step(through, number) for number in range(3, 6)]
+    assert again.load(tmp_path / "state") == 3
+    assert [step(again, number) for number in range(3, 6)] == losses
+    assert all(a.equal(b) for a, b in zip(weights(through), weights(again), strict=True))
 
 
 def test_control_without_the_moments_it_does_not(tmp_path: Path) -> None:
-    through, again = Trained(), Trained(seed=1)
-    through.step(0)
-    save_state(tmp_path / "state", 1, through.model, through.heads, through.optimizers)
-    load_state(tmp_path / "state", again.model, again.heads, again.optimizers)
-    again.optimizers = build_optimizers(again.model, again.heads, 1e-3)
-    for each in (through, again):
+    through, again = begun(), begun(seed=1)
+    step(through, 0)
+    through.save(tmp_path / "state", 1)
+    again.load(tmp_path / "state")
+    for optimizer in again.optimizers:
+        optimizer.state.clear()
+    for work in (through, again):
         for number in (1, 2):
-            each.step(number)
-    assert not all(a.equal(b) for a, b in zip(through.weights(), again.weights(), strict=True))
+            step(work, number)
+    assert not all(a.equal(b) for a, b in zip(weights(through), weights(again), strict=True))
 
 
 def test_the_warm_up_learns_one_scene() -> None:
-    trained = Trained()
-    losses = [trained.step(3) for _ in range(15)]
+    work = begun()
+    losses = [step(work, 3) for _ in range(15)]
     assert losses[-1] < 0.7 * losses[0]
-    tokens, pictures = overlap_quality(
-        trained.model, trained.heads, trained.processor, [scene((Box(3, 2, 12, 12),)), scene(())]
-    )
-    assert 0 <= tokens <= 1 and 0 <= pictures <= 1
+    tokens, images = work.quality([scene((Box(3, 2, 12, 12),)), scene(())])
+    assert 0 <= tokens <= 1 and 0 <= images <= 1
+
+
+def test_a_model_of_tiles_is_refused_in_one_line() -> None:
+    model = tiny_internvl()
+    with pytest.raises(ModelError, match="dense=null"):
+        WarmUp(model, None, 1e-3, 1).loss([scene(())])
+    with pytest.raises(ModelError, match="no layer that embeds patches"):
+        whiten_patches(model, None, [scene(())])
 
 
 def test_whitened_patches_have_unit_variance() -> None:
-    trained = Trained()
+    work = begun()
     scenes = [draw_scene(SceneSettings(), index).scene for index in range(6)]
-    whiten_patches(trained.model, trained.processor, scenes, noise=0.0)
-    patches = trained.processor.image_processor(images=[each.image for each in scenes], return_tensors="pt")
+    whiten_patches(work.model, work.processor, scenes, noise=0.0)
+    patches = work.processor.image_processor(images=[drawn.image for drawn in scenes], return_tensors="pt")
     patches = patches["pixel_values"]
-    weight = trained.model.model.visual.patch_embed.proj.weight.reshape(SHAPE.vision_hidden, -1)
+    weight = work.tower.patch_embed.proj.weight.reshape(SHAPE.vision_hidden, -1)
     projected = (patches - patches.mean(0)) @ weight.T
     covariance = projected.T @ projected / len(projected)
     assert torch.allclose(covariance[:8, :8], torch.eye(8), atol=0.05)
@@ -154,18 +142,18 @@ def test_a_scene_is_the_same_whenever_it_is_drawn() -> None:
     assert not np.array_equal(np.asarray(first[0].scene.image), np.asarray(other.scene.image))
 
 
-def test_a_scenes_sample_tells_the_truth() -> None:
+def test_a_scenes_sample_describes_it() -> None:
     drawn = [draw_scene(SceneSettings(), index) for index in range(12)]
-    for each in drawn:
-        assert each.scene.image.size == (each.sample.width, each.sample.height)
-        assert each.sample.anomalous == bool(each.scene.mask.any()) == bool(each.sample.boxes)
-    assert 2 < sum(each.sample.anomalous for each in drawn) < 10
+    for scene, sample in drawn:
+        assert scene.image.size == (sample.width, sample.height)
+        assert sample.anomalous == bool(scene.mask.any()) == bool(sample.boxes)
+    assert 2 < sum(sample.anomalous for _, sample in drawn) < 10
 
 
 def benign_of(settings: SceneSettings, count: int) -> set[str]:
     found: set[str] = set()
     for number in range(count):
-        product = _product(settings, settings.lessons[-1], np.random.default_rng(number))
+        product = draw_product(settings, settings.lessons[-1], np.random.default_rng(number))
         found |= {feature.kind for feature in product.features}
     return found
 
@@ -198,7 +186,7 @@ def test_a_stopped_warm_up_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     def quietly(*_: Any) -> None: ...
 
-    # The pictures for whitening and for the check are many; six tell the same here.
+    # Whitening and the check take many images; six are enough here.
     few = [draw_scene(warm_settings().scenes, index) for index in range(6)]
     monkeypatch.setattr(
         nano,

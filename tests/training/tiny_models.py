@@ -79,6 +79,19 @@ def tiny_qwen3(folder: Path, *, seed: int = 0, side: int = SIDE) -> Path:
     return _save(Qwen3VLForConditionalGeneration(config), processor, folder)
 
 
+def tiny_internvl() -> Any:
+    """Return a random InternVL, whose images are tiles; weights only, no processor."""
+    import torch
+    from transformers import InternVLConfig, InternVLForConditionalGeneration
+
+    vision = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    vision |= {"image_size": [28, 28], "patch_size": [14, 14]}
+    text = {"model_type": "qwen2", "vocab_size": 64, "hidden_size": 32, "intermediate_size": 32}
+    text |= {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
+    torch.manual_seed(0)
+    return InternVLForConditionalGeneration(InternVLConfig(vision_config=vision, text_config=text, image_token_id=1))
+
+
 def tiny_tokenizer() -> Any:
     """The tokenizer of nano, trained on a few sentences."""
     from adfm.models.nano.tokenizer import train_tokenizer

@@ -1,6 +1,6 @@
 """The repairs that both trainers need: checkpoints published whole, exact weights, epochs in their own order.
 
-Each repairs a reproduced fault of the engine (design section 5) at one small method. Nothing of the engine is copied.
+Each repairs a reproduced fault of the engine (docs/engine.md) at one small method. Nothing of the engine is copied.
 """
 
 from __future__ import annotations
@@ -36,17 +36,23 @@ class EpochSampler(RepeatSampler):  # type: ignore[misc]
 
 
 class DurableRun:
-    """A mix-in before a `Trainer`: checkpoints appear as `checkpoints/step-N` only when whole, and load exactly."""
+    """A mix-in before a `Trainer`: checkpoints appear as `checkpoints/step-N` only when complete, and load exactly.
+
+    The newest `keep_checkpoints` of them stay.
+    """
 
     args: Any
     state: Any
     model: Any
     is_fsdp_enabled: bool
     is_deepspeed_enabled: bool
-    keep_checkpoints: int = 2
+
+    def __init__(self, *args: Any, keep_checkpoints: int = 2, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.keep_checkpoints = keep_checkpoints
 
     def _get_output_dir(self, trial: Any) -> str:  # noqa: ARG002 - the engine's signature
-        """Where the engine writes in place: a staging folder that no reader looks into."""
+        """Return a staging folder that no reader looks into: the engine writes in place."""
         return str(Path(self.args.output_dir) / "checkpoints" / STAGING)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -58,7 +64,7 @@ class DurableRun:
             )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Restore a full model through `from_pretrained`, which knows the renamed keys; anything missing is an error.
+        """Restore a full model through `from_pretrained`, which knows the renamed keys. Anything missing is an error.
 
         The engine's raw, non-strict load leaves a Qwen2.5-VL at its *initial* weights without failing.
         """
@@ -101,21 +107,21 @@ def publish_checkpoint(staged: Path, checkpoints: Path, step: int, keep: int) ->
 
 def list_checkpoints(checkpoints: Path) -> list[Path]:
     """Return the published checkpoints, oldest first."""
-    found = [path for path in checkpoints.glob("step-*") if path.name.removeprefix("step-").isdigit()]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+    steps = [path for path in checkpoints.glob("step-*") if path.name.removeprefix("step-").isdigit()]
+    return sorted(steps, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def newest_checkpoint(run: Path) -> Path:
-    """Return the checkpoint that `--resume` goes on from; what a killed save left behind is removed.
+    """Return the checkpoint that `--resume` continues from, and remove what a killed save left behind.
 
     Raises:
         UserError: the run has none.
     """
     shutil.rmtree(run / "checkpoints" / STAGING, ignore_errors=True)
-    found = list_checkpoints(run / "checkpoints")
-    if not found:
+    checkpoints = list_checkpoints(run / "checkpoints")
+    if not checkpoints:
         raise UserError(f"{run}: has no checkpoint to resume from; remove it and start again (with save_every set)")
-    return found[-1]
+    return checkpoints[-1]
 
 
 class LogCallback(TrainerCallback):  # type: ignore[misc]
@@ -132,6 +138,6 @@ class LogCallback(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Forward what was logged at this step; the closing summary of a run has no loss and is left out."""
+        """Forward what was logged at this step. The closing summary of a run has no loss and is left out."""
         if logs and "loss" in logs:
             self._receive(state.global_step, logs)

@@ -19,7 +19,7 @@ from adfm.geometry import Box, Frame
 from adfm.models.frames import FrameOf
 from adfm.reasoning import Stages, canonical, focus_box, frame_hint, prompt
 from adfm.records import Sample
-from adfm.training.views import View, viewed_picture, viewed_sample, views
+from adfm.training.views import View, viewed_image, viewed_sample, views
 
 CACHED_PICTURES = 512
 
@@ -61,12 +61,12 @@ def manifest_examples(
         return loaded
 
     def example(sample: Sample, view: View) -> Example:
-        return Example(viewed_sample(sample, view), lambda: viewed_picture(picture(sample.image), view, sample))
+        return Example(viewed_sample(sample, view), lambda: viewed_image(picture(sample.image), view, sample))
 
     examples = [
         example(sample, view)
         for sample in manifest.samples
-        for view in views(sample, turns=turns, cuts=cuts, seed=seed)
+        for view in views(sample, flips_rotations=turns, crops=cuts, seed=seed)
     ]
     return balanced(examples) if balance else examples
 

@@ -43,7 +43,6 @@ from adfm.training.run import (
 )
 from adfm.training.settings import GrpoSettings
 from adfm.training.shared_prefix.selfcheck import SelfCheckedSteps
-from adfm.training.shared_prefix.support import supported
 
 
 class GroundedGRPOTrainer(DurableRun, SelfCheckedSteps, GRPOTrainer):  # type: ignore[misc]
@@ -207,17 +206,16 @@ def build_trainer(
         train_dataset=rows(examples, subject.frame_of, stages, category=settings.data.category, answers=False),
         processing_class=subject.processor,
         peft_config=lora_config(settings),
+        keep_checkpoints=settings.keep,
+        shared_prefix=settings.shared_prefix,
+        self_check=settings.self_check,
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.keep_checkpoints = settings.keep
     trainer.zero_tolerance = settings.zero_tolerance
     trainer.resample = settings.resample
     trainer.monitor = RolloutMonitor(samples, stages)
-    shared_prefix, refused = supported(settings.shared_prefix, trainer)
-    for reason in refused:
+    for reason in trainer.shared_prefix_refused:
         logging.getLogger("adfm").warning(reason)
-    trainer.use_shared_prefix(shared_prefix)
-    trainer.self_check = settings.self_check
     return trainer
 
 

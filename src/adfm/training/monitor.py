@@ -1,4 +1,4 @@
-"""What a GRPO run tells about its rollouts (design 1.4): a dead focus reward, rising false alarms, unread answers."""
+"""What a GRPO run logs of its rollouts: a dead focus reward, rising false rejects, answers that cannot be read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from adfm.reasoning import Stages, read
 from adfm.records import Response, Sample
 from adfm.rewards.trl import completion_text
 
-ENGINE_NAMES = {
+QUANTITIES = (
+    "located/normal_0",
+    "located/normal_1",
+    "located/normal_2plus",
+    "false_positive_rate",
+    "miss_rate",
+    "unread_rate",
+    "box_count_error",
+    "zero_advantage_share",
+)
+JOURNAL_NAMES = {
     "loss": "loss",
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",
@@ -21,33 +31,24 @@ ENGINE_NAMES = {
     "kl": "kl",
     "completions/mean_length": "completion_length",
     "completions/clipped_ratio": "truncated_rate",
+    "rewards/format/mean": "reward/format",
+    "rewards/format/std": "reward_std/format",
+    "rewards/verdict/mean": "reward/verdict",
+    "rewards/verdict/std": "reward_std/verdict",
+    "rewards/grounding/mean": "reward/grounding",
+    "rewards/grounding/std": "reward_std/grounding",
+    **dict(zip(QUANTITIES, QUANTITIES, strict=True)),
 }
+"""Name in the engine's log -> name in `metrics.jsonl`, in the order of its columns."""
 
 
 def journal_row(logs: Mapping[str, float]) -> dict[str, float]:
-    """Return a row of `metrics.jsonl` from what the engine logged: our names, no timings."""
-    row = {ours: logs[theirs] for theirs, ours in ENGINE_NAMES.items() if theirs in logs}
-    for term in ("format", "verdict", "grounding"):
-        for ours, theirs in ((f"reward/{term}", f"rewards/{term}/mean"), (f"reward_std/{term}", f"rewards/{term}/std")):
-            if theirs in logs:
-                row[ours] = logs[theirs]
-    row |= {name: logs[name] for name in (*QUANTITIES, "zero_advantage_share") if name in logs}
-    return {name: value for name, value in row.items() if value == value}  # a mean over nothing is NaN: left out
-
-
-QUANTITIES = (
-    "located/normal_0",
-    "located/normal_1",
-    "located/normal_2plus",
-    "false_positive_rate",
-    "miss_rate",
-    "unread_rate",
-    "box_count_error",
-)
+    """Return a row of `metrics.jsonl` from what the engine logged: our names, no timings, no mean over nothing (NaN)."""
+    return {ours: logs[name] for name, ours in JOURNAL_NAMES.items() if name in logs and logs[name] == logs[name]}
 
 
 class RolloutMonitor:
-    """Reads every rollout once more and counts."""
+    """Reads the answers of every batch and counts what a reward's mean hides."""
 
     def __init__(self, samples: Mapping[str, Sample], stages: Stages) -> None:
         self._samples = samples
@@ -60,7 +61,7 @@ class RolloutMonitor:
         self._parsed = parsed
 
     def observe(self, inputs: Sequence[Mapping[str, Any]], completions: Sequence[Any]) -> dict[str, float]:
-        """Return the quantities of one batch of rollouts; a share over nothing is left out."""
+        """Return the quantities of one batch of rollouts. A share over nothing is left out."""
         pairs = [
             (self._samples[row["sample_id"]], self._parsed(row["sample_id"], completion_text(text), row["frame"]))
             for row, text in zip(inputs, completions, strict=True)

@@ -1,12 +1,13 @@
-"""The bundled model's recipe: tokenizer, dense vision warm-up, fine-tuning on synthetic parts; seeded, resumable.
+"""The bundled model's recipe: tokenizer, dense vision warm-up, fine-tuning on synthetic parts. Seeded and resumable.
 
-Each stage publishes what it made before the next begins, so a build that was stopped goes on where it was.
+Each stage publishes its result before the next begins, so a stopped build continues where it was.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,26 @@ import numpy as np
 from adfm.config import Settings, dump_settings
 from adfm.data.synthetic import DEFECT_KINDS, MATERIALS
 from adfm.geometry import Box, Frame
+from adfm.models.families import family_of
+from adfm.models.files import load_processor, load_weights
 from adfm.models.nano.architecture import NanoShape, build_model, build_processor
 from adfm.models.nano.tokenizer import train_tokenizer
 from adfm.reasoning import PIXELS, STAGES, canonical, prompt
 from adfm.records import Label, Sample
 from adfm.storage import Journal, write_text
 from adfm.training.examples import Example
-from adfm.training.run import cut_journal
+from adfm.training.run import Subject, cut_journal, save_model, seed_everything
 from adfm.training.scenes import LabelledScene, SceneSettings, draw_scene
 from adfm.training.settings import SftSettings
-from adfm.training.warmup import WarmUp, load_state, overlap_quality, save_state, whiten_patches
+from adfm.training.sft import fine_tune
+from adfm.training.warmup import WarmUp, whiten_patches
 
 VALIDATION_FIRST = 10_000_000
 """Scenes from this number on are never trained on."""
 
 
 class WarmupSettings(Settings):
-    """The dense warm-up: optimizer steps, pictures a step, and learning rate."""
+    """The dense warm-up: optimizer steps, images a step, and learning rate."""
 
     steps: int = 2300
     batch: int = 32
@@ -40,7 +44,7 @@ class WarmupSettings(Settings):
 
 
 class TuneSettings(Settings):
-    """One round of the fine-tuning after it: optimizer steps, pictures a step, and the peak of a cosine learning rate."""
+    """One round of the fine-tuning after it: optimizer steps, images a step, and the peak of a cosine learning rate."""
 
     steps: int = 900
     batch: int = 32
@@ -89,14 +93,14 @@ def scene_loader(settings: SceneSettings, first: int, count: int, batch: int, wo
 
 
 def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progress, *, workers: int = 1) -> Any:
-    """Run the dense warm-up, or go on with it, in `out`; return the model with its warm vision tower."""
+    """Run or continue the dense warm-up in `out`; return the model with its warm vision tower."""
     warm = settings.warmup
     model = build_model(tokenizer, settings.shape, seed=settings.seed)
     processor = build_processor(tokenizer, settings.shape)
     whiten_patches(model, processor, [draw_scene(settings.scenes, index).scene for index in range(0, 40_000, 40)])
     work = WarmUp(model, processor, warm.learning_rate, warm.steps)
     state = out / "warmup.safetensors"
-    done = load_state(state, model, work.heads, work.optimizers) if state.is_file() else 0
+    done = work.load(state) if state.is_file() else 0
     cut_journal(out / "warmup.jsonl", done)
     journal = Journal(out / "warmup.jsonl", fresh=done == 0)
     write_text(out / "config.yaml", dump_settings(settings))
@@ -108,9 +112,9 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
         loss = work.step(step, [labelled.scene for labelled in batch])
         row = {"step": step, "loss": loss, "seconds": time.monotonic() - started}
         if step % warm.save_every == 0 or step == warm.steps:
-            tokens, pictures = overlap_quality(model, work.heads, processor, check)
-            row |= {"token_ap": tokens, "picture_auroc": pictures}
-            save_state(state, step, model, work.heads, work.optimizers)
+            tokens, images = work.quality(check)
+            row |= {"token_ap": tokens, "picture_auroc": images}
+            work.save(state, step)
         journal.append(row)
         progress("warm-up", step, warm.steps, row)
     journal.close()
@@ -118,95 +122,76 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
 
 
 class SceneExamples:
-    """The scenes after the warm-up's as examples to fine-tune on; each is drawn when it is asked for."""
+    """The scenes of a stream as examples to fine-tune on. Each is drawn when it is asked for."""
 
-    def __init__(self, settings: SceneSettings, first: int, count: int) -> None:
-        self._settings, self._first, self._count = settings, first, count
+    def __init__(self, stream: SceneStream) -> None:
+        self._stream = stream
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._stream)
 
     def __getitem__(self, index: int) -> Example:
-        drawn = draw_scene(self._settings, self._first + index)
+        drawn = self._stream[index]
         return Example(drawn.sample, lambda: drawn.scene.image)
 
 
 def corpus(settings: SceneSettings, answers: int = 3000) -> list[str]:
-    """Return the texts that nano's tokenizer is trained on: every prompt, and canonical answers in nano's units."""
+    """Return the texts that nano's tokenizer is trained on: every prompt, and canonical answers in nano's units.
+
+    Boxes and defect types are random: the tokenizer needs the grammar, not images.
+    """
     prompts = [
         prompt(stages, category=material, frame_hint=PIXELS) for stages in STAGES.values() for material in MATERIALS
     ]
     rng = np.random.default_rng((settings.seed, 3))
-    return prompts * (answers // 50) + [_invented_answer(rng) for _ in range(answers)]
-
-
-def _invented_answer(rng: np.random.Generator) -> str:
-    """A canonical answer with boxes and kinds at random: the tokenizer needs the grammar, not pictures."""
-    side = 140
-    count = int(rng.choice([0, 0, 1, 1, 1, 2, 3]))
-    corners = rng.integers(0, side - 40, (count + 1, 2))
-    sizes = rng.integers(4, 40, (count + 1, 2))
-    boxes = [Box(*map(int, (x, y, x + w, y + h))) for (x, y), (w, h) in zip(corners, sizes, strict=True)]
-    kind = str(rng.choice(list(DEFECT_KINDS))) if count else None
-    label: Label = "anomalous" if count else "normal"
-    sample = Sample("", "", side, side, label, "", kind, None, tuple(boxes[:count]), "train", "")
-    return canonical(sample, Frame.original(side, side), focus=boxes[-1])
+    texts, side = prompts * (answers // 50), 140
+    for _ in range(answers):
+        count = int(rng.choice([0, 0, 1, 1, 1, 2, 3]))
+        corners = rng.integers(0, side - 40, (count + 1, 2))
+        sizes = rng.integers(4, 40, (count + 1, 2))
+        boxes = [Box(*map(int, (x, y, x + w, y + h))) for (x, y), (w, h) in zip(corners, sizes, strict=True)]
+        defect = str(rng.choice(list(DEFECT_KINDS))) if count else None
+        label: Label = "anomalous" if count else "normal"
+        sample = Sample("", "", side, side, label, "", defect, None, tuple(boxes[:count]), "train", "")
+        texts.append(canonical(sample, Frame.original(side, side), focus=boxes[-1]))
+    return texts
 
 
 def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers: int = 1) -> Path:
     """Run every stage that is not yet done in `out` and return the folder of the finished model."""
-    from adfm.training.run import save_model
-
     warm = out / "warm"
     if not (warm / "config.json").is_file():
         tokenizer = train_tokenizer(corpus(settings.scenes), vocabulary=settings.shape.vocabulary)
-        model = warm_up(out, settings, tokenizer, progress, workers=workers)
-        save_model(warm, model, build_processor(tokenizer, settings.shape))
+        save_model(
+            warm,
+            warm_up(out, settings, tokenizer, progress, workers=workers),
+            build_processor(tokenizer, settings.shape),
+        )
     model, first = warm, settings.warmup.steps * settings.warmup.batch
     for number, tune in enumerate(settings.rounds, 1):
-        model = _tune(out / f"tune-{number}", model, first, tune, settings, progress, workers)
-        first += tune.steps * tune.batch
+        run = out / f"tune-{number}"
+        if not (run / "summary.json").is_file():
+            recipe = SftSettings(
+                model=str(model),
+                out=str(run),
+                seed=settings.seed,
+                steps=tune.steps,
+                micro_batch=tune.batch,
+                learning_rate=tune.learning_rate,
+                warmup_steps=50,
+                optimizer="blended",
+                save_every=tune.save_every,
+                threads=1,
+                workers=workers,
+            )
+            seed_everything(settings.seed)
+            weights, processor = load_weights(str(model)), load_processor(str(model))
+            fine_tune(
+                recipe,
+                Subject(weights, processor, family_of(weights.config.model_type).frame_rule(processor)),
+                SceneExamples(SceneStream(settings.scenes, first, tune.steps * tune.batch)),
+                resume=any((run / "checkpoints").glob("step-*")),
+                progress=partial(progress, f"fine-tuning {run.name}"),
+            )
+        model, first = run / "final", first + tune.steps * tune.batch
     return model
-
-
-def _tune(
-    run: Path,
-    model: Path,
-    first: int,
-    tune: TuneSettings,
-    settings: NanoSettings,
-    progress: Progress,
-    workers: int,
-) -> Path:
-    """Run one round of fine-tuning on the scenes from number `first` on, unless it is done; return its model."""
-    from adfm.models.files import load_processor, load_weights
-    from adfm.models.frames import frame_rule
-    from adfm.training.run import Subject, seed_everything
-    from adfm.training.sft import fine_tune
-
-    if (run / "summary.json").is_file():
-        return run / "final"
-    seed_everything(settings.seed)
-    weights, processor = load_weights(str(model)), load_processor(str(model))
-    subject = Subject(weights, processor, frame_rule(weights.config.model_type, processor))
-    recipe = SftSettings(
-        model=str(model),
-        out=str(run),
-        seed=settings.seed,
-        steps=tune.steps,
-        micro_batch=tune.batch,
-        learning_rate=tune.learning_rate,
-        warmup_steps=50,
-        optimizer="blended",
-        save_every=tune.save_every,
-        threads=1,
-        workers=workers,
-    )
-    scenes = SceneExamples(settings.scenes, first, tune.steps * tune.batch)
-    return fine_tune(
-        recipe,
-        subject,
-        scenes,
-        resume=any((run / "checkpoints").glob("step-*")),
-        progress=lambda *told: progress(f"fine-tuning {run.name}", *told),
-    )

@@ -28,10 +28,10 @@ class Lesson(Settings):
 
 
 class SceneSettings(Settings):
-    """What nano sees in training; `held_out` benign features are never drawn, so that they are news to it later.
+    """What nano sees in training. `held_out` benign features are never drawn, so that they are new to it later.
 
     The curriculum starts easy, because a vision tower that sees everything at once learns nothing for very long. The
-    first three lessons are the warm-up's; the last one, which goes on for ever, is the fine-tuning's.
+    first three lessons belong to the warm-up. The last one, which never ends, belongs to the fine-tuning.
     """
 
     seed: int = 0
@@ -68,7 +68,7 @@ def draw_scene(settings: SceneSettings, index: int) -> LabelledScene:
     pool = index // SCENES_A_POOL
     drawn = np.random.default_rng((settings.seed, 2, pool, int(rng.integers(PRODUCTS_AT_ONCE))))
     size = SIZES[int(drawn.integers(len(SIZES)))]
-    product = _product(settings, settings.lesson(index), drawn)
+    product = draw_product(settings, settings.lesson(index), drawn)
     part = draw_part(product, rng, size=size, defects=None if rng.random() < 0.5 else 0)
     boxes = boxes_from_mask(part.mask).boxes
     sample = Sample(
@@ -88,7 +88,7 @@ def draw_scene(settings: SceneSettings, index: int) -> LabelledScene:
 
 
 def _name(material: str, rng: np.random.Generator) -> str:
-    """Return what the prompt calls a product: its material, a numbered one, or an invented word; no name is news."""
+    """Return what the prompt calls a product: its material, a numbered material or an invented word. So no name is new later."""
     kind = int(rng.integers(3))
     if kind < 2:
         return material if kind == 0 else f"{material}-{int(rng.integers(100)):02d}"
@@ -99,7 +99,8 @@ def _name(material: str, rng: np.random.Generator) -> str:
     return "".join(consonant + vowel for consonant, vowel in letters)
 
 
-def _product(settings: SceneSettings, lesson: Lesson, rng: np.random.Generator) -> Product:
+def draw_product(settings: SceneSettings, lesson: Lesson, rng: np.random.Generator) -> Product:
+    """Draw a product of a lesson's materials and difficulty, without the held-out benign features."""
     kinds = [kind for kind in BENIGN_KINDS if kind not in settings.held_out]
     difficulty = rng.uniform(*lesson.difficulty)
     return random_product(

@@ -1,7 +1,7 @@
 """Dense warm-up of a vision tower: does each visual token overlap a defect, and where is that defect's box?
 
-Plain fine-tuning from nothing learns the grammar long before it looks at the picture (design section 7); a thousand
-steps of this first give the tower features worth pointing with. The heads are thrown away afterwards.
+Plain fine-tuning from nothing learns the grammar long before it looks at the image. A thousand steps of this first give the tower
+features worth pointing with. The heads are thrown away afterwards. Left out: images cut into tiles.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from adfm.errors import DataError
+from adfm.errors import DataError, ModelError
 from adfm.geometry import Box, filled
+from adfm.models.families import family_of
+from adfm.models.image_tokens import Grid
 from adfm.storage import write_bytes
 from adfm.training.examples import Example
 from adfm.training.settings import DenseSettings
@@ -24,7 +26,7 @@ Progress = Callable[[int, int, dict[str, float]], None]
 
 
 class Scene(NamedTuple):
-    """One training picture (RGB), its defect boxes in the picture's pixels, and its exact mask (H, W), 0 or above."""
+    """One training image (RGB), its defect boxes in the image's pixels, and its exact mask (H, W), 0 or above."""
 
     image: Image.Image
     boxes: tuple[Box, ...]
@@ -32,17 +34,17 @@ class Scene(NamedTuple):
 
 
 class TokenTargets(NamedTuple):
-    """Targets of the T visual tokens of one picture: overlap (T,), and box (T, 4) as parts of the picture."""
+    """Targets of the T visual tokens of one image: overlap (T,), and box (T, 4) as parts of the image."""
 
     overlap: NDArray[np.float32]
     box: NDArray[np.float32]
 
 
 def token_targets(scene: Scene, rows: int, columns: int) -> TokenTargets:
-    """Return what a (rows, columns) grid of visual tokens should say: overlap 0 / 1, and each token's box.
+    """Return the targets of a (rows, columns) grid of visual tokens: overlap 0 / 1, and each token's box.
 
-    A token overlaps where at least one mask pixel falls in its cell; its box is the smallest true box around the cell's
-    centre, else the nearest one, as (x1, y1, x2, y2) parts of the picture, 0 to 1. Without boxes all are 0.
+    A token overlaps where at least one mask pixel falls in its cell. Its box is the smallest true box around the cell's
+    centre, else the nearest one, as (x1, y1, x2, y2) parts of the image, 0 to 1. Without boxes all are 0.
     """
     height, width = scene.mask.shape
     ys, xs = np.nonzero(scene.mask)
@@ -52,64 +54,12 @@ def token_targets(scene: Scene, rows: int, columns: int) -> TokenTargets:
     if scene.boxes:
         sides = np.array([width, height, width, height], np.float32)
         truth: NDArray[np.float32] = np.asarray(np.array(scene.boxes, np.float32) / sides, np.float32)
-        boxes[:] = truth[_nearest(truth, rows, columns)]
+        x1, y1, x2, y2 = truth.T
+        y = ((np.arange(rows) + 0.5) / rows)[:, None, None]
+        x = ((np.arange(columns) + 0.5) / columns)[None, :, None]
+        outside = np.hypot(np.maximum(np.maximum(x1 - x, x - x2), 0), np.maximum(np.maximum(y1 - y, y - y2), 0))
+        boxes[:] = truth[(outside + 1e-3 * ((x2 - x1) * (y2 - y1))).argmin(axis=-1)]
     return TokenTargets(overlap.reshape(-1), boxes.reshape(-1, 4))
-
-
-def _nearest(truth: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.intp]:
-    """Index (rows, columns) of the box nearest to each cell's centre (distance 0 inside a box)."""
-    y = ((np.arange(rows) + 0.5) / rows)[:, None, None]
-    x = ((np.arange(columns) + 0.5) / columns)[None, :, None]
-    outside_x = np.maximum(np.maximum(truth[:, 0] - x, x - truth[:, 2]), 0)
-    outside_y = np.maximum(np.maximum(truth[:, 1] - y, y - truth[:, 3]), 0)
-    area = (truth[:, 2] - truth[:, 0]) * (truth[:, 3] - truth[:, 1])
-    return np.asarray((np.hypot(outside_x, outside_y) + 1e-3 * area).argmin(axis=-1))
-
-
-def warmup_step(model: Any, heads: Any, processor: Any, scenes: Sequence[Scene]) -> Any:
-    """Return the loss of one batch: binary cross-entropy of the overlap plus L1 of the box on overlapping tokens."""
-    import torch
-    from torch.nn import functional
-
-    batch = processor.image_processor(images=[scene.image for scene in scenes], return_tensors="pt")
-    features = torch.cat(model.model.get_image_features(batch["pixel_values"], batch["image_grid_thw"]).pooler_output)
-    merge = processor.image_processor.merge_size
-    grids = [(int(h) // merge, int(w) // merge) for _, h, w in batch["image_grid_thw"]]
-    targets = [token_targets(scene, *grid) for scene, grid in zip(scenes, grids, strict=True)]
-    overlap = torch.from_numpy(np.concatenate([target.overlap for target in targets]))
-    boxes = torch.from_numpy(np.concatenate([target.box for target in targets]))
-    said = heads(features)
-    # Overlapping tokens are few (about 5 %), so they weigh more; without it the first 200 steps say "never".
-    classify = functional.binary_cross_entropy_with_logits(said[:, 0], overlap, pos_weight=torch.tensor(3.0))
-    found = overlap > 0
-    locate = (said[found, 1:].sigmoid() - boxes[found]).abs().mean() if found.any() else said.sum() * 0
-    return classify + 2 * locate
-
-
-def overlap_quality(model: Any, heads: Any, processor: Any, scenes: Sequence[Scene]) -> tuple[float, float]:
-    """Return (average precision of the tokens' overlap, AUROC of the pictures by their highest token), both 0 to 1."""
-    import torch
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    batch = processor.image_processor(images=[scene.image for scene in scenes], return_tensors="pt")
-    with torch.no_grad():
-        features = model.model.get_image_features(batch["pixel_values"], batch["image_grid_thw"]).pooler_output
-        scores = [heads(part)[:, 0].numpy() for part in features]
-    merge = processor.image_processor.merge_size
-    truth = [
-        token_targets(scene, int(h) // merge, int(w) // merge).overlap
-        for scene, (_, h, w) in zip(scenes, batch["image_grid_thw"], strict=True)
-    ]
-    tokens = average_precision_score(np.concatenate(truth), np.concatenate(scores))
-    pictures = roc_auc_score([bool(scene.boxes) for scene in scenes], [part.max() for part in scores])
-    return float(tokens), float(pictures)
-
-
-def build_heads(width: int) -> Any:
-    """Return the throw-away heads: features (T, width) -> (T, 5), an overlap logit and four box logits."""
-    from torch import nn
-
-    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 5))
 
 
 def cosine_rate(step: int, steps: int, *, warm: int = 50) -> float:
@@ -120,80 +70,57 @@ def cosine_rate(step: int, steps: int, *, warm: int = 50) -> float:
     return 0.05 + 0.95 * 0.5 * (1 + float(np.cos(np.pi * progress)))
 
 
-def build_optimizers(model: Any, heads: Any, learning_rate: float) -> list[Any]:
-    """Return Muon for the tower's matrices and AdamW for the rest: AdamW alone takes several times as many pictures."""
-    import torch
-
-    tower = list(model.model.visual.parameters())
-    matrices = [weight for weight in tower if weight.ndim == 2]
-    rest = [*(weight for weight in tower if weight.ndim != 2), *heads.parameters()]
-    return [
-        torch.optim.Muon(matrices, lr=20 * learning_rate, weight_decay=0.01),
-        torch.optim.AdamW(rest, lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98)),
-    ]
-
-
 def whiten_patches(model: Any, processor: Any, scenes: Sequence[Scene], *, noise: float = 0.01) -> None:
     """Start the patch embedding at the whitened principal components of real patches.
 
     A random projection of a patch is its mean colour and little else: the variance of the first component is ten
-    thousand times that of the hundredth, and a thin scratch lives in the hundredth.
+    thousand times that of the hundredth, and a thin scratch shows in the hundredth.
+
+    Raises:
+        ModelError: the family does not say which layer embeds patches.
     """
     import torch
 
-    patches = processor.image_processor(images=[scene.image for scene in scenes], return_tensors="pt")["pixel_values"]
+    family = family_of(model.config.model_type)
+    if family.patch_embedding is None or not isinstance(family.image_tokens, Grid):
+        raise ModelError(f"model type '{model.config.model_type}': its family names no layer that embeds patches")
+    patches = family.image_tokens.patches(processor, [scene.image for scene in scenes])
     centred = patches - patches.mean(0)
     variance, directions = torch.linalg.eigh(centred.T @ centred / len(centred))
-    weight = model.model.visual.patch_embed.proj.weight
+    weight = family.tower_of(model).get_submodule(family.patch_embedding).weight
     kept = len(weight)
     components = directions.flip(1)[:, :kept] / (variance.flip(0)[:kept] + noise).sqrt()
     with torch.no_grad():
         weight.copy_(components.T.reshape(weight.shape))
 
 
-def save_state(path: Path, step: int, model: Any, heads: Any, optimizers: Sequence[Any]) -> None:
-    """Write weights, optimizer moments and the step to one safetensors file, atomically."""
-    from safetensors.torch import save
-
-    tensors = {f"model.{name}": value for name, value in model.model.visual.state_dict().items()}
-    tensors |= {f"heads.{name}": value for name, value in heads.state_dict().items()}
-    for which, optimizer in enumerate(optimizers):
-        for number, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{which}.{number}.{name}": value for name, value in state.items()}
-    write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}, {"step": str(step)}))
-
-
-def load_state(path: Path, model: Any, heads: Any, optimizers: Sequence[Any]) -> int:
-    """Read back what `save_state` wrote and return the step to go on from."""
-    from safetensors import safe_open
-    from safetensors.torch import load_file
-
-    tensors = load_file(path)
-    for prefix, module in (("model.", model.model.visual), ("heads.", heads)):
-        part = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-        module.load_state_dict(part)
-    states: list[dict[int, dict[str, Any]]] = [{} for _ in optimizers]
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, which, number, field = name.split(".")
-            states[int(which)].setdefault(int(number), {})[field] = value
-    for optimizer, state in zip(optimizers, states, strict=True):
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-    with safe_open(path, "pt") as file:
-        return int(file.metadata()["step"])
-
-
 class WarmUp:
-    """A model, its throw-away heads and their optimizers; `step` moves them by one batch."""
+    """A vision tower in warm-up: its throw-away heads, the optimizers of both, and one batch after another.
+
+    The heads map features (T, width) to (T, 5): an overlap logit and four box logits. Muon moves the tower's matrices and AdamW the
+    rest: AdamW alone takes several times as many images.
+    """
 
     def __init__(self, model: Any, processor: Any, learning_rate: float, steps: int) -> None:
+        import torch
+        from torch import nn
+
+        family, width = family_of(model.config.model_type), model.config.get_text_config().hidden_size
         self.model, self.processor, self.steps = model, processor, steps
-        self.heads = build_heads(model.config.get_text_config().hidden_size)
-        self.optimizers = build_optimizers(model, self.heads, learning_rate)
+        self.tower, self._images = family.tower_of(model), family.image_tokens
+        self.heads = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 5))
+        matrices = [weight for weight in self.tower.parameters() if weight.ndim == 2]
+        rest = [weight for weight in self.tower.parameters() if weight.ndim != 2]
+        self.optimizers = [
+            torch.optim.Muon(matrices, lr=20 * learning_rate, weight_decay=0.01),
+            torch.optim.AdamW(
+                [*rest, *self.heads.parameters()], lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98)
+            ),
+        ]
         self._peaks = [group["lr"] for group in self._groups()]
 
     def _groups(self) -> list[dict[str, Any]]:
-        """The groups as they are now: loading a state replaces them."""
+        """Return the groups of this moment: loading a state replaces them."""
         return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def step(self, number: int, scenes: Sequence[Scene]) -> float:
@@ -204,7 +131,7 @@ class WarmUp:
             group["lr"] = peak * cosine_rate(number - 1, self.steps)
         self.model.zero_grad()
         self.heads.zero_grad()
-        loss = warmup_step(self.model, self.heads, self.processor, scenes)
+        loss = self.loss(scenes)
         loss.backward()
         torch.nn.utils.clip_grad_norm_([weight for group in self._groups() for weight in group["params"]], 1.0)
         for optimizer in self.optimizers:
@@ -212,9 +139,77 @@ class WarmUp:
         self.model.zero_grad()
         return float(loss.item())
 
+    def loss(self, scenes: Sequence[Scene]) -> Any:
+        """Return the loss of one batch: binary cross-entropy of the overlap plus L1 of the box on overlapping tokens.
+
+        Raises:
+            ModelError: the model's images are tiles.
+        """
+        import torch
+        from torch.nn import functional
+
+        features, targets = self._encoded(scenes)
+        overlap = torch.from_numpy(np.concatenate([target.overlap for target in targets]))
+        boxes = torch.from_numpy(np.concatenate([target.box for target in targets]))
+        logits = self.heads(torch.cat(features))
+        # Overlapping tokens are few (about 5 %), so they weigh more. Else the first 200 steps predict none.
+        classify = functional.binary_cross_entropy_with_logits(logits[:, 0], overlap, pos_weight=torch.tensor(3.0))
+        inside = overlap > 0
+        locate = (logits[inside, 1:].sigmoid() - boxes[inside]).abs().mean() if inside.any() else logits.sum() * 0
+        return classify + 2 * locate
+
+    def quality(self, scenes: Sequence[Scene]) -> tuple[float, float]:
+        """Return (average precision of the tokens' overlap, AUROC of the images by their highest token), both 0 to 1."""
+        import torch
+        from sklearn.metrics import average_precision_score, roc_auc_score
+
+        with torch.no_grad():
+            features, targets = self._encoded(scenes)
+            scores = [self.heads(part)[:, 0].numpy() for part in features]
+        truth = np.concatenate([target.overlap for target in targets])
+        tokens = average_precision_score(truth, np.concatenate(scores))
+        images = roc_auc_score([bool(scene.boxes) for scene in scenes], [part.max() for part in scores])
+        return float(tokens), float(images)
+
+    def _encoded(self, scenes: Sequence[Scene]) -> tuple[list[Any], list[TokenTargets]]:
+        """Return the features (T, width) of each scene's visual tokens, and their targets."""
+        images = self._images.features(self.model, self.processor, [scene.image for scene in scenes])
+        targets = [token_targets(scene, image.rows, image.columns) for scene, image in zip(scenes, images, strict=True)]
+        return [image.features for image in images], targets
+
+    def save(self, path: Path, step: int) -> None:
+        """Write weights, optimizer moments and the step to one safetensors file, atomically."""
+        from safetensors.torch import save
+
+        tensors = {f"model.{name}": value for name, value in self.tower.state_dict().items()}
+        tensors |= {f"heads.{name}": value for name, value in self.heads.state_dict().items()}
+        for which, optimizer in enumerate(self.optimizers):
+            for number, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{which}.{number}.{name}": value for name, value in state.items()}
+        write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}, {"step": str(step)}))
+
+    def load(self, path: Path) -> int:
+        """Read back what `save` wrote and return its step."""
+        from safetensors import safe_open
+        from safetensors.torch import load_file
+
+        tensors = load_file(path)
+        for prefix, module in (("model.", self.tower), ("heads.", self.heads)):
+            part = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            module.load_state_dict(part)
+        states: list[dict[int, dict[str, Any]]] = [{} for _ in self.optimizers]
+        for name, value in tensors.items():
+            if name.startswith("optimizer."):
+                _, which, number, field = name.split(".")
+                states[int(which)].setdefault(int(number), {})[field] = value
+        for optimizer, state in zip(self.optimizers, states, strict=True):
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        with safe_open(path, "pt") as file:
+            return int(file.metadata()["step"])
+
 
 def example_scene(example: Example) -> Scene:
-    """Return an example as a scene; its boxes, scaled to the picture as shown, stand for the mask."""
+    """Return an example as a scene. Its boxes, scaled to the image as shown, are its mask."""
     image, sample = example.picture(), example.sample
     sx, sy = image.width / sample.width, image.height / sample.height
     boxes = tuple(Box(b.x1 * sx, b.y1 * sy, b.x2 * sx, b.y2 * sy) for b in sample.boxes or ())
@@ -224,16 +219,15 @@ def example_scene(example: Example) -> Scene:
 def warm_on_examples(
     model: Any, processor: Any, examples: Sequence[Example], dense: DenseSettings, seed: int, progress: Progress
 ) -> None:
-    """Warm a model's vision tower on the boxes of labelled pictures; those of unknown places are left out.
+    """Warm a model's vision tower on the boxes of labelled images. Images whose boxes are unknown are left out.
 
     Raises:
-        DataError: no anomalous picture has boxes.
+        DataError: no anomalous image has boxes.
+        ModelError: the model's images are tiles.
     """
     known = [example for example in examples if example.sample.boxes is not None]
     if not any(example.sample.boxes for example in known):
-        raise DataError(
-            "setting 'dense': no anomalous training picture has boxes; leave the dense warm-up out (dense=null)"
-        )
+        raise DataError("setting 'dense': no anomalous training image has boxes; set dense=null")
     warm = WarmUp(model.train(), processor, dense.learning_rate, dense.steps)
     rng = np.random.default_rng(seed)
     for number in range(1, dense.steps + 1):

@@ -12,21 +12,21 @@ from PIL import Image
 
 from adfm.models.files import load_processor, load_weights
 from adfm.training.settings import SharedPrefixSettings
-from adfm.training.shared_prefix.rows import Rows, albums_of
+from adfm.training.shared_prefix.rows import Rows
 
 STOPS = [1, *range(30, 120, 6)]
 """Tokens that end an answer: enough of them that a model of noise writes answers of many lengths."""
 
 
-def picture(number: int) -> Image.Image:
+def noise(number: int) -> Image.Image:
     """Noise, a different size for each number."""
     return Image.fromarray(
         np.random.default_rng(number).integers(0, 255, (50 + 12 * (number % 5), 80, 3), dtype=np.uint8)
     )
 
 
-def chat(number: int, pictures: int) -> list[dict[str, Any]]:
-    content = [{"type": "image", "image": picture(10 * number + index)} for index in range(pictures)]
+def chat(number: int, images: int) -> list[dict[str, Any]]:
+    content = [{"type": "image", "image": noise(10 * number + index)} for index in range(images)]
     return [
         {"role": "user", "content": [*content, {"type": "text", "text": "Inspect this part."[: 9 + 3 * (number % 3)]}]}
     ]
@@ -40,23 +40,20 @@ def prepared(processor: Any, chats: Sequence[Any]) -> dict[str, torch.Tensor]:
     )
 
 
-def batch(processor: Any, pictures: Sequence[int], lengths: Sequence[Sequence[int]]) -> Rows:
-    """One group for each entry of `pictures`, with answers of the given lengths: every prompt repeated, as the engine has it."""
+def batch(processor: Any, images: Sequence[int], lengths: Sequence[Sequence[int]]) -> Rows:
+    """One group for each entry of `images`, with answers of the given lengths: every prompt repeated, as the engine has it."""
     groups = [number for number, group in enumerate(lengths) for _ in group]
-    inputs = prepared(processor, [chat(number, pictures[number]) for number in groups])
+    inputs = prepared(processor, [chat(number, images[number]) for number in groups])
     sizes = torch.tensor([length for group in lengths for length in group])
     widest = int(sizes.max())
     valid = (torch.arange(widest) < sizes[:, None]).long()
     answers = torch.randint(8, 250, (len(groups), widest), generator=torch.Generator().manual_seed(1)) * valid
-    return Rows(
+    return Rows.of_batch(
         torch.cat([inputs["input_ids"], answers], 1),
         torch.cat([inputs["attention_mask"], valid], 1),
         widest,
-        torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(answers)], 1),
-        inputs["pixel_values"],
-        inputs["image_grid_thw"],
-        albums_of([pictures[number] for number in groups], groups),
-        tuple(groups),
+        inputs | {"num_images": [images[number] for number in groups]},
+        groups,
     )
 
 
@@ -67,7 +64,7 @@ def reward(prompts: list[Any], completion_ids: list[list[int]], **_: Any) -> lis
 
 
 def dataset(count: int = 8) -> Any:
-    """Prompts with one and two pictures in turn; every copy of a row opens its pictures anew."""
+    """Prompts with one and two images in turn; every copy of a row opens its images again."""
     from datasets import Dataset
 
     def rows(columns: dict[str, list[int]]) -> dict[str, list[Any]]:
@@ -81,13 +78,19 @@ def dataset(count: int = 8) -> Any:
 
 
 def train_with(
-    out: Path, folder: Path, shared_prefix: SharedPrefixSettings, *, lora: Any = None, go: bool = True, **options: Any
+    out: Path,
+    folder: Path,
+    shared_prefix: SharedPrefixSettings,
+    *,
+    lora: Any = None,
+    self_check: bool = False,
+    go: bool = True,
+    **options: Any,
 ) -> Any:
     """Run a few steps of a tiny model and return the trainer; `answers` holds what was sampled."""
     from trl import GRPOConfig, GRPOTrainer
 
     from adfm.training.shared_prefix.selfcheck import SelfCheckedSteps
-    from adfm.training.shared_prefix.support import supported
 
     class Trainer(SelfCheckedSteps, GRPOTrainer):  # type: ignore[misc]
         pass
@@ -120,9 +123,10 @@ def train_with(
         train_dataset=dataset(),
         processing_class=load_processor(str(folder)),
         peft_config=lora,
+        shared_prefix=shared_prefix,
+        self_check=self_check,
     )
     trainer.answers = spy(trainer)
-    trainer.use_shared_prefix(supported(shared_prefix, trainer)[0])
     if go:
         trainer.train()
     return trainer

@@ -41,7 +41,7 @@ def config(model: Any, **options: Any) -> GenerationConfig:
 @torch.no_grad()
 def both(model: Any, folder: Any, settings: GenerationConfig, seed: int) -> tuple[torch.Tensor, torch.Tensor, bool]:
     """Return the stock answers, ours, and whether the random numbers stand at the same place afterwards."""
-    chats = [chat(number, pictures) for number, pictures in enumerate((1, 2, 1))]
+    chats = [chat(number, images) for number, images in enumerate((1, 2, 1))]
     processor = load_processor(str(folder))
     torch.manual_seed(seed)
     theirs = model.generate(**prepared(processor, [chats[owner] for owner in OWNERS]), generation_config=settings)
@@ -127,7 +127,7 @@ def test_an_answer_layer_grows_in_place_and_keeps_what_it_held() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("finished", [False, True])
-@pytest.mark.parametrize("way", ["_in_two_calls", "_in_one_softmax"])
+@pytest.mark.parametrize("way", ["in_two_calls", "in_one_softmax"])
 def test_both_ways_of_attending_are_attention_over_prompt_and_answer(way: str, finished: bool) -> None:
     torch.manual_seed(0)
     prompts, answers, heads, length, width = 2, 3, 2, 11, 8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,11 +12,11 @@ from step_helpers import batch
 from trl.trainer.utils import add_fused_lm_head
 
 from adfm.models.files import load_processor, load_weights
-from adfm.training.shared_prefix import attention
+from adfm.training.shared_prefix import attention, packed
 from adfm.training.shared_prefix.attention import PackedAttention
 from adfm.training.shared_prefix.layout import Packing, pack
-from adfm.training.shared_prefix.packed import packed_log_probs
-from adfm.training.shared_prefix.rows import Rows, albums_of
+from adfm.training.shared_prefix.packed import forward_inputs, packed_log_probs
+from adfm.training.shared_prefix.rows import Rows, spans_of
 
 RAGGED = [[5, 9, 1, 7], [3, 9], [2, 0, 6, 4, 8]]
 LOG_PROBS, GRADIENT = 2e-6, 1e-5
@@ -56,8 +55,23 @@ def model(folder: Any) -> Any:
     return loaded
 
 
-def check(model: Any, rows: Rows, **options: Any) -> None:
-    theirs, ours = stock(model, rows), packed_log_probs(model, model.model, rows, **options)
+def block_mask(rows: Rows, packing: Packing) -> torch.Tensor:
+    """The dense mask (T, T), written down as it is meant: a token sees its prompt and its own answer up to itself."""
+    answer = torch.where(packing.predicts, packing.source // rows.ids.shape[1], -1)
+    same = packing.group[None] == packing.group[:, None]
+    seen = (answer[None] == -1) | (answer[None] == answer[:, None])
+    return same & seen & torch.ones_like(same).tril()
+
+
+def dense_inputs(plain: Any, rows: Rows, packing: Packing) -> dict[str, Any]:
+    """The reference: the model's own attention under the dense mask."""
+    inputs = forward_inputs(plain, rows, packing) | {"attention_mask": block_mask(rows, packing)[None, None]}
+    del inputs["shared_prefix"]
+    return inputs
+
+
+def check(model: Any, rows: Rows) -> None:
+    theirs, ours = stock(model, rows), packed_log_probs(model, model, rows)
     assert apart(theirs[0], ours[0]) < LOG_PROBS
     assert apart(theirs[1], ours[1]) < LOG_PROBS
     assert far(gradient(model, ours[0]), gradient(model, theirs[0])) < GRADIENT
@@ -65,12 +79,14 @@ def check(model: Any, rows: Rows, **options: Any) -> None:
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("dense", [False, True])
-def test_the_same_numbers_come_out(folder: Any, model: Any, dense: bool, checkpointing: bool) -> None:
-    if not dense:
+def test_the_same_numbers_come_out(folder: Any, model: Any, dense: bool, checkpointing: bool, monkeypatch: Any) -> None:
+    if dense:
+        monkeypatch.setattr(packed, "forward_inputs", dense_inputs)
+    else:
         attention.install(model)
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    check(model, batch(load_processor(str(folder)), [1, 2, 1], RAGGED), dense=dense)
+    check(model, batch(load_processor(str(folder)), [1, 2, 1], RAGGED))
 
 
 @pytest.mark.parametrize("size", [2, 16])
@@ -79,12 +95,12 @@ def test_groups_of_any_size(folder: Any, model: Any, size: int) -> None:
     check(model, batch(load_processor(str(folder)), [2], [[1 + number % 5 for number in range(size)]]))
 
 
-def test_rows_of_a_group_need_not_be_neighbours_and_one_lends_the_pictures(folder: Any, model: Any) -> None:
+def test_rows_of_a_group_need_not_be_neighbours_and_one_lends_the_images(folder: Any, model: Any) -> None:
     attention.install(model)
     rows = batch(load_processor(str(folder)), [1, 2, 1], RAGGED)
     mixed = rows.select([8, 3, 0, 5, 1, 9, 4, 2, 6])
-    whole = packed_log_probs(model, model.model, rows)[0]
-    assert apart(packed_log_probs(model, model.model, mixed)[0], whole[[8, 3, 0, 5, 1, 9, 4, 2, 6]]) < LOG_PROBS
+    whole = packed_log_probs(model, model, rows)[0]
+    assert apart(packed_log_probs(model, model, mixed)[0], whole[[8, 3, 0, 5, 1, 9, 4, 2, 6]]) < LOG_PROBS
 
 
 def test_an_installed_attention_leaves_ordinary_forwards_as_they_were(folder: Any, model: Any) -> None:
@@ -94,26 +110,25 @@ def test_an_installed_attention_leaves_ordinary_forwards_as_they_were(folder: An
     assert torch.equal(stock(model, rows)[0], before)
 
 
-def broken_mask(packing: Packing) -> Packing:
+def broken_mask(inputs: dict[str, Any]) -> dict[str, Any]:
     """Every token sees everything before it in the packed row."""
-    return replace(packing, segment=torch.full_like(packing.segment, -1), group=torch.zeros_like(packing.group))
+    return inputs | {"attention_mask": torch.ones_like(inputs["attention_mask"]).tril()}
 
 
-def broken_positions(packing: Packing) -> Packing:
-    """Answers stand one after another instead of each after the prompt."""
-    return replace(packing, position=torch.arange(len(packing.position)))
+def broken_positions(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Answers follow one another instead of each following the prompt."""
+    steps = torch.arange(inputs["input_ids"].shape[1])
+    return inputs | {"position_ids": steps.expand_as(inputs["position_ids"])}
 
 
 @pytest.mark.parametrize("fault", [broken_mask, broken_positions])
 def test_without_its_mask_or_its_positions_the_packed_row_is_wrong(
     folder: Any, model: Any, fault: Any, monkeypatch: Any
 ) -> None:
-    from adfm.training.shared_prefix import packed
-
     rows = batch(load_processor(str(folder)), [1], [[5, 7, 6]])
     theirs = stock(model, rows)[0]
-    monkeypatch.setattr(packed, "pack", lambda given: fault(pack(given)))
-    wrong = packed_log_probs(model, model.model, rows, dense=True)[0]
+    monkeypatch.setattr(packed, "forward_inputs", lambda *given: fault(dense_inputs(*given)))
+    wrong = packed_log_probs(model, model, rows)[0]
     assert apart(wrong, theirs) > 1000 * LOG_PROBS
     assert far(gradient(model, wrong), gradient(model, theirs)) > 100 * GRADIENT
 
@@ -128,9 +143,8 @@ def plain_rows(prompts: list[int], answers: list[list[int]]) -> Rows:
         mask[row, width - prompts[group] : width + length] = 1
     ids = torch.arange(mask.numel()).view_as(mask)
     none = torch.zeros(0, 3, dtype=torch.long)
-    return Rows(
-        ids, mask, longest, torch.zeros_like(ids), none, none, albums_of([0] * len(groups), groups), tuple(groups)
-    )
+    images = {"pixel_values": none, "image_grid_thw": none}
+    return Rows(ids, mask, longest, torch.zeros_like(ids), images, spans_of([0] * len(groups), groups), tuple(groups))
 
 
 shapes = st.lists(
@@ -141,12 +155,13 @@ shapes = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(shapes)
 def test_bucketed_attention_is_the_dense_block_mask(groups: list[tuple[int, list[int]]]) -> None:
-    packing = pack(plain_rows([prompt for prompt, _ in groups], [lengths for _, lengths in groups]))
+    rows = plain_rows([prompt for prompt, _ in groups], [lengths for _, lengths in groups])
+    packing = pack(rows)
     tokens = len(packing.source)
     query, key, value = torch.randn(1, 4, tokens, 8), torch.randn(1, 2, tokens, 8), torch.randn(1, 2, tokens, 8)
     ours = PackedAttention(packing).attend(query, key, value, scale=None, layer=0)
     theirs = torch.nn.functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=packing.allowed, enable_gqa=True
+        query, key, value, attn_mask=block_mask(rows, packing), enable_gqa=True
     )
     assert torch.allclose(ours, theirs.transpose(1, 2), atol=1e-5)
 

@@ -19,10 +19,7 @@ ON = SharedPrefixSettings()
 
 
 def checked(train: Any, folder: Any, **options: Any) -> Any:
-    trainer = train(folder, ON, go=False, max_steps=2, **options)
-    trainer.self_check = True
-    trainer.train()
-    return trainer
+    return train(folder, ON, self_check=True, max_steps=2, **options)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,14 @@ from peft import LoraConfig
 from step_helpers import trained
 from trl import GRPOTrainer
 
+from adfm.models.families import family_of
 from adfm.models.files import load_weights
+from adfm.models.image_tokens import TILES
 from adfm.training.settings import SharedPrefixSettings
 from adfm.training.shared_prefix import trainer as steps
+from adfm.training.shared_prefix.packed import chunks
 from adfm.training.shared_prefix.support import supported
-from adfm.training.shared_prefix.trainer import ALL_OFF, chunks
+from adfm.training.shared_prefix.trainer import ALL_OFF, put_back
 
 ON = SharedPrefixSettings()
 WEIGHTS = 1e-5
@@ -85,14 +88,14 @@ def test_each_part_alone_changes_nothing(qwen25: Any, train: Any, part: str) -> 
 
 def test_rows_without_advantage_are_dropped(qwen25: Any, train: Any, monkeypatch: Any) -> None:
     kept: list[Any] = []
-    stock = steps._busy
-    monkeypatch.setattr(steps, "_busy", lambda *given: kept.append(stock(*given)) or kept[-1])
+    stock = steps.rows_to_pass
+    monkeypatch.setattr(steps, "rows_to_pass", lambda *given: kept.append(stock(*given)) or kept[-1])
     train(qwen25, ON)
     assert any(rows is not None and 1 < len(rows) < 16 for rows in kept)
 
 
 def test_a_wrong_row_for_a_dropped_one_would_be_seen(qwen25: Any, train: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(steps, "_busy", lambda idle, answers: list(range(len(answers) // 2)))
+    monkeypatch.setattr(steps, "rows_to_pass", lambda skipped, answers: list(range(len(answers) // 2)))
     theirs, ours = (train(qwen25, settings) for settings in (ALL_OFF, ON))
     assert apart(ours, theirs) > 2 * WEIGHTS
 
@@ -113,7 +116,7 @@ def test_a_batch_without_any_lesson_still_steps(qwen25: Any, train: Any) -> None
     assert max(passes) < 60, "one short row is passed, not sixteen"
 
 
-def test_pictures_and_prompts_are_passed_once_per_group(qwen25: Any, train: Any) -> None:
+def test_images_and_prompts_are_passed_once_per_group(qwen25: Any, train: Any) -> None:
     counts = {}
     for name, settings in (("stock", ALL_OFF), ("ours", ON.model_copy(update={"skip_zero_advantage": False}))):
         trainer = train(qwen25, settings, go=False)
@@ -137,32 +140,61 @@ def test_pictures_and_prompts_are_passed_once_per_group(qwen25: Any, train: Any)
 def test_a_part_that_would_not_be_exact_is_refused_with_a_reason(
     qwen25: Any, train: Any, options: Any, part: str
 ) -> None:
-    settings, reasons = supported(ON, train(qwen25, ALL_OFF, go=False, **options))
-    assert not getattr(settings, part)
-    assert sum(map(int, settings.model_dump().values())) == 3
-    assert len(reasons) == 1
-    assert reasons[0].startswith(f"shared_prefix.{part} is off: ")
+    trainer = train(qwen25, ON, go=False, **options)
+    assert not getattr(trainer.shared_prefix, part)
+    assert sum(map(int, trainer.shared_prefix.model_dump().values())) == 3
+    assert len(trainer.shared_prefix_refused) == 1
+    assert trainer.shared_prefix_refused[0].startswith(f"shared_prefix.{part} is off: ")
 
 
 def test_dropout_in_an_adapter_refuses_the_packed_loss_alone(qwen25: Any, train: Any) -> None:
     dropping = LoraConfig(r=4, lora_dropout=0.1, target_modules=r".*language_model.*q_proj", task_type="CAUSAL_LM")
-    settings, reasons = supported(ON, train(qwen25, ALL_OFF, go=False, lora=dropping))
-    assert settings == ON.model_copy(update={"packed_loss": False})
-    assert "lora.dropout=0" in reasons[0]
-    assert supported(ON, train(qwen25, ALL_OFF, go=False, lora=LORA)) == (ON, [])
+    trainer = train(qwen25, ON, go=False, lora=dropping)
+    assert trainer.shared_prefix == ON.model_copy(update={"packed_loss": False})
+    assert "lora.dropout=0" in trainer.shared_prefix_refused[0]
+    plain = train(qwen25, ON, go=False, lora=LORA)
+    assert (plain.shared_prefix, plain.shared_prefix_refused) == (ON, [])
 
 
 def test_another_attention_refuses_both_shared_passes(qwen25: Any, train: Any) -> None:
     trainer = train(qwen25, ALL_OFF, go=False)
+    assert supported(ON, trainer) == (ON, [])  # the control
     trainer.model.set_attn_implementation("eager")
     settings, reasons = supported(ON, trainer)
     assert (settings.packed_loss, settings.shared_generation, settings.preprocess_once) == (False, False, True)
     assert len(reasons) == 2
 
 
+def test_a_family_says_that_the_shared_passes_are_not_exact(qwen25: Any, train: Any, monkeypatch: Any) -> None:
+    monkeypatch.setitem(vars(family_of("qwen2_5_vl")), "no_shared_prefix", "it looks ahead")
+    trainer = train(qwen25, ON, go=False)
+    assert trainer.shared_prefix == ON.model_copy(update={"packed_loss": False, "shared_generation": False})
+    assert all(line.endswith("is off: Qwen2.5-VL: it looks ahead") for line in trainer.shared_prefix_refused)
+
+
+def test_tiles_refuse_every_part_and_train_as_the_stock_engine_does(qwen25: Any, train: Any, monkeypatch: Any) -> None:
+    theirs = train(qwen25, ALL_OFF, max_steps=1)
+    monkeypatch.setitem(vars(family_of("qwen2_5_vl")), "image_tokens", TILES)
+    ours = train(qwen25, ON, max_steps=1)
+    assert ours.shared_prefix == ALL_OFF
+    assert len(ours.shared_prefix_refused) == 4
+    assert ours.answers == theirs.answers
+    assert apart(ours, theirs) == 0.0
+
+
 def test_the_configuration_that_is_saved_does_not_name_our_attention(qwen25: Any, train: Any, tmp_path: Any) -> None:
     train(qwen25, ON, max_steps=1).model.save_pretrained(tmp_path / "saved")
     assert "adfm" not in (tmp_path / "saved" / "config.json").read_text()
+
+
+def test_rows_without_a_pass_get_their_old_log_probabilities_and_the_mean_entropy() -> None:
+    passed = (torch.tensor([[-1.0, -2.0], [-3.0, 0.0]]), torch.tensor([[0.5, 0.75], [1.0, 0.0]]))
+    answers, old = torch.tensor([[1, 1], [1, 0]]), torch.full((3, 2), -9.0)
+    logps, entropies = put_back(passed, [2, 0], answers, 3, old)
+    assert logps.tolist() == [[-3.0, 0.0], [-9.0, -9.0], [-1.0, -2.0]]
+    assert entropies is not None
+    assert entropies.tolist() == [[1.0, 0.0], [0.75, 0.75], [0.5, 0.75]]
+    assert put_back((passed[0], None), [2, 0], answers, 3, None)[0].tolist()[1] == [0.0, 0.0]
 
 
 def test_chunks_hold_whole_groups() -> None:

@@ -6,13 +6,14 @@ models that do not hand keyword arguments down to their attention.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from adfm.training.shared_prefix.layout import Bucket, Packing
+from adfm.training.shared_prefix.layout import Packing
 
 NAME = "adfm_shared_prefix"
 
@@ -26,34 +27,32 @@ class SharedPrefix(Protocol):
 
 
 class PackedAttention:
-    """Attention over a packed row: every prompt sees itself, every answer its prompt and itself; nothing is masked away."""
+    """Attention over a packed row: every prompt sees itself, every answer its prompt and itself."""
 
     def __init__(self, packing: Packing) -> None:
         self._packing = packing
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, *, scale: float | None, layer: int) -> Tensor:  # noqa: ARG002
-        """Gather each bucket, attend, and put the answers back in packed order."""
-        q, k, v = (states.transpose(1, 2)[0] for states in (query, key, value))  # (T, heads, width)
-        flat = [part for bucket in self._packing.buckets for part in _attend_bucket(bucket, q, k, v, scale)]
+        """Gather each bucket, attend, and put its tokens back in packed order."""
+        states = [part.transpose(1, 2)[0] for part in (query, key, value)]
+        flat = []
+        for bucket in self._packing.buckets:
+            answers = _attend(states, bucket.queries, bucket.keys, scale)
+            if bucket.prefix.shape[1]:
+                flat.append(_attend(states, bucket.prefix, bucket.prefix, scale))
+            flat.append(answers)
         return torch.cat(flat).index_select(0, self._packing.order)[None]
 
 
-def _attend_bucket(bucket: Bucket, q: Tensor, k: Tensor, v: Tensor, scale: float | None) -> list[Tensor]:
-    """Return the outputs of the prompts and of the answers, both flattened to (tokens, heads, width)."""
-    answers = _attend(_take(q, bucket.queries), _take(k, bucket.keys), _take(v, bucket.keys), scale)
-    if not bucket.prefix.shape[1]:
-        return [answers]
-    prompts = _attend(_take(q, bucket.prefix), _take(k, bucket.prefix), _take(v, bucket.prefix), scale)
-    return [prompts, answers]
+def _attend(states: Sequence[Tensor], queries: Tensor, keys: Tensor, scale: float | None) -> Tensor:
+    """Causal attention whose last query is at the last key, flattened to (rows * m, heads, width).
 
-
-def _take(states: Tensor, index: Tensor) -> Tensor:
-    """Gather (rows, n, heads, width) from (T, heads, width) and put heads before tokens."""
-    return states.index_select(0, index.flatten()).unflatten(0, index.shape).transpose(1, 2)
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None) -> Tensor:
-    """Causal attention whose last query is at the last key."""
+    `states` are queries, keys and values (T, heads, width); `queries` (rows, m) and `keys` (rows, n) say which tokens to gather.
+    """
+    q, k, v = (
+        part.index_select(0, index.flatten()).unflatten(0, index.shape).transpose(1, 2)
+        for part, index in zip(states, (queries, keys, keys), strict=True)
+    )
     options: dict[str, Any] = {"scale": scale, "enable_gqa": q.shape[1] != k.shape[1]}
     if q.shape[2] == k.shape[2]:
         options["is_causal"] = True
@@ -75,7 +74,7 @@ def lower_right(queries: int, keys: int, device: torch.device) -> Any:
 def attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
-    """The function transformers calls; shapes are (batch, heads, tokens, width), the result (batch, tokens, heads, width)."""
+    """The function that transformers calls: (batch, heads, tokens, width) states to (batch, tokens, heads, width)."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     shared: SharedPrefix | None = options.pop("shared_prefix", None)
@@ -86,7 +85,7 @@ def attention(
 
 
 def install(model: Any) -> None:
-    """Let the language model of `model` use `attention`; it must have been using `sdpa`."""
+    """Let the language model of `model` use `attention` in place of `sdpa`."""
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 

@@ -1,7 +1,7 @@
 """Sampling G answers per prompt: each prompt is prefilled once, its keys and values are kept once, finished answers leave the batch.
 
-Runs as transformers' `custom_generate`, so the processors, the stopping rules and the prefill are those of a stock `generate`; and
-the random numbers are drawn as a stock `generate` of all rows draws them, so the samples are the same. Left out: beams, caches other
+Runs as transformers' `custom_generate`, so the processors, the stopping rules and the prefill are those of a stock `generate`. Random
+numbers are drawn as a stock `generate` of all rows draws them, so the samples are the same. Left out: beams, caches other
 than plain full attention, and processes that must step together (ZeRO-3).
 """
 
@@ -18,11 +18,11 @@ from adfm.training.shared_prefix.attention import placeholder_mask
 from adfm.training.shared_prefix.few_rows import laid_out
 
 BLOCK = 64
-"""Answer tokens for which a cache layer is first allocated; doubled whenever they are used up."""
+"""Answer tokens for which a cache layer is first allocated. The room doubles whenever it is used up."""
 SHRINK_AT = 0.85
 """The batch is cut down to its unfinished rows when they are fewer than this share of it."""
 FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-"""What `scaled_dot_product_attention` calls on a CPU; it also returns the logarithm of each softmax's sum."""
+"""What `scaled_dot_product_attention` calls on a CPU. It also returns the logarithm of each softmax's sum."""
 
 Layer = tuple[Tensor, Tensor]
 
@@ -100,18 +100,22 @@ class PrefixAttention:
         """Return (rows, 1, heads, width) of (rows, heads, 1, width)."""
         rows, heads, _, width = query.shape
         q = query.view(rows, key.shape[1], -1, width)
-        parts = self._in_two_calls if query.device.type == "cpu" and self._hidden is None else self._in_one_softmax
+        parts = self.in_two_calls if query.device.type == "cpu" and self._hidden is None else self.in_one_softmax
         return parts(q, key, value, self._layers[layer], scale).reshape(rows, 1, heads, -1)
 
-    def _in_two_calls(self, q: Tensor, key: Tensor, value: Tensor, prompt: Layer, scale: float | None) -> Tensor:
-        """Attend prompt and answer apart, each in the CPU's own kernel, and weigh the two by what their softmaxes summed."""
+    def in_two_calls(self, q: Tensor, key: Tensor, value: Tensor, prompt: Layer, scale: float | None) -> Tensor:
+        """Attend prompt and answer apart, each in the CPU's own kernel, and weigh the two by what their softmaxes summed.
+
+        `q` is (R, key heads, n, width) with n query heads to a key head, as is the result. `key` and `value` of the answers are
+        (R, key heads, tokens, width), those of the prompts (U, key heads, P, width).
+        """
         shared, of_prompt = FLASH(self._to_grid(q), *prompt, scale=scale)
         own, of_answer = FLASH(q, key, value, scale=scale)
         share = torch.sigmoid(self._to_rows(of_prompt[..., None]) - of_answer[..., None])
         return torch.lerp(own, self._to_rows(shared), share)
 
-    def _in_one_softmax(self, q: Tensor, key: Tensor, value: Tensor, prompt: Layer, scale: float | None) -> Tensor:
-        """Attend both in one plain softmax: any device, and prompts that are padded."""
+    def in_one_softmax(self, q: Tensor, key: Tensor, value: Tensor, prompt: Layer, scale: float | None) -> Tensor:
+        """Attend both in one plain softmax: any device, and prompts that are padded. Shapes are those of `in_two_calls`."""
         prompt_keys, prompt_values = prompt
         q = q * (q.shape[-1] ** -0.5 if scale is None else scale)
         scores = self._to_grid(q) @ prompt_keys.mT
@@ -143,15 +147,15 @@ class Sampler:
         self._processors, self._sample, self._batch = processors, sample, batch
 
     def __call__(self, ids: Tensor, logits: Tensor, rows: Tensor) -> Tensor:
-        """Return (R,) tokens of (R, n) ids so far and (R, vocabulary) logits; `rows` are the rows' places in the whole batch."""
+        """Return (R,) tokens of (R, n) ids so far and (R, vocabulary) logits. `rows` (R,) are their places in the whole batch."""
         scores = self._processors(ids, logits.to(dtype=torch.float32, copy=True))
         if not self._sample:
             return scores.argmax(dim=-1)
         weights = scores.softmax(dim=-1)
         if len(rows) == self._batch:
             return torch.multinomial(weights, num_samples=1)[:, 0]
-        every = weights.new_ones(self._batch, weights.shape[1])
-        return torch.multinomial(every.index_copy_(0, rows, weights), num_samples=1)[rows, 0]
+        uniform = weights.new_ones(self._batch, weights.shape[1])
+        return torch.multinomial(uniform.index_copy_(0, rows, weights), num_samples=1)[rows, 0]
 
 
 def answer_groups(
@@ -168,7 +172,7 @@ def answer_groups(
 ) -> Tensor:
     """Return (B, P + n): one answer for each of `owners`, the numbers of the prompts (U, P) in `input_ids`.
 
-    The signature is that of transformers' decoding methods; `owners` is bound before it is handed over.
+    The signature is that of transformers' decoding methods. Bind `owners` before handing the function over.
     """
     assert not synced_gpus and streamer is None, "shared generation does not step processes together or stream"
     first = model(
@@ -195,12 +199,12 @@ def answer_groups(
 
 
 class _Batch:
-    """The rows still in the batch, and the answers of all, B rows wide; finished ones are padded."""
+    """The rows still in the batch, and the ids of all B rows, up to `width` tokens, finished rows padded."""
 
-    def __init__(self, prompts: Tensor, longest: int, pad: Tensor) -> None:
+    def __init__(self, prompts: Tensor, width: int, pad: Tensor) -> None:
         self.rows = torch.arange(len(prompts), device=prompts.device)
         self._length = prompts.shape[1]
-        self._all = torch.cat([prompts, pad.to(prompts.dtype).expand(len(prompts), longest - self._length)], dim=1)
+        self._all = torch.cat([prompts, pad.to(prompts.dtype).expand(len(prompts), width - self._length)], dim=1)
         self._ids = self._all.clone()
         self._running = torch.ones_like(self.rows, dtype=torch.bool)
 
@@ -215,7 +219,7 @@ class _Batch:
         return self._all[:, : self._length]
 
     def append(self, tokens: Tensor) -> None:
-        """Take one token per row in the batch; those of finished rows are not kept."""
+        """Take one token per row in the batch and forget those of finished rows."""
         self._ids[:, self._length] = tokens
         self._all[self.rows, self._length] = torch.where(self._running, tokens, self._all[self.rows, self._length])
         self._length += 1
@@ -226,7 +230,7 @@ class _Batch:
         return int(self._running.sum())
 
     def shrink(self) -> Tensor:
-        """Let finished rows leave; return the places of those that stay."""
+        """Let finished rows leave and return the places of those that stay."""
         kept: Tensor = self._running.nonzero()[:, 0]
         self.rows, self._ids, self._running = self.rows[kept], self._ids[kept], self._running[kept]
         return kept

@@ -6,7 +6,7 @@ Samples are compared where rounding cannot change them (float32 on a CPU), gradi
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from adfm.errors import UserError
 from adfm.training.settings import SharedPrefixSettings
-from adfm.training.shared_prefix.rows import albums_of, gathered
+from adfm.training.shared_prefix.rows import widened
 from adfm.training.shared_prefix.trainer import ALL_OFF, SharedPrefixSteps
 
 LOG_PROB = {True: 1e-4, False: 0.05}
@@ -33,11 +33,14 @@ class SelfCheckError(UserError):
 class SelfCheckedSteps(SharedPrefixSteps):
     """Mix-in: the shared prefix, with the first step checked where `self_check` is set."""
 
-    self_check: bool = False
     _samples_checked = False
     _loss_checked = False
     _chats: list[Any] | None = None
     _metrics: Any
+
+    def __init__(self, *args: Any, self_check: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.self_check = self_check
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         self._chats = prompts
@@ -56,29 +59,54 @@ class SelfCheckedSteps(SharedPrefixSteps):
         torch.set_rng_state(state)
         self._prompts_once = once
         ours = super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest, **more)
-        check_samples(ours[0], theirs)
+        differ = sum(list(a) != list(b) for a, b in zip(ours[0], theirs, strict=True)) / len(theirs)
+        require_close("answers differ", differ, SAMPLES, "shared_prefix.shared_generation=false")
         return ours
 
     def _compute_loss(self, model: Any, inputs: Any) -> Any:
-        if (
-            self.self_check
-            and not self._loss_checked
-            and self.model.training
-            and bool((inputs["advantages"] != 0).any())
-        ):
+        lesson = self.model.training and bool((inputs["advantages"] != 0).any())
+        if self.self_check and not self._loss_checked and lesson:
             self._loss_checked = True
-            stock = widened(inputs)
-            check_log_probs(
-                *self._both(lambda given: self._log_probs(model, given), inputs, stock), exact=self._exact()
-            )
-            if self.accelerator.num_processes == 1:
-                check_gradients(
-                    *self._both(lambda given: self._gradient(model, given), inputs, stock), exact=self._exact()
-                )
+            stock = widened(inputs, self._form) if self._form.in_batch(inputs) else inputs
+            with self._with_settings(self.shared_prefix):
+                our_logps, ours = self._computed(model, inputs)
+            with self._with_settings(ALL_OFF):
+                their_logps, theirs = self._computed(model, stock)
+            mean = float((our_logps - their_logps).float().abs().mean())
+            require_close("log-probabilities differ", mean, LOG_PROB[self._exact()], "shared_prefix.packed_loss=false")
+            if theirs is not None:
+                relative = float((ours - theirs).norm() / theirs.norm().clamp(min=1e-30))
+                fix = "shared_prefix.packed_loss=false and shared_prefix.skip_zero_advantage=false"
+                require_close("the gradient differs", relative, GRADIENT[self._exact()], fix)
         return super()._compute_loss(model, inputs)
 
+    def _computed(self, model: Any, inputs: Any) -> tuple[Tensor, Any]:
+        """Return the log-probabilities of the answers that have an advantage and, in a single process, the whole gradient."""
+        seen: list[Tensor] = []
+        passed = self._get_per_token_logps_and_entropies
+
+        def listen(*arguments: Any, **options: Any) -> Any:
+            result = passed(*arguments, **options)
+            seen.append(result[0].detach())
+            return result
+
+        self._get_per_token_logps_and_entropies = listen  # type: ignore[method-assign]
+        alone = self.accelerator.num_processes == 1
+        try:
+            with torch.set_grad_enabled(alone):
+                loss = super()._compute_loss(model, inputs)
+        finally:
+            del self._get_per_token_logps_and_entropies
+        rows = inputs["advantages"] != 0
+        logps = seen[0][rows][inputs["completion_mask"][rows].bool()]
+        if not alone:
+            return logps, None
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        parts = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+        return logps, torch.cat([part.flatten().float() for part in parts])
+
     def _exact(self) -> bool:
-        """Tell whether the only difference is the rounding of float32."""
+        """Whether the only difference is the rounding of float32."""
         weight = next(self.model.parameters())
         low = self.args.bf16 or self.args.fp16 or weight.dtype != torch.float32
         return not low and weight.device.type == "cpu"
@@ -93,83 +121,14 @@ class SelfCheckedSteps(SharedPrefixSteps):
         finally:
             self.shared_prefix, self._metrics = kept, metrics
 
-    def _both(self, compute: Any, inputs: Any, stock: Any) -> tuple[Any, Any]:
-        with self._with_settings(self.shared_prefix):
-            ours = compute(inputs)
-        with self._with_settings(ALL_OFF):
-            return ours, compute(stock)
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
-    def _log_probs(self, model: Any, inputs: Any) -> Tensor:
-        """Return the log-probabilities of the rows that have an advantage, of the answers' tokens."""
-        seen: list[Tensor] = []
-        passed = self._get_per_token_logps_and_entropies
-
-        def listen(*arguments: Any, **options: Any) -> Any:
-            result = passed(*arguments, **options)
-            seen.append(result[0])
-            return result
-
-        self._get_per_token_logps_and_entropies = listen  # type: ignore[method-assign]
-        try:
-            super()._compute_loss(model, inputs)
-        finally:
-            del self._get_per_token_logps_and_entropies
-        return seen[0][inputs["advantages"] != 0][inputs["completion_mask"][inputs["advantages"] != 0].bool()]
-
-    def _gradient(self, model: Any, inputs: Any) -> Tensor:
-        weights = [weight for weight in model.parameters() if weight.requires_grad]
-        loss = super()._compute_loss(model, inputs)
-        found = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
-        return torch.cat([part.flatten().float() for part in found])
-
-
-def widened(batch: dict[str, Any]) -> dict[str, Any]:
-    """Return a scored batch in which every row holds its own copy of its pictures, as the stock step needs it."""
-    if "image_grid_thw" not in batch:
-        return batch
-    albums = albums_of(batch["num_images"], batch["prompt_groups"].tolist())
-    pixels, grids = gathered(batch["pixel_values"], batch["image_grid_thw"], albums)
-    counts = [stop - start for start, stop in albums]
-    return {**batch, "pixel_values": pixels, "image_grid_thw": grids, "num_images": counts}
-
-
-def check_samples(ours: Sequence[Sequence[int]], theirs: Sequence[Sequence[int]]) -> None:
-    """Refuse more differing answers than rounding explains.
+def require_close(what: str, difference: float, allowed: float, fix: str) -> None:
+    """Refuse a difference larger than rounding explains.
 
     Raises:
-        SelfCheckError: says how many.
+        SelfCheckError: what differs, how far, and which settings to change.
     """
-    differ = sum(list(a) != list(b) for a, b in zip(ours, theirs, strict=True))
-    if differ > SAMPLES * len(ours):
+    if not difference <= allowed:
         raise SelfCheckError(
-            f"self_check: {differ} of {len(ours)} answers differ from the stock engine's; set shared_prefix.shared_generation=false"
-        )
-
-
-def check_log_probs(ours: Tensor, theirs: Tensor, *, exact: bool) -> None:
-    """Refuse log-probabilities further apart, on average, than rounding explains.
-
-    Raises:
-        SelfCheckError: says how far.
-    """
-    difference = float((ours - theirs).float().abs().mean())
-    if not difference <= LOG_PROB[exact]:
-        raise SelfCheckError(
-            f"self_check: log-probabilities differ from the stock engine's by {difference:.1e} on average "
-            f"(allowed {LOG_PROB[exact]:.0e}); set shared_prefix.packed_loss=false"
-        )
-
-
-def check_gradients(ours: Tensor, theirs: Tensor, *, exact: bool) -> None:
-    """Refuse gradients further apart, relatively, than rounding explains.
-
-    Raises:
-        SelfCheckError: says how far.
-    """
-    difference = float((ours - theirs).norm() / theirs.norm().clamp(min=1e-30))
-    if not difference <= GRADIENT[exact]:
-        raise SelfCheckError(
-            f"self_check: the gradient differs from the stock engine's by {difference:.1e} of its size "
-            f"(allowed {GRADIENT[exact]:.0e}); set shared_prefix.packed_loss=false and shared_prefix.skip_zero_advantage=false"
+            f"self_check: {what} from the stock engine's by {difference:.1e} (allowed {allowed:.0e}); set {fix}"
         )

@@ -1,10 +1,14 @@
-"""Which parts of the shared prefix are exact for a model and its settings, and why the others are not; nothing is changed here."""
+"""Which parts of the shared prefix are exact for a model and its settings, and why the others are not."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
+
+from adfm.models.families import family_of
 from adfm.training.settings import SharedPrefixSettings
+from adfm.training.shared_prefix.attention import NAME
 
 ROW_BOUND = {
     "num_beams": 1,
@@ -21,76 +25,63 @@ ROW_BOUND = {
 
 def supported(wanted: SharedPrefixSettings, trainer: Any) -> tuple[SharedPrefixSettings, list[str]]:
     """Return the settings with every inexact part off and, for each part that this switches off, one line that says why."""
-    obstacles = {
-        "packed_loss": _model_obstacle(trainer) or _loss_obstacle(trainer),
-        "shared_generation": _model_obstacle(trainer) or _generation_obstacle(trainer),
-        "preprocess_once": None if _takes_grids(trainer) else "the processor does not return a grid per picture",
-        "skip_zero_advantage": _gradient_obstacle(trainer)
-        or (None if _takes_grids(trainer) else "unknown picture format"),
-    }
-    refused = {name: reason for name, reason in obstacles.items() if reason and getattr(wanted, name)}
+    refused = {name: reason for name, reason in _obstacles(trainer).items() if getattr(wanted, name)}
     settings = wanted.model_copy(update=dict.fromkeys(refused, False))
     return settings, [f"shared_prefix.{name} is off: {reason}" for name, reason in refused.items()]
 
 
-def _takes_grids(trainer: Any) -> bool:
-    names = getattr(trainer.processing_class, "model_input_names", [])
-    return "image_grid_thw" in names
+def _obstacles(trainer: Any) -> dict[str, str]:
+    """Return the first reason against each part that has one.
 
-
-def _model_obstacle(trainer: Any) -> str | None:
-    """The attention of the text model must be plain, causal and `sdpa`, and its positions known beforehand."""
+    Both shared passes need text attention that is plain, causal and `sdpa`, and positions known beforehand. The packed loss must do to
+    every token what the stock pass does. A row without advantage must not have any other gradient.
+    """
     model = trainer.accelerator.unwrap_model(trainer.model)
     model = model.get_base_model() if hasattr(model, "get_base_model") else model
-    text = model.config.get_text_config()
-    if not hasattr(getattr(model, "model", None), "get_rope_index") or not _takes_grids(trainer):
-        return f"model type '{model.config.model_type}' is not of the Qwen-VL kind"
-    if text._attn_implementation not in ("sdpa", "adfm_shared_prefix"):
-        return f"attention '{text._attn_implementation}' is not 'sdpa'"
-    if any(kind != "full_attention" for kind in getattr(text, "layer_types", None) or ()):
-        return "some layers do not attend to the whole prompt"
-    if trainer.tools or trainer.environment_factories:
-        return "tools make the prompts of a group differ"
-    return None
-
-
-def _loss_obstacle(trainer: Any) -> str | None:
-    """The pass must do to every token what the stock pass does, and must not count tokens."""
-    if trainer.aux_loss_enabled:
-        return "a balancing loss counts tokens"
-    if dropout(trainer.model):
-        return (
-            "dropout would hit the shared prompt once for all answers, not once for each; set it to 0 (lora.dropout=0)"
-        )
-    return None
+    family, text, generation = (
+        family_of(model.config.model_type),
+        model.config.get_text_config(),
+        trainer.generation_config,
+    )
+    layers = getattr(text, "layer_types", None) or ()
+    row_bound = [name for name, off in ROW_BOUND.items() if getattr(generation, name, None) not in (None, off)]
+    grids = family.image_tokens.made_by(trainer.processing_class)
+    images = [(not grids, "the processor does not return a grid of patches per image")]
+    shared_pass = [
+        (family.no_shared_prefix is not None, f"{family.name}: {family.no_shared_prefix}"),
+        *images,
+        (text._attn_implementation not in ("sdpa", NAME), f"attention '{text._attn_implementation}' is not 'sdpa'"),
+        (any(kind != "full_attention" for kind in layers), "some layers do not attend to the whole prompt"),
+        (bool(trainer.tools or trainer.environment_factories), "tools make the prompts of a group differ"),
+    ]
+    reasons = {
+        "packed_loss": [
+            *shared_pass,
+            (trainer.aux_loss_enabled, "a balancing loss counts tokens"),
+            (dropout(trainer.model), "dropout would hit the shared prompt once for all answers; set lora.dropout=0"),
+        ],
+        "shared_generation": [
+            *shared_pass,
+            (trainer.use_vllm, "vLLM generates and shares prefixes itself"),
+            (trainer.use_transformers_continuous_batching, "continuous batching generates and shares prefixes itself"),
+            (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled, "processes with sharded weights decode in step"),
+            (bool(row_bound), f"'{', '.join(row_bound)}' is bound to the rows of a batch"),
+        ],
+        "preprocess_once": images,
+        "skip_zero_advantage": [
+            *images,
+            (trainer.beta != 0.0, "the KL term (beta) pulls on every row"),
+            (trainer._entropy_bonus_enabled, "an entropy bonus pulls on every row"),
+            (trainer.top_entropy_quantile < 1.0, "the entropy quantile looks at every row"),
+            (trainer.aux_loss_enabled, "a balancing loss looks at every row"),
+            (trainer.off_policy_mask_threshold is not None, "off-policy masking looks at every row"),
+        ],
+    }
+    first = {part: next((why for holds, why in pairs if holds), None) for part, pairs in reasons.items()}
+    return {part: why for part, why in first.items() if why}
 
 
 def dropout(model: Any) -> bool:
-    """Tell whether any part of a model drops values at random while it trains."""
-    from torch import nn
-
+    """Whether any part of a model drops values at random while it trains."""
     modules = any(part.p > 0 for part in model.modules() if isinstance(part, nn.Dropout))
     return modules or any(getattr(part, "attention_dropout", 0.0) for part in model.modules())
-
-
-def _generation_obstacle(trainer: Any) -> str | None:
-    if trainer.use_vllm or trainer.use_transformers_continuous_batching:
-        return "another engine generates (it shares prefixes itself)"
-    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
-        return "sharded weights need processes to decode in step"
-    config = trainer.generation_config
-    changed = [name for name, neutral in ROW_BOUND.items() if getattr(config, name, None) not in (None, neutral)]
-    return f"'{changed[0]}' is bound to the rows of a batch" if changed else None
-
-
-def _gradient_obstacle(trainer: Any) -> str | None:
-    """A row without advantage must not have any other gradient."""
-    if trainer.beta != 0.0:
-        return "the KL term (beta) pulls on every row"
-    if trainer._entropy_bonus_enabled or trainer.top_entropy_quantile < 1.0:
-        return "an entropy term looks at every row"
-    if trainer.aux_loss_enabled:
-        return "a balancing loss looks at every row"
-    if trainer.off_policy_mask_threshold is not None:
-        return "off-policy masking looks at every row"
-    return None

@@ -15,11 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adfm.models.families import family_of
 from adfm.training.settings import SharedPrefixSettings
 from adfm.training.shared_prefix.attention import install
 from adfm.training.shared_prefix.packed import packed_log_probs
-from adfm.training.shared_prefix.pictures import neighbours, once_per_picture
-from adfm.training.shared_prefix.rows import Rows, albums_of, thinned
+from adfm.training.shared_prefix.preprocess import equal_chats, once_per_image
+from adfm.training.shared_prefix.rows import Rows, thinned
+from adfm.training.shared_prefix.support import supported
 
 ALL_OFF = SharedPrefixSettings(
     packed_loss=False, shared_generation=False, preprocess_once=False, skip_zero_advantage=False
@@ -28,17 +30,25 @@ ALL_OFF = SharedPrefixSettings(
 
 @dataclass(frozen=True)
 class Shares:
-    """What the log-probability pass must know of its rows: (B,) groups, and what a row without advantage gets instead of a pass."""
+    """What the log-probability pass must know of its rows.
+
+    `groups` (B,) numbers the groups. Rows marked in `skipped` (B,) have no advantage: they get no pass, and the log-probabilities
+    `instead` (B, C), zeros where that is None.
+    """
 
     groups: Tensor
-    idle: Tensor | None = None
+    skipped: Tensor | None = None
     instead: Tensor | None = None
 
 
 class SharedPrefixSteps:
-    """Mix-in: one prompt, one pass."""
+    """Mix-in: one prompt, one pass.
 
-    shared_prefix: SharedPrefixSettings = ALL_OFF
+    Attributes:
+        shared_prefix: the parts in use: those that were wanted and are exact here.
+        shared_prefix_refused: one line for each other part that was wanted, which says why it is off.
+    """
+
     _shares: Shares | None = None
     _prompts_once: tuple[list[Any], list[int]] | None = None
     # of the trainer:
@@ -52,10 +62,11 @@ class SharedPrefixSteps:
     num_generations_eval: int
     _buffered_inputs: Any
 
-    def use_shared_prefix(self, settings: SharedPrefixSettings) -> None:
-        """Switch it on; the settings must have been checked by `supported`."""
-        self.shared_prefix = settings
-        if settings.packed_loss or settings.shared_generation:
+    def __init__(self, *args: Any, shared_prefix: SharedPrefixSettings = ALL_OFF, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._form: Any = family_of(self.model.config.model_type).image_tokens
+        self.shared_prefix, self.shared_prefix_refused = supported(shared_prefix, self)
+        if self.shared_prefix.packed_loss or self.shared_prefix.shared_generation:
             for model in (self.model, self.ref_model):
                 if model is not None:
                     install(self._plain(model))
@@ -69,22 +80,19 @@ class SharedPrefixSteps:
         size = self.num_generations if self.model.training else self.num_generations_eval
         first = self.accelerator.process_index * len(inputs)
         groups = torch.arange(first, first + len(inputs), device=self.accelerator.device) // size
-        with self._preprocess_once(), self._sharing(Shares(groups)):
-            output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
-        output["prompt_groups"] = groups
-        whole = self.args.steps_per_generation == 1 or self.args.per_device_train_batch_size % size == 0
-        return thinned(output) if self.shared_prefix.packed_loss and whole and "image_grid_thw" in output else output
-
-    @contextmanager
-    def _preprocess_once(self) -> Iterator[None]:
-        """Use a processor with a memory while a batch is generated and scored."""
-        kept = self.processing_class
+        processor = self.processing_class
         if self.shared_prefix.preprocess_once:
-            self.processing_class = once_per_picture(kept)
+            self.processing_class = once_per_image(processor, self._form)
         try:
-            yield
+            with self._sharing(Shares(groups)):
+                output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
         finally:
-            self.processing_class = kept
+            self.processing_class = processor
+        output["prompt_groups"] = groups
+        undivided = self.args.steps_per_generation == 1 or self.args.per_device_train_batch_size % size == 0
+        if self.shared_prefix.packed_loss and undivided and self._form.in_batch(output):
+            return thinned(output, self._form)
+        return output
 
     @contextmanager
     def _sharing(self, shares: Shares) -> Iterator[None]:
@@ -97,7 +105,7 @@ class SharedPrefixSteps:
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         if not self.shared_prefix.shared_generation:
             return super()._tokenize_prompts(prompts)  # type: ignore[misc]
-        runs = neighbours([_texts(prompt) for prompt in prompts], [_pictures(prompt) for prompt in prompts])
+        runs = equal_chats(prompts)
         ids, images, fields = super()._tokenize_prompts([prompts[start] for start, _ in runs])  # type: ignore[misc]
         owners = [number for number, (_, length) in enumerate(runs) for _ in range(length)]
         self._prompts_once = (ids, owners)
@@ -134,8 +142,8 @@ class SharedPrefixSteps:
         groups = inputs.get("prompt_groups")
         if groups is None or not (self.shared_prefix.packed_loss or self.shared_prefix.skip_zero_advantage):
             return super()._compute_loss(model, inputs)  # type: ignore[misc]
-        idle = inputs["advantages"] == 0 if self.shared_prefix.skip_zero_advantage and self.model.training else None
-        with self._sharing(Shares(groups, idle, inputs.get("old_per_token_logps"))):
+        skipped = inputs["advantages"] == 0 if self.shared_prefix.skip_zero_advantage and self.model.training else None
+        with self._sharing(Shares(groups, skipped, inputs.get("old_per_token_logps"))):
             return super()._compute_loss(model, inputs)  # type: ignore[misc]
 
     def _get_per_token_logps_and_entropies(
@@ -156,77 +164,40 @@ class SharedPrefixSteps:
             compute_entropy=compute_entropy,
             compute_aux_loss=compute_aux_loss,
         )
-        if self._shares is None or fields.get("image_grid_thw") is None or compute_aux_loss:
+        if self._shares is None or compute_aux_loss or not self._form.in_batch(fields):
             return stock(input_ids, attention_mask, batch_size=batch_size, **fields)
-        rows = _rows(input_ids, attention_mask, logits_to_keep, fields, self._shares.groups.tolist())
-        kept = _busy(self._shares.idle, attention_mask[:, -logits_to_keep:])
+        groups = self._shares.groups.tolist()
+        rows = Rows.of_batch(input_ids, attention_mask, logits_to_keep, fields, groups, self._form)
+        kept = rows_to_pass(self._shares.skipped, attention_mask[:, -logits_to_keep:])
         chosen = rows if kept is None else rows.select(kept)
         if self.shared_prefix.packed_loss and bool(chosen.mask[:, chosen.prompt :].any()):
-            passed = self._packed(model, chosen, batch_size)
+            with self.accelerator.autocast():
+                passed = packed_log_probs(model, self._plain(model), chosen, batch_size=batch_size)
         else:
             passed = stock(chosen.ids, chosen.mask, batch_size=batch_size, **chosen.engine_fields())[:2]
-        logps, entropies = (
-            passed if kept is None else _spread(passed, kept, len(input_ids), self._shares.instead, chosen)
-        )
-        return logps, entropies if compute_entropy else None, None
-
-    def _packed(self, model: Any, rows: Rows, batch_size: int | None) -> tuple[Tensor, Tensor | None]:
-        """Pass whole groups, at most `batch_size` rows at a time where a group is not larger."""
-        language = self._plain(model).model
-        parts = list(chunks(rows.by_group(), batch_size or len(rows.ids)))
-        passed = []
-        for part in parts:
-            with self.accelerator.autocast():
-                passed.append(packed_log_probs(model, language, rows if len(parts) == 1 else rows.select(part)))
-        if len(parts) == 1:
-            return passed[0]
-        back = torch.tensor([row for part in parts for row in part], device=rows.ids.device).argsort()
-        logps, entropies = zip(*passed, strict=True)
-        return torch.cat(logps)[back], None if entropies[0] is None else torch.cat(entropies)[back]
+        if kept is not None:
+            passed = put_back(passed, kept, chosen.mask[:, chosen.prompt :], len(input_ids), self._shares.instead)
+        return passed[0], passed[1] if compute_entropy else None, None
 
 
-def _texts(prompt: Any) -> list[Any]:
-    """Return everything of a chat but its pictures, comparable."""
-    return [
-        (message["role"], content if isinstance(content, str) else [part.get("text", part["type"]) for part in content])
-        for message in prompt
-        for content in (message["content"],)
-    ]
+def rows_to_pass(skipped: Tensor | None, answers: Tensor) -> list[int] | None:
+    """Return the rows that need a pass, or None if all do. One row is always kept, so that every parameter gets its gradient.
 
-
-def _pictures(prompt: Any) -> list[Any]:
-    return [
-        part["image"]
-        for message in prompt
-        if not isinstance(message["content"], str)
-        for part in message["content"]
-        if part["type"] == "image"
-    ]
-
-
-def _rows(ids: Tensor, mask: Tensor, answer: int, fields: dict[str, Any], groups: list[int]) -> Rows:
-    """Gather the engine's fields; a batch whose answers were lengthened later has kinds for the shorter ones."""
-    kinds = fields["mm_token_type_ids"]
-    kinds = torch.nn.functional.pad(kinds, (0, ids.shape[1] - kinds.shape[1]))
-    albums = albums_of(fields["num_images"], groups)
-    return Rows(ids, mask, answer, kinds, fields["pixel_values"], fields["image_grid_thw"], albums, tuple(groups))
-
-
-def _busy(idle: Tensor | None, answers: Tensor) -> list[int] | None:
-    """Return the rows that need a pass, or None if all do; one row is always kept, so that every parameter gets its gradient."""
-    if idle is None or not bool(idle.any()):
+    `skipped` (B,) marks rows without advantage. `answers` (B, C) is the mask of the answers: the kept row is the shortest.
+    """
+    if skipped is None or not bool(skipped.any()):
         return None
-    kept: list[int] = (~idle).nonzero()[:, 0].tolist()
+    kept: list[int] = (~skipped).nonzero()[:, 0].tolist()
     return kept or [int(answers.sum(dim=1).argmin())]
 
 
-def _spread(
-    passed: Sequence[Tensor | None], kept: list[int], size: int, instead: Tensor | None, chosen: Rows
+def put_back(
+    passed: Sequence[Tensor | None], kept: list[int], answers: Tensor, size: int, instead: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Put kept rows back among `size` rows.
+    """Put the log-probabilities and entropies of the rows `kept`, both (R, C), back among `size` rows.
 
-    A row without advantage gets its old log-probabilities, so that its ratio is one and its loss exactly zero, and the mean entropy
-    of the kept ones, so that the logged mean is theirs.
+    A row without a pass gets its old log-probabilities `instead` (zeros where there are none), so that its ratio is one and its loss
+    exactly zero, and the mean entropy of the kept ones over `answers`, their mask (R, C), so that the logged mean is theirs.
     """
     logps, entropies = passed
     assert logps is not None
@@ -235,20 +206,8 @@ def _spread(
     logps = base.index_copy(0, index, logps)
     if entropies is None:
         return logps, None
-    valid = chosen.mask[:, chosen.prompt :]
-    mean = (entropies.detach() * valid).sum() / valid.sum().clamp(min=1)
+    mean = (entropies.detach() * answers).sum() / answers.sum().clamp(min=1)
     return logps, mean.expand(size, entropies.shape[1]).index_copy(0, index, entropies)
-
-
-def chunks(groups: list[list[int]], rows: int) -> Iterator[list[int]]:
-    """Yield the rows of as many whole groups at a time as fit into `rows`, at least one."""
-    chunk: list[int] = []
-    for group in groups:
-        if chunk and len(chunk) + len(group) > rows:
-            yield chunk
-            chunk = []
-        chunk = chunk + group
-    yield chunk
 
 
 def groups_together(batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -256,23 +215,15 @@ def groups_together(batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
     from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
     parts = [split_pixel_values_by_grid(batch) for batch in batches]
-    merged = {name: _joined([part[name] for part in parts]) for name in parts[0]}
-    found: dict[int, list[int]] = {}
-    for row, group in enumerate(merged["prompt_groups"].tolist()):
-        found.setdefault(group, []).append(row)
-    order = [row for group in found.values() for row in group]
-    ordered = {name: _ordered(values, order) for name, values in merged.items()}
+    groups = [group for part in parts for group in part["prompt_groups"].tolist()]
+    order = sorted(range(len(groups)), key=lambda row: groups.index(groups[row]))
+    ordered: dict[str, Any] = {}
+    for name, first in parts[0].items():
+        if isinstance(first, list):
+            values = [item for part in parts for item in part[name]]
+            ordered[name] = [values[row] for row in order]
+        elif first is None or not first.dim():
+            ordered[name] = first  # a scalar is the same in all batches
+        else:
+            ordered[name] = torch.cat([part[name] for part in parts])[order]
     return [unsplit_pixel_values_by_grid(batch) for batch in split_tensor_dict(ordered, len(batches))]
-
-
-def _joined(parts: list[Any]) -> Any:
-    """Join a field of all batches; a scalar is the same in all of them."""
-    if isinstance(parts[0], list):
-        return [item for part in parts for item in part]
-    return torch.cat(parts) if parts[0] is not None and parts[0].dim() else parts[0]
-
-
-def _ordered(values: Any, order: list[int]) -> Any:
-    if isinstance(values, list):
-        return [values[row] for row in order]
-    return values[order] if values is not None and values.dim() else values

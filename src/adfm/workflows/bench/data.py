@@ -2,12 +2,11 @@
 
 The parts are drawn here: defects of random number, size and outline on flat grey, 1500 x 1000, each with a mask beside
 it. Both are PNG files that decode in about two milliseconds. A photograph takes longer, which would hide the work on
-masks behind a decoder; the pictures differ, because copies would be tied together by the build. Leaves out tiles.
+masks behind a decoder. All images differ, because a build ties copies together. Left out: tiles.
 """
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,10 +25,11 @@ from adfm.data.build import build
 from adfm.data.settings import BuildSettings
 from adfm.data.threads import Progress, Threads
 from adfm.images import FORMATS
+from adfm.workflows.bench.quantiles import quantiles
 
 WIDTH, HEIGHT = 1500, 1000
-MOST_DEFECTS = 6
-LARGEST = 200  # pixels from side to side, about
+MAX_DEFECTS = 6
+DEFECT_SIDE = 200  # pixels from side to side, about
 PART = 96  # the grey of a part; its defects are 80 above
 
 Pair = tuple[Path, Path]
@@ -53,33 +53,33 @@ def bench_data(
         ConfigError: more threads than a build takes.
     """
     settings = make_settings(BuildSettings, {"layout": "folder", "workers": workers}, "--threads")
-    with TemporaryDirectory() as made:
-        source = Path(made) / "parts"
+    with TemporaryDirectory() as folder:
+        source = Path(folder) / "parts"
         pairs = draw_parts(source, count, seed, Threads(workers, progress))
         decoded, built = [], []
         for repeat in range(1, repeats + 1):
             alone = Threads(workers, _named(progress, "decoding", repeat))
-            decoded.append(spent(partial(decode_all, pairs, alone)))
-            out = Path(made) / f"{repeat}"
+            decoded.append(spent(partial(alone.map, "decoding", decode, pairs)))
+            out = Path(folder) / f"{repeat}"
             built.append(spent(partial(build, source, out, settings, _named(progress, "building", repeat))))
     decoder = f"Pillow {pillow_version}, zlib {features.version('zlib')}"
     return {"count": count, "size": [WIDTH, HEIGHT], "decoder": decoder, **summary(count, decoded, built)}
 
 
 def summary(count: int, decoded: Sequence[Spent], built: Sequence[Spent]) -> dict[str, Any]:
-    """Return speeds and ratios of repeats whose times are (wall, processor) seconds; a ratio of 1: building is free."""
+    """Return speeds and ratios of repeats whose times are (wall, processor) seconds. At a ratio of 1 building is free."""
     pairs = list(zip(decoded, built, strict=True))
     return {
         "seconds": {"build": [wall for wall, _ in built], "decode": [wall for wall, _ in decoded]},
-        "build": _quantiles([count / wall for wall, _ in built]),
-        "decode": _quantiles([count / wall for wall, _ in decoded]),
-        "ratio": _quantiles([alone[0] / whole[0] for alone, whole in pairs]),
-        "processor_ratio": _quantiles([alone[1] / whole[1] for alone, whole in pairs]),
+        "build": quantiles([count / wall for wall, _ in built]),
+        "decode": quantiles([count / wall for wall, _ in decoded]),
+        "ratio": quantiles([alone[0] / whole[0] for alone, whole in pairs]),
+        "processor_ratio": quantiles([alone[1] / whole[1] for alone, whole in pairs]),
     }
 
 
 def draw_parts(root: Path, count: int, seed: int, threads: Threads) -> list[Pair]:
-    """Write `count` defective parts and their masks in the folder layout; return (picture, mask) of each."""
+    """Write `count` defective parts and their masks in the folder layout and return (image, mask) of each."""
     for name in ("OK", "NG", "masks"):
         (root / name).mkdir(parents=True)
     pairs = [(root / "NG" / f"{number:06}.png", root / "masks" / f"{number:06}.png") for number in range(count)]
@@ -87,29 +87,25 @@ def draw_parts(root: Path, count: int, seed: int, threads: Threads) -> list[Pair
     return pairs
 
 
-def _draw(picture: Path, mask: Path, rng: np.random.Generator) -> None:
+def _draw(image: Path, mask: Path, rng: np.random.Generator) -> None:
     marked = random_mask(rng)
-    Image.fromarray(PART + marked // 255 * np.uint8(80)).save(picture)
+    Image.fromarray(PART + marked // 255 * np.uint8(80)).save(image)
     Image.fromarray(marked).save(mask)
 
 
 def random_mask(rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return (HEIGHT, WIDTH) of 0 / 255: one to six blobs anywhere, some of them cut by the border or in fragments."""
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
-    for _ in range(rng.integers(1, MOST_DEFECTS, endpoint=True)):
-        centre, reach = rng.uniform((0, 0), (WIDTH, HEIGHT)), LARGEST / 2 * rng.uniform(0.02, 1)
+    for _ in range(rng.integers(1, MAX_DEFECTS, endpoint=True)):
+        centre, reach = rng.uniform((0, 0), (WIDTH, HEIGHT)), DEFECT_SIDE / 2 * rng.uniform(0.02, 1)
         corners = centre + rng.normal(0, reach / 2, (int(rng.integers(5, 12)), 2))
         inside = corners.clip(0, (WIDTH - 1, HEIGHT - 1))
         cv2.fillPoly(mask, [inside.astype(np.int32)], 255)
     return mask
 
 
-def decode_all(pairs: Sequence[Pair], threads: Threads) -> None:
-    """Decode every picture and every mask, and throw the pixels away: what a build cannot do without."""
-    threads.map("decoding", _decode, pairs)
-
-
-def _decode(pair: Pair) -> None:
+def decode(pair: Pair) -> None:
+    """Decode an image and its mask, and throw the pixels away: the work that no build can save."""
     for path in pair:
         with Image.open(path, formats=FORMATS) as image:
             image.load()
@@ -124,7 +120,3 @@ def spent(work: Callable[[], object]) -> Spent:
 
 def _named(progress: Progress | None, stage: str, repeat: int) -> Progress | None:
     return progress and (lambda _, done, total: progress(f"{stage} {repeat}", done, total))
-
-
-def _quantiles(values: Sequence[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}

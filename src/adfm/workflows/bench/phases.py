@@ -1,4 +1,7 @@
-"""Seconds and peak memory of one training step, by phase; it wraps methods of one trainer and changes none of its results."""
+"""Seconds and peak memory of one training step, by phase.
+
+It wraps methods of one trainer and changes none of its results.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import functools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ METHODS = {
     "_get_per_token_logps_and_entropies": "log_probs",
     "_compute_loss": "forward",
 }
-"""Methods of the engine's trainer, and the phase that each of them is; a phase inside another counts for the outer one."""
+"""Methods of the engine's trainer, and the phase that each of them is. A phase inside another counts for the outer one."""
 PHASES = ("generate", "log_probs", "rewards", "forward", "backward", "rest")
 
 
@@ -37,7 +40,7 @@ class Phases:
         trainer.accelerator.backward = self._timed(trainer.accelerator.backward, "backward")
 
     def take(self, whole: float) -> dict[str, float]:
-        """Return the seconds of each phase of a step that took `whole` seconds, and begin anew."""
+        """Return the seconds of each phase of a step that took `whole` seconds, and start again from zero."""
         taken = {phase: self._seconds[phase] for phase in PHASES if phase != "rest"}
         self._seconds.clear()
         return taken | {"rest": whole - sum(taken.values())}
@@ -66,31 +69,25 @@ def clock() -> float:
 
 @contextmanager
 def peak_memory(into: dict[str, float]) -> Iterator[None]:
-    """Write `memory_mib`, how far a block of work rose above what was held before it; left out where it cannot be told.
+    """Write `memory_mib`, how far a block of work rose above what was held before it. It is left out where the system does not say.
 
-    On a GPU this is allocated memory, else the resident memory of the process by the kernel's own high-water mark.
+    On a GPU this is allocated memory, else the resident memory of the process by the kernel's own high-water mark. Freed memory is
+    given back first, so that it does not count as held.
     """
     gpu = torch.cuda.is_available()
-    before = _gpu_reset() if gpu else _resident_reset()
+    before: int | None = None
+    if gpu:
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    else:
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+            Path("/proc/self/clear_refs").write_text("5")
+            before = _status("VmRSS")
     yield
     after = torch.cuda.max_memory_allocated() if gpu else _status("VmHWM")
     if before is not None and after is not None:
         into["memory_mib"] = max(0.0, (after - before) / 2**20)
-
-
-def _gpu_reset() -> int:
-    torch.cuda.reset_peak_memory_stats()
-    return int(torch.cuda.memory_allocated())
-
-
-def _resident_reset() -> int | None:
-    """Give freed memory back and start the high-water mark anew; None where the system has no such thing."""
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")
-    except (OSError, AttributeError):
-        return None
-    return _status("VmRSS")
 
 
 def _status(name: str) -> int | None:

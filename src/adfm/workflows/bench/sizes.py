@@ -1,4 +1,4 @@
-"""The sizes of `adfm bench step`: a random Qwen2.5-VL, one picture, and how long prompts and answers are; no hub, no files."""
+"""The sizes of `adfm bench step`: a random Qwen2.5-VL, one image, and how long prompts and answers are."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from PIL import Image
 
 from adfm.errors import ConfigError, nearest
 from adfm.geometry import Box
-from adfm.models.frames import frame_rule
+from adfm.models.families import family_of
 from adfm.models.nano.architecture import NanoShape, build_model, build_processor
 from adfm.reasoning import FULL
 from adfm.records import Sample
 from adfm.training.examples import Example, row
 
+MODEL_TYPE = "qwen2_5_vl"
+"""What `build_model` builds."""
+
 
 @dataclass(frozen=True)
 class Case:
-    """G answers of `answer` tokens to each of `prompts` prompts of `prompt` tokens, picture included."""
+    """G answers of `answer` tokens to each of `prompts` prompts of `prompt` tokens, image included."""
 
     generations: int
     prompt: int
@@ -30,7 +33,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Size:
-    """A model's shape, the picture's side in pixels (28 to a visual token), the cases, and how often each is measured."""
+    """A model's shape, the image's side in pixels (28 to a visual token), the cases, and how often each is measured."""
 
     shape: NanoShape
     cases: tuple[Case, ...]
@@ -95,30 +98,26 @@ def random_subject(size: Size, seed: int, device: str) -> tuple[Any, Any]:
 def prompt_rows(
     size: Size, case: Case, processor: Any, count: int, seed: int
 ) -> tuple[list[dict[str, Any]], list[Sample]]:
-    """Return rows as a training reads them, pictures of noise, every prompt filled up to the case's number of tokens.
+    """Return rows as a training reads them, images of noise, every prompt filled up to the case's number of tokens.
 
     Raises:
-        ConfigError: the protocol's prompt alone is longer.
+        ConfigError: the bare prompt is longer.
     """
     side = size.shape.side
     rng = np.random.default_rng(seed)
     box = (Box(side // 4, side // 4, side // 2, side // 2),)
+    frame_of = family_of(MODEL_TYPE).frame_rule(processor)
     rows, samples = [], []
     for number in range(count):
-        picture = Image.fromarray(rng.integers(0, 255, (side, side, 3), dtype=np.uint8))
+        image = Image.fromarray(rng.integers(0, 255, (side, side, 3), dtype=np.uint8))
         sample = Sample(str(number), "", side, side, "anomalous", "part", "hole", None, box, "train", "")
-        example = Example(sample, lambda picture=picture: picture)  # type: ignore[misc]
-        one = row(example, frame_rule("qwen2_5_vl", processor), FULL, category=True, answer=False)
-        missing = case.prompt - _tokens(processor, one)
+        example = Example(sample, lambda image=image: image)  # type: ignore[misc]
+        one = row(example, frame_of, FULL, category=True, answer=False)
+        text = processor.apply_chat_template(one["prompt"], tokenize=False, add_generation_prompt=True)
+        missing = case.prompt - len(processor(text=[text], images=one["images"])["input_ids"][0])
         if missing < 0:
-            raise ConfigError(f"a prompt has at least {case.prompt - missing} tokens at this picture size")
+            raise ConfigError(f"a prompt has at least {case.prompt - missing} tokens at this image size")
         one["prompt"][0]["content"][-1]["text"] += " part" * missing  # one token of the bundled tokenizer each
         rows.append(one)
         samples.append(sample)
     return rows, samples
-
-
-def _tokens(processor: Any, one: dict[str, Any]) -> int:
-    """Return how many tokens a row's prompt has, picture included."""
-    text = processor.apply_chat_template(one["prompt"], tokenize=False, add_generation_prompt=True)
-    return len(processor(text=[text], images=one["images"])["input_ids"][0])

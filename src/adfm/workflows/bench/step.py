@@ -1,7 +1,7 @@
 """`adfm bench step`: a stock TRL GRPO step and ours in turn, on one model, with the same rows, rewards and random numbers.
 
 Both trainers hold the same random model and the same optimizer, whose rate is zero: a step pays for all of its work and no weight moves,
-so every pair computes the same thing. The end token is banned: all answers are as long as the case says. Prompts are read beforehand.
+so every pair computes the same thing. The end token is banned: all answers are as long as the case says.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import torch
 from datasets import Dataset
 from trl import GRPOTrainer
 
+from adfm.models.families import family_of
 from adfm.models.files import best_device, quiet_environment
-from adfm.models.frames import frame_rule
 from adfm.reasoning import FULL
 from adfm.records import Sample
 from adfm.rewards.trl import trl_rewards
@@ -30,6 +30,7 @@ from adfm.training.run import Subject
 from adfm.training.settings import GrpoSettings
 from adfm.training.shared_prefix.attention import implementations
 from adfm.workflows.bench.phases import PHASES, Phases, clock, peak_memory
+from adfm.workflows.bench.quantiles import quantiles
 from adfm.workflows.bench.sizes import Case, Size, prompt_rows, random_subject
 
 GRADIENT = {"float32": 1e-5, "bfloat16": 0.1}
@@ -55,7 +56,7 @@ class Side:
 
     def __init__(self, trainer: Any, optimizer: Any) -> None:
         self.trainer, self._optimizer = trainer, optimizer
-        self._phases, self._answers = Phases(), _listen(trainer)
+        self._phases = Phases()
         self._phases.watch(trainer)
         trainer.model_wrapped = trainer.model
         trainer.optimizer = optimizer
@@ -65,7 +66,7 @@ class Side:
     def step(self, rows: Sequence[Row], seed: int, *, keep_gradient: bool = False, weigh: bool = False) -> Step:
         """Take one step: generate, reward, loss, backward, clip, optimizer.
 
-        A step that is weighed is slower: it begins by giving freed memory back, which has to be mapped anew.
+        A step that is weighed is slower: it first gives freed memory back, which then has to be mapped again.
         """
         model = self.trainer.model
         for config, name in self._attention:
@@ -76,53 +77,45 @@ class Side:
         with peak_memory(memory) if weigh else nullcontext():
             started = clock()
             self.trainer.training_step(model, inputs, None)
-            gradient = _gradient(model) if keep_gradient else None
+            weights = model.parameters() if keep_gradient else ()
+            gradients = [weight.grad.flatten().float() for weight in weights if weight.grad is not None]
+            gradient = torch.cat(gradients) if keep_gradient else None  # a copy: clipping changes what is held
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             self._optimizer.step()
             self._optimizer.zero_grad(set_to_none=True)
             seconds = clock() - started
-        return Step(seconds, self._phases.take(seconds), memory.get("memory_mib"), self._answers[-1], gradient)
+        answers = self.trainer._buffered_inputs[0]["completion_ids"].tolist()
+        return Step(seconds, self._phases.take(seconds), memory.get("memory_mib"), answers, gradient)
 
 
 def bench_steps(
     size: Size, cases: Sequence[Case], *, pairs: int, seed: int = 0, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
-    """Return a row for each case (design section 2), from `pairs` timed pairs after one that warms up and is compared."""
+    """Return a row of `adfm bench step --json` for each case, from `pairs` timed pairs after one that warms up and is compared."""
     quiet_environment()
     model, processor = random_subject(size, seed, best_device())
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0)
-    found = []
+    subject = Subject(model, processor, family_of(model.config.model_type).frame_rule(processor))
+    measured = []
     for case in cases:
         rows, samples = prompt_rows(size, case, processor, (pairs + 1) * case.prompts, seed)
+        batch = case.prompts * case.generations
         with TemporaryDirectory() as run:
-            sides = _sides(model, processor, optimizer, case, samples, Path(run), seed)
-            found.append(_case(size, case, sides, rows, pairs, progress))
+            settings = GrpoSettings(
+                out=run, seed=seed, micro_batch=batch, generations=case.generations, max_new_tokens=case.answer
+            )
+            stock = Side(_trainer(GRPOTrainer, settings, subject, samples), optimizer)
+            _unpatch(model)
+            # Built last, because its attention replaces the model's.
+            trainer = _trainer(GroundedGRPOTrainer, settings, subject, samples, shared_prefix=settings.shared_prefix)
+            trainer.monitor = RolloutMonitor({sample.id: sample for sample in samples}, FULL)
+            trainer.zero_tolerance, trainer.resample = settings.zero_tolerance, 0
+            measured.append(_case(size, case, (stock, Side(trainer, optimizer)), rows, pairs, progress))
         _unpatch(model)
-    return found
+    return measured
 
 
-def _sides(
-    model: Any, processor: Any, optimizer: Any, case: Case, samples: Sequence[Sample], run: Path, seed: int
-) -> tuple[Side, Side]:
-    """Return the stock trainer and ours; ours is built last, because its attention replaces the model's."""
-    settings = GrpoSettings(
-        out=str(run),
-        seed=seed,
-        micro_batch=case.prompts * case.generations,
-        generations=case.generations,
-        max_new_tokens=case.answer,
-    )
-    subject = Subject(model, processor, frame_rule("qwen2_5_vl", processor))
-    stock = Side(_trainer(GRPOTrainer, settings, subject, samples), optimizer)
-    _unpatch(model)
-    ours = _trainer(GroundedGRPOTrainer, settings, subject, samples)
-    ours.monitor = RolloutMonitor({sample.id: sample for sample in samples}, FULL)
-    ours.zero_tolerance, ours.resample = settings.zero_tolerance, 0
-    ours.use_shared_prefix(settings.shared_prefix)
-    return stock, Side(ours, optimizer)
-
-
-def _trainer(kind: type, settings: GrpoSettings, subject: Subject, samples: Sequence[Sample]) -> Any:
+def _trainer(kind: type, settings: GrpoSettings, subject: Subject, samples: Sequence[Sample], **more: Any) -> Any:
     arguments = grpo_arguments(settings, subject, Path(settings.out))
     end = subject.weights.generation_config.eos_token_id
     arguments.generation_kwargs["suppress_tokens"] += [end] if isinstance(end, int) else list(end)
@@ -134,6 +127,7 @@ def _trainer(kind: type, settings: GrpoSettings, subject: Subject, samples: Sequ
         reward_funcs=[*rewards, spread],
         train_dataset=Dataset.from_dict({"prompt": ["never read"]}),
         processing_class=subject.processor,
+        **more,
     )
 
 
@@ -145,23 +139,6 @@ def spread(completion_ids: list[list[int]], **_: Any) -> list[float]:
 def _unpatch(model: Any) -> None:
     """Take off the forward that a trainer put on the model, so that the next one does not wrap it again."""
     model.__dict__.pop("forward", None)
-
-
-def _listen(trainer: Any) -> list[list[list[int]]]:
-    """Collect the answers of every step."""
-    seen: list[list[list[int]]] = []
-    stock = trainer._calculate_rewards
-
-    def calculate(inputs: Any, prompts: Any, completions: Any, ids: Any) -> Any:
-        seen.append(ids)
-        return stock(inputs, prompts, completions, ids)
-
-    trainer._calculate_rewards = calculate
-    return seen
-
-
-def _gradient(model: Any) -> Any:
-    return torch.cat([weight.grad.flatten().float() for weight in model.parameters() if weight.grad is not None])
 
 
 def _case(
@@ -213,7 +190,7 @@ def summary(case: Case, stock: Sequence[Step], ours: Sequence[Step]) -> dict[str
         "completion_tokens": case.answer,
         "prompts": case.prompts,
         "pairs": len(stock),
-        "ratio": {"median": statistics.median(whole), "min": min(whole), "max": max(whole)},
+        "ratio": quantiles(whole),
         "loss_ratio": statistics.median(loss),
         "loss_bound": loss_bound(case),
         "generate_ratio": statistics.median(generate),
@@ -237,7 +214,8 @@ def _loss(step: Step) -> float:
 
 @contextmanager
 def _counted(model: Any) -> Iterator[dict[str, int]]:
-    """Count the patches that enter the image tower and the tokens that enter the decoder."""
+    """Count the patches that enter the vision tower and the tokens that enter the decoder."""
+    family = family_of(model.config.model_type)
     count = {"image_patches": 0, "decoder_tokens": 0}
 
     def tower(_: Any, arguments: Any, options: Any) -> None:
@@ -249,8 +227,8 @@ def _counted(model: Any) -> Iterator[dict[str, int]]:
         count["decoder_tokens"] += embedded.shape[0] * embedded.shape[1]
 
     hooks = [
-        model.model.visual.register_forward_pre_hook(tower, with_kwargs=True),
-        model.model.language_model.register_forward_pre_hook(decoder, with_kwargs=True),
+        family.tower_of(model).register_forward_pre_hook(tower, with_kwargs=True),
+        model.get_submodule(family.decoder).register_forward_pre_hook(decoder, with_kwargs=True),
     ]
     try:
         yield count

@@ -1,0 +1,125 @@
+"""Each image goes through the image processor once per generation batch, each prompt through the tokenizer once per call.
+
+The engine prepares all G copies of a prompt, and all of them a second time for the loss. A processor of the same class, used only
+while a batch is generated and scored, works on the distinct ones and repeats the results. Left out: videos and sound.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from hashlib import blake2b
+from itertools import accumulate
+from typing import Any
+
+import torch
+
+from adfm.models.image_tokens import Grid
+
+
+class ImageMemo:
+    """An image processor that remembers the patches of the images it has seen, by their content."""
+
+    def __init__(self, processor: Any, form: Grid) -> None:
+        self._processor, self._form = processor, form
+        self._known: dict[tuple[bytes, str], dict[str, Any]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._processor, name)
+
+    def __call__(self, images: Any, return_tensors: Any = None, **options: Any) -> Any:
+        """Return the fields of all images, processing only those not seen before, together and in order."""
+        from transformers import BatchFeature
+        from transformers.image_utils import make_flat_list_of_images
+
+        flat = make_flat_list_of_images(images)
+        keys = [(digest, repr(sorted(options.items()))) for digest in digests(flat)]
+        missing = {key: image for key, image in zip(keys, flat, strict=True) if key not in self._known}
+        if missing:
+            output = self._processor(list(missing.values()), return_tensors="pt", **options)
+            self._known |= zip(missing, self._form.split(output), strict=True)
+        return BatchFeature(self._form.join([self._known[key] for key in keys]), tensor_type=return_tensors)
+
+
+def digests(images: Sequence[Any]) -> list[bytes]:
+    """Return a digest of each image's mode, size and pixels. One object is read once."""
+    read: dict[int, bytes] = {}
+    for image in images:
+        if id(image) not in read:
+            header = f"{image.mode} {image.size}".encode()
+            read[id(image)] = blake2b(header + image.tobytes(), digest_size=16).digest()
+    return [read[id(image)] for image in images]
+
+
+class _OncePerPrompt:
+    """Mixed in before a processor's class: equal neighbours (text and images) are prepared once."""
+
+    form: Grid
+
+    def __call__(self, images: Any = None, text: Any = None, **options: Any) -> Any:
+        listed = isinstance(text, list) and isinstance(images, list)
+        whole = listed and all(isinstance(own, list) and own for own in images)
+        runs = neighbours(text, images) if whole else []
+        if len(runs) == (len(text) if isinstance(text, list) else 0):
+            return super().__call__(images=images, text=text, **options)  # type: ignore[misc]
+        first = [start for start, _ in runs]
+        output = super().__call__(images=[images[row] for row in first], text=[text[row] for row in first], **options)  # type: ignore[misc]
+        return repeated(output, [length for _, length in runs], [len(images[row]) for row in first], self.form)
+
+
+def once_per_image(processor: Any, form: Grid) -> Any:
+    """Return a shallow copy of a processor that prepares equal neighbours once and remembers images, for one batch."""
+    kind = type(processor)
+    twin = copy.copy(processor)
+    twin.__class__ = type(kind.__name__, (_OncePerPrompt, kind), {"form": form})
+    twin.image_processor = ImageMemo(processor.image_processor, form)
+    return twin
+
+
+def equal_chats(prompts: Sequence[Any]) -> list[tuple[int, int]]:
+    """Return (first, length) of each run of chats with equal texts and equal images."""
+    texts, images = [], []
+    for prompt in prompts:
+        parts = [(message["role"], message["content"]) for message in prompt]
+        listed = [part for _, content in parts if not isinstance(content, str) for part in content]
+        images.append([part["image"] for part in listed if part["type"] == "image"])
+        texts.append(
+            [
+                (role, content if isinstance(content, str) else [part.get("text", part["type"]) for part in content])
+                for role, content in parts
+            ]
+        )
+    return neighbours(texts, images)
+
+
+def neighbours(texts: Sequence[Any], images: Sequence[Sequence[Any]]) -> list[tuple[int, int]]:
+    """Return (first, length) of each run of rows with equal text and equal images."""
+    runs: list[tuple[int, int]] = []
+    for row in range(len(texts)):
+        if runs and texts[row] == texts[row - 1] and same_images(images[row], images[row - 1]):
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((row, 1))
+    return runs
+
+
+def same_images(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
+    """Compare two lists of images, by identity first, then by content."""
+    return len(ours) == len(theirs) and all(
+        a is b or ((a.mode, a.size) == (b.mode, b.size) and a.tobytes() == b.tobytes())
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def repeated(output: Any, lengths: Sequence[int], counts: Sequence[int], form: Grid) -> Any:
+    """Repeat each row of a processor's output `lengths` times, images (`counts` of them a row) included."""
+    index = [row for row, length in enumerate(lengths) for _ in range(length)]
+    first = [0, *accumulate(counts)]
+    images = form.split(output)
+    fields = form.join([image for row in index for image in images[first[row] : first[row + 1]]])
+    for name, values in output.items():
+        if name in fields:
+            output[name] = fields[name]
+        else:
+            output[name] = values[index] if isinstance(values, torch.Tensor) else [values[row] for row in index]
+    return output
