@@ -82,7 +82,7 @@ def test_mistakes_are_one_line_and_exit_2(runs: Path, capsys: pytest.CaptureFixt
     assert "must hold the object 'metrics'" in _line(capsys)
     write_text(runs / "eval-base" / "predictions.jsonl", '{"id": 1}\n')
     assert main(["report", base, *out]) == 2
-    assert "predictions.jsonl:1: 'id' must be a text" in _line(capsys)
+    assert "predictions.jsonl:1: 'id': Input should be a valid string" in _line(capsys)
     assert not (runs / "r.html").exists()
 
 
