@@ -17,7 +17,7 @@ from adfm.report import ReportInputs, charts
 from adfm.report.charts import Series, make_chart, nice_axis, points_of, smooth
 from adfm.report.confusion import Tally, by_category, by_defect, flips, overall
 from adfm.report.gallery import GOOD, POOR, SIDE, WRONG, gallery, shown_size
-from adfm.report.tables import comparison, headline, trend_of
+from adfm.report.tables import comparison, headline
 from adfm.report.text import MAX_TEXT, change, flatten, number, plain, span
 from adfm.report.training import tones, training_curves
 
@@ -63,9 +63,9 @@ def test_a_difference_is_between_the_named_runs(make_inputs: Make) -> None:
 
 
 def test_lower_is_better_where_it_is() -> None:
-    assert trend_of(-0.2, -0.1, METRICS["false_positive_rate"]) == "better"
-    assert trend_of(-0.2, -0.1, METRICS["accuracy"]) == "worse"
-    assert trend_of(0.0, 0.1, METRICS["accuracy"]) == "unclear"
+    assert METRICS["false_positive_rate"].trend(-0.2, -0.1) == "better"
+    assert METRICS["accuracy"].trend(-0.2, -0.1) == "worse"
+    assert METRICS["accuracy"].trend(0.0, 0.1) == "unclear"
 
 
 def test_every_metric_has_a_row(make_inputs: Make) -> None:

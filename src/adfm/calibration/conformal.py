@@ -83,13 +83,3 @@ def worst_rate(n: int, rate: float, certainty: float = 0.95) -> float:
 
     j = allowed_errors(n, rate)
     return float(betaincinv(j, n + 1 - j, certainty))
-
-
-def exact_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the Clopper-Pearson interval of a proportion; (0, 1) where nothing was seen."""
-    from scipy.special import betaincinv
-
-    tail = (1 - level) / 2
-    low = float(betaincinv(hits, n - hits + 1, tail)) if hits > 0 else 0.0
-    high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
-    return low, high

@@ -11,16 +11,18 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from adfm.calibration.conformal import exact_interval
 from adfm.calibration.fit import Scored, evidence
 from adfm.calibration.record import Calibration
+from adfm.numbers import clopper_pearson
 from adfm.predictions import Prediction
 from adfm.records import LABELS, Label
 
 Decision = Literal["OK", "NG", "REVIEW", "ERROR"]
-DECIDED: tuple[Decision, ...] = ("OK", "NG", "REVIEW")
+DECISIONS: tuple[Decision, ...] = get_args(Decision)
+DECIDED = DECISIONS[:3]
+"""What can be decided about an answer; ERROR is an image without one."""
 
 
 @dataclass(frozen=True)
@@ -127,5 +129,5 @@ def operating_point(predictions: Sequence[Prediction], threshold: Threshold) -> 
 def _share(hits: int, n: int) -> dict[str, float | None]:
     if n == 0:
         return {"value": None, "low": None, "high": None}
-    low, high = exact_interval(hits, n)
+    low, high = clopper_pearson(hits, n)
     return {"value": hits / n, "low": low, "high": high}

@@ -21,7 +21,8 @@ ScoreKind = Literal["log_odds", "score"]
 
 MIN_EACH = 10  # samples of either label; fewer cannot say what a score means
 MAX_SLOPE = 1e6
-BINS = 10
+ECE_BINS = 15
+"""Equally wide bins of P(anomalous) in which probabilities are held against labels, here and in `adfm eval`."""
 FOLDS = 5
 _SAME = 1e-5  # log-odds that differ by less all say the same
 _EDGE = 1e-12  # a score of exactly 0 or 1 counts as this far from it: log-odds of about -27.6 and 27.6
@@ -146,20 +147,41 @@ class Quality(NamedTuple):
 
 
 def quality(probability: Floats, anomalous: Bools) -> Quality:
-    """Measure probabilities (n,) against labels (n,).
-
-    ECE: over ten equal bins of P(anomalous), the mean distance of a bin's mean probability from its share of anomalous
-    samples, weighted by its samples.
-    """
-    bins = reliability(probability, anomalous)
-    gaps = sum(each.samples * abs(each.probability - each.anomalous / each.samples) for each in bins)
+    """Measure probabilities (n,) against labels (n,)."""
+    gaps = bin_gaps(probability, anomalous)
     p = np.clip(probability, _EDGE, 1 - _EDGE)
     log_loss = -np.where(anomalous, np.log(p), np.log1p(-p)).mean()
-    return Quality(float(((probability - anomalous) ** 2).mean()), gaps / len(anomalous), float(log_loss))
+    return Quality(
+        brier=float(((probability - anomalous) ** 2).mean()),
+        ece=float(calibration_error(gaps, np.ones((1, len(gaps))), np.array([len(gaps)]))[0]),
+        log_loss=float(log_loss),
+    )
+
+
+def bin_gaps(probability: Floats, anomalous: Bools) -> Floats:
+    """Return probability minus truth (n, ECE_BINS) of probabilities (n,), each in the column of its bin, elsewhere 0.
+
+    A NaN is no probability and gives a row of zeros.
+    """
+    gaps = np.zeros((len(probability), ECE_BINS))
+    known = np.flatnonzero(~np.isnan(probability))
+    gaps[known, bins_of(probability[known])] = probability[known] - anomalous[known]
+    return gaps
+
+
+def calibration_error(gaps: Floats, weights: Floats, totals: Floats) -> Floats:
+    """Return the expected calibration error (R,) for weights (R, n) of the samples; NaN where their total (R,) is 0.
+
+    It is the mean distance of a bin's mean probability from its share of anomalous samples, weighted by its samples.
+    `gaps` are those of `bin_gaps`. Source: Guo et al. 2017.
+    """
+    distance = np.abs(weights @ gaps).sum(axis=1)
+    error: Floats = np.divide(distance, totals, out=np.full(distance.shape, np.nan), where=totals > 0)
+    return error
 
 
 class Bin(NamedTuple):
-    """The samples whose probability lies in one tenth: how many, how many anomalous, and their mean probability."""
+    """The samples whose probability is in one bin: how many, how many anomalous, and their mean probability."""
 
     samples: int
     anomalous: int
@@ -167,11 +189,12 @@ class Bin(NamedTuple):
 
 
 def reliability(probability: Floats, anomalous: Bools) -> list[Bin]:
-    """Return the bins that hold samples, by rising probability; 1 falls into the last."""
-    places = np.minimum((probability * BINS).astype(np.int_), BINS - 1)
-    inside = [places == place for place in range(BINS)]
-    return [
-        Bin(int(rows.sum()), int(anomalous[rows].sum()), float(probability[rows].mean()))
-        for rows in inside
-        if rows.any()
-    ]
+    """Return the bins that hold samples, by rising probability."""
+    places = bins_of(probability)
+    inside = [places == place for place in np.unique(places)]
+    return [Bin(int(rows.sum()), int(anomalous[rows].sum()), float(probability[rows].mean())) for rows in inside]
+
+
+def bins_of(probability: Floats) -> NDArray[np.int_]:
+    """Return the bin (n,) of each probability (n,); bins are closed below, the last one on both sides."""
+    return np.minimum((probability * ECE_BINS).astype(np.int_), ECE_BINS - 1)

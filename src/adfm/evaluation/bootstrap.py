@@ -74,14 +74,3 @@ def interval(values: Floats, level: float = LEVEL) -> Interval:
         return Interval(None, None)
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
-
-
-def exact_edge(hits: int, parts: int, level: float = LEVEL) -> Interval | None:
-    """Clopper-Pearson interval of a proportion that is 0 or 1, where every resample agrees; None elsewhere.
-
-    Six right of six say little: the bootstrap would give [1, 1], the exact interval is [0.54, 1].
-    """
-    if parts == 0 or 0 < hits < parts:
-        return None
-    edge = ((1 - level) / 2) ** (1 / parts)
-    return Interval(0.0, 1 - edge) if hits == 0 else Interval(edge, 1.0)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from adfm.calibration.fit import ECE_BINS
+
 THRESHOLDS = (0.1, 0.3, 0.5)
 AP_THRESHOLDS = (0.3, 0.5)
 RECALLS = (0.99, 0.995, 1.0)
-ECE_BINS = 15
 
 Better = Literal["higher", "lower", "neither"]
 Unit = Literal["share", "index", "count"]
+Trend = Literal["better", "worse", "unclear"]
 Ratio = tuple[str, str]
 
 
@@ -29,6 +31,14 @@ class Metric:
     ratio: Ratio | None = None
     better: Better = "higher"
     unit: Unit = "share"
+
+    def trend(self, low: float, high: float) -> Trend | None:
+        """Return what a difference from `low` to `high` means: `unclear` where it may be zero, None if only descriptive."""
+        if self.better == "neither":
+            return None
+        if low <= 0 <= high:
+            return "unclear"
+        return "better" if (low > 0) == (self.better == "higher") else "worse"
 
 
 _VERDICTS = (
@@ -244,3 +254,13 @@ METRICS: dict[str, Metric] = {
 }
 KIND_METRICS = ("recall", "region_overlap", "pointing_game", "box_recall@0.3", "mean_iou")
 """The metrics that are told for every kind of defect by itself."""
+HEADLINE = (
+    "balanced_accuracy",
+    "recall",
+    "false_positive_rate",
+    "mean_iou",
+    "box_f1@0.3",
+    "auroc",
+    "unread_rate",
+)
+"""The metrics that people ask for first, in the order in which every table shows them."""

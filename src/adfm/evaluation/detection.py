@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adfm.evaluation.definitions import THRESHOLDS
-from adfm.geometry import Box, iou, pairwise, union_mask_iou
+from adfm.geometry import Box, iou, matched_sum, pairwise, set_iou, union_mask_iou
 from adfm.predictions import Prediction
 
 _FAR = 1e9  # original pixels
@@ -49,7 +49,7 @@ def box_counts(prediction: Prediction) -> BoxCounts:
         predicted=len(found),
         true=len(true),
         pairs=pairs,
-        set_iou=set_iou(overlaps),
+        set_iou=set_iou(found, true),
         union_iou=union_mask_iou(found, true),
         covered=sum(covered_share(box, found) for box in true),
         pointed=bool(found) and any(_holds(box, *_centre(found[0])) for box in true),
@@ -77,24 +77,4 @@ def _tame(box: Box) -> Box:
 
 def matched_pairs(overlaps: NDArray[np.float64], threshold: float) -> int:
     """Return the largest number of one-to-one pairs with IoU >= `threshold`, from IoU (N predicted, M true)."""
-    return round(_best_sum((overlaps >= threshold).astype(np.float64)))
-
-
-def set_iou(overlaps: NDArray[np.float64]) -> float:
-    """Return the sum of matched IoU over max(N, M), from IoU (N predicted, M true); two empty sets agree (1).
-
-    The assignment maximises the IoU sum (Hungarian). Source: design 1.3, `set_iou`.
-    """
-    return _best_sum(overlaps) / max(overlaps.shape) if max(overlaps.shape) else 1.0
-
-
-def _best_sum(gains: NDArray[np.float64]) -> float:
-    """The largest sum of a one-to-one assignment; 0 where one side is empty."""
-    if min(gains.shape) == 0:
-        return 0.0
-    if min(gains.shape) == 1:  # the common case needs no solver
-        return float(gains.max())
-    from scipy.optimize import linear_sum_assignment  # a slow import, only needed here
-
-    rows, columns = linear_sum_assignment(gains, maximize=True)
-    return float(gains[rows, columns].sum())
+    return round(matched_sum((overlaps >= threshold).astype(np.float64).tolist()))

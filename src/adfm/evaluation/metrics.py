@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adfm.calibration.decision import READ_VERDICT, Threshold, decide
-from adfm.evaluation.definitions import AP_THRESHOLDS, ECE_BINS, METRICS, RECALLS, THRESHOLDS
+from adfm.calibration.fit import bin_gaps, calibration_error
+from adfm.evaluation.definitions import AP_THRESHOLDS, METRICS, RECALLS, THRESHOLDS
 from adfm.evaluation.detection import box_counts
 from adfm.evaluation.scores import (
     auroc,
@@ -78,13 +79,15 @@ def build_table(predictions: Sequence[Prediction], threshold: Threshold = READ_V
     ]
     names = tuple(rows[0]) if rows else ()
     ranks = rank_scores(predictions)
+    anomalous = np.array([prediction.anomalous for prediction in predictions], dtype=bool)
+    scores = np.array([np.nan if p.score is None else p.score for p in predictions], dtype=np.float64)
     return Table(
         names=names,
         columns=np.array([list(row.values()) for row in rows], dtype=np.float64).reshape(len(rows), len(names)),
-        anomalous=np.array([prediction.anomalous for prediction in predictions], dtype=bool),
+        anomalous=anomalous,
         ranks=ranks,
         box_ranks=None if ranks is None else _box_ranks(predictions),
-        gaps=_gaps(predictions),
+        gaps=bin_gaps(scores, anomalous),
         kinds=numbered([kind_of(p) if p.anomalous else None for p in predictions]),
         units=numbered([unit_of(prediction) for prediction in predictions]),
     )
@@ -176,15 +179,6 @@ def _box_ranks(predictions: Sequence[Prediction]) -> Floats:
     return np.array([np.inf if p.score is None else p.score for p in predictions], dtype=np.float64)
 
 
-def _gaps(predictions: Sequence[Prediction]) -> Floats:
-    """Score minus truth (n, bins) in the bin of the score, of equal width and closed below (the last on both sides)."""
-    gaps = np.zeros((len(predictions), ECE_BINS))
-    for row, prediction in zip(gaps, predictions, strict=True):
-        if prediction.score is not None:
-            row[min(int(prediction.score * ECE_BINS), ECE_BINS - 1)] = prediction.score - prediction.anomalous
-    return gaps
-
-
 def measure(table: Table, weights: Floats) -> dict[str, Floats]:
     """Return every metric (R,) for weights (R, n); NaN where it is undefined."""
     totals = dict(zip(table.names, (weights @ table.columns).T, strict=True))
@@ -192,7 +186,7 @@ def measure(table: Table, weights: Floats) -> dict[str, Floats]:
     values["balanced_accuracy"] = (values["recall"] + values["specificity"]) / 2
     halves = (divide(totals[a], totals[b]) for a, b in (("caught", "anomalous"), ("passed", "normal")))
     values["decided_balanced_accuracy"] = sum(halves, np.zeros(len(weights))) / 2
-    values["ece"] = divide(np.abs(weights @ table.gaps).sum(axis=1), totals["scored"])
+    values["ece"] = calibration_error(table.gaps, weights, totals["scored"])
     values["kind_recall"] = _mean_over_kinds(table, weights, "hit", "anomalous")
     values["kind_region_overlap"] = _mean_over_kinds(table, weights, "covered", "true")
     values |= _ranked(table, weights) | _ranked_boxes(table, weights)

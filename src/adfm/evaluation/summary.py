@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from adfm.calibration.decision import READ_VERDICT, Threshold, operating_point
 from adfm.errors import DataError
-from adfm.evaluation.bootstrap import LEVEL, RESAMPLES, Interval, exact_edge, interval, replicates
+from adfm.evaluation.bootstrap import LEVEL, RESAMPLES, Interval, interval, replicates
 from adfm.evaluation.definitions import KIND_METRICS, METRICS
 from adfm.evaluation.metrics import Table, build_table, kind_of, mean_of_defined, measure, shares_of, values_of
+from adfm.numbers import clopper_pearson
 from adfm.predictions import Prediction, require_unique
 
 Floats = NDArray[np.float64]
@@ -125,10 +126,10 @@ def _widened(bounds: Interval, shares: Sequence[tuple[float, int]]) -> Interval:
     if low is None or high is None:
         return bounds
     for share, parts in shares:
-        edge = exact_edge(round(share * parts), parts) if share in (0, 1) else None
-        if edge and edge.low is not None and edge.high is not None:
-            low += (edge.low - share) / len(shares)
-            high += (edge.high - share) / len(shares)
+        if share in (0, 1) and parts:
+            exact_low, exact_high = clopper_pearson(round(share * parts), parts, LEVEL)
+            low += (exact_low - share) / len(shares)
+            high += (exact_high - share) / len(shares)
     return Interval(low, high)
 
 

@@ -3,12 +3,14 @@
 from adfm.geometry.boxes import Box, clip, giou, iou, pairwise, union_mask_iou
 from adfm.geometry.frames import Frame, TextBox
 from adfm.geometry.masks import MaskBoxes, boxes_from_mask, enclosing, filled, foreground
+from adfm.geometry.matching import best_sum, matched_sum, set_iou
 
 __all__ = [
     "Box",
     "Frame",
     "MaskBoxes",
     "TextBox",
+    "best_sum",
     "boxes_from_mask",
     "clip",
     "enclosing",
@@ -16,6 +18,8 @@ __all__ = [
     "foreground",
     "giou",
     "iou",
+    "matched_sum",
     "pairwise",
+    "set_iou",
     "union_mask_iou",
 ]

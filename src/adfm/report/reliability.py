@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from adfm.calibration.conformal import exact_interval
-from adfm.calibration.fit import BINS, Bin, Bools, Floats, quality, reliability
+from adfm.calibration.fit import ECE_BINS, Bin, Bools, Floats, quality, reliability
+from adfm.numbers import clopper_pearson
 from adfm.storage import write_bytes
 
 Colour = tuple[int, int, int]
@@ -98,7 +98,7 @@ def _curve(pen: _Pen, bins: Sequence[Bin], colour: Colour, shift: float) -> None
     """One dot per bin with its exact interval; the two curves' bars are shifted apart by a few pixels."""
     points = []
     for each in bins:
-        low, high = exact_interval(each.anomalous, each.samples)
+        low, high = clopper_pearson(each.anomalous, each.samples)
         x, y = _place(each.probability, each.anomalous / each.samples)
         x = min(max(x + shift, _LEFT), _LEFT + _SIDE)
         pen.line([(x, _place(0, low)[1]), (x, _place(0, high)[1])], colour, 1.5)
@@ -110,13 +110,13 @@ def _curve(pen: _Pen, bins: Sequence[Bin], colour: Colour, shift: float) -> None
 
 
 def _counts(pen: _Pen, series: Sequence[tuple[Sequence[Bin], Colour]]) -> None:
-    """How many samples each tenth holds, side by side."""
+    """How many samples each bin holds, side by side."""
     top, bottom = _BARS
     most = max((each.samples for bins, _ in series for each in bins), default=1)
-    width = _SIDE / BINS / (len(series) + 0.6)
+    width = _SIDE / ECE_BINS / (len(series) + 0.6)
     for row, (bins, colour) in enumerate(series):
         for each in bins:
-            left = _LEFT + min(int(each.probability * BINS), BINS - 1) * _SIDE / BINS + (row + 0.3) * width
+            left = _LEFT + min(int(each.probability * ECE_BINS), ECE_BINS - 1) * _SIDE / ECE_BINS + (row + 0.3) * width
             pen.box(left, bottom - (bottom - top) * each.samples / most, left + width - 1, bottom, colour)
     pen.line([(_LEFT, bottom), (_LEFT + _SIDE, bottom)], _MUTED)
     pen.text((_LEFT - 8, top + 6), f"{most}", anchor="rm", size=11)

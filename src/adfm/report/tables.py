@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from adfm.evaluation import METRICS, Metric
+from adfm.evaluation import HEADLINE, METRICS, Metric
+from adfm.evaluation.definitions import Trend
 from adfm.report.inputs import ReportInputs, RunResult
 from adfm.report.text import change, number, plain, span
 
-Trend = Literal["better", "worse", "unclear"]
-
-TILES = ("balanced_accuracy", "recall", "false_positive_rate", "mean_iou")
+TILES = HEADLINE[:4]
 _GROUPS = (
     (
         "Verdicts",
@@ -104,14 +103,9 @@ def change_of(inputs: ReportInputs, metric: Metric) -> Change | None:
     if found is None:
         return None
     low, mid, high = found
-    return Change(change(mid, metric), f"{change(low, metric)} to {change(high, metric)}", trend_of(low, high, metric))
-
-
-def trend_of(low: float, high: float, metric: Metric) -> Trend:
-    """Better or worse only where the interval leaves out zero."""
-    if low <= 0 <= high or metric.better == "neither":
-        return "unclear"
-    return "better" if (low > 0) == (metric.better == "higher") else "worse"
+    return Change(
+        change(mid, metric), f"{change(low, metric)} to {change(high, metric)}", metric.trend(low, high) or "unclear"
+    )
 
 
 def tiles(inputs: ReportInputs) -> list[Line]:
@@ -144,7 +138,7 @@ def _compared(inputs: ReportInputs, metric: Metric) -> tuple[Trend, str]:
     points = " points" if metric.unit == "share" else ""
     interval = f"{change(low, metric)} to {change(high, metric)}"
     figures = f"{after} against {before} ({change(mid, metric)}{points}, 95 % interval {interval})"
-    return trend_of(low, high, metric), figures
+    return metric.trend(low, high) or "unclear", figures
 
 
 def _alone(run: RunResult) -> str:

@@ -18,6 +18,7 @@ from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
 from adfm.data.synthetic import make
 from adfm.errors import ConfigError
+from adfm.evaluation import HEADLINE
 from adfm.inspection.run import InspectionSettings, inspect_all
 from adfm.models.local import LocalModel
 from adfm.report import ReportInputs, RunResult, write_report
@@ -42,7 +43,6 @@ RECIPE = "demo-grpo"
 FEWEST_IMAGES = 40
 ADDITIONS = ("ablate", "inspected")
 """Settings that may differ when the demo is called again: they add to its results and change none."""
-HEADLINE = ("balanced_accuracy", "false_positive_rate", "recall", "auroc", "box_f1@0.3", "mean_iou", "unread_rate")
 
 
 @dataclass(frozen=True)
