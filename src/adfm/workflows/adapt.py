@@ -12,7 +12,7 @@ from adfm.data.build import build
 from adfm.data.settings import BuildSettings
 from adfm.evaluation import HEADLINE
 from adfm.numbers import difference_with_interval, with_interval
-from adfm.report import ReportInputs, RunResult, write_report
+from adfm.report import Difference, ReportInputs, RunResult, write_report
 from adfm.storage import write_json, write_text
 from adfm.training.recipes import filled_recipe
 from adfm.training.settings import GrpoSettings, SftSettings
@@ -161,8 +161,10 @@ def _report(
         settings=grpo.model_dump(mode="json"),
         provenance=summary["provenance"],
         runs=tuple(arms),
-        difference=summary["difference_to_base"],
-        compared=(0, 2),  # the difference is SFT + GRPO minus base
+        differences=(
+            Difference("SFT + GRPO", "base", summary["difference_to_base"]),
+            Difference("SFT + GRPO", "SFT", summary["difference_to_sft"]),
+        ),
         journals={name: journal_of(run) for name, run in runs.items()},
         images_root=data,
     )
