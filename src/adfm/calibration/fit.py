@@ -22,7 +22,7 @@ ScoreKind = Literal["log_odds", "score"]
 MIN_EACH = 10  # samples of either label; fewer cannot say what a score means
 MAX_SLOPE = 1e6
 ECE_BINS = 15
-"""Equally wide bins of P(anomalous) in which probabilities are held against labels, here and in `adfm eval`."""
+"""Equally wide bins of P(anomalous) in which probabilities are compared with labels, here and in `adfm eval`."""
 FOLDS = 5
 _SAME = 1e-5  # log-odds that differ by less all say the same
 _EDGE = 1e-12  # a score of exactly 0 or 1 counts as this far from it: log-odds of about -27.6 and 27.6
@@ -81,11 +81,17 @@ def fit(log_odds: Floats, anomalous: Bools, method: Method) -> Scaling:
     """
     if method == "none":
         return Scaling()
-    _require_both(anomalous)
+    positive, negative = int(anomalous.sum()), int((~anomalous).sum())
+    for name, count in (("anomalous", positive), ("normal", negative)):
+        if count < MIN_EACH:
+            raise DataError(
+                f"{count} {name} samples cannot fit probabilities, which needs {MIN_EACH} of either label; "
+                f"add {MIN_EACH - count} more or give --method none"
+            )
     from scipy.optimize import minimize
 
     unit = max(1e-6, float(np.abs(log_odds).max()))  # solved in units of the largest, reported in log-odds
-    x, targets = log_odds / unit, _smoothed(anomalous)
+    x, targets = log_odds / unit, np.where(anomalous, (positive + 1) / (positive + 2), 1 / (negative + 2))
 
     def loss(w: Floats) -> tuple[float, Floats]:
         from scipy.special import expit
@@ -96,10 +102,10 @@ def fit(log_odds: Floats, anomalous: Bools, method: Method) -> Scaling:
         return float((np.logaddexp(0, u) - targets * u).mean()), gradient
 
     free = (None, None) if method == "platt" else (0.0, 0.0)
-    found = minimize(
+    solution = minimize(
         loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0.0, None), free], options={"ftol": 1e-14}
     )
-    slope, offset = float(found.x[0]) / unit, float(found.x[1])
+    slope, offset = float(solution.x[0]) / unit, float(solution.x[1])
     if not (np.ptp(log_odds) > _SAME and 1e-9 < slope <= MAX_SLOPE and abs(offset) <= MAX_SLOPE):
         raise DataError(
             f"the scores do not rise with the label, so no {method} fits them; give --method none, or train the model"
@@ -107,23 +113,8 @@ def fit(log_odds: Floats, anomalous: Bools, method: Method) -> Scaling:
     return Scaling(slope, offset)
 
 
-def _require_both(anomalous: Bools) -> None:
-    for name, count in (("anomalous", int(anomalous.sum())), ("normal", int((~anomalous).sum()))):
-        if count < MIN_EACH:
-            raise DataError(
-                f"{count} {name} samples cannot fit probabilities, which needs {MIN_EACH} of either label; "
-                f"add {MIN_EACH - count} more or give --method none"
-            )
-
-
-def _smoothed(anomalous: Bools) -> Floats:
-    positive = int(anomalous.sum())
-    high, low = (positive + 1) / (positive + 2), 1 / (len(anomalous) - positive + 2)
-    return np.where(anomalous, high, low)
-
-
 def cross_fitted(log_odds: Floats, anomalous: Bools, method: Method) -> Floats:
-    """Return each sample's probability (n,) under a fit to the other folds, so that it can be judged by its own label.
+    """Return each sample's probability (n,) under a fit to the other folds, so that its own label can judge it.
 
     Five folds, dealt out in turn within each label.
     """
