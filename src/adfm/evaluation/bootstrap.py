@@ -1,4 +1,4 @@
-"""Bootstrap of samples: draws within strata as weights, percentile intervals; what is measured is not known here."""
+"""Bootstrap of samples: draws within strata as weights, percentile intervals of any measure."""
 
 from __future__ import annotations
 
@@ -29,18 +29,15 @@ def weight_blocks(strata: NDArray[np.int_], resamples: int, seed: int) -> Iterat
     which is what makes a comparison of two runs paired.
     """
     generator = np.random.default_rng(seed)
+    members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     block = max(1, _BLOCK // max(1, len(strata)))
     for start in range(0, resamples, block):
-        yield _draw(strata, min(block, resamples - start), generator)
-
-
-def _draw(strata: NDArray[np.int_], rows: int, generator: np.random.Generator) -> Floats:
-    weights = np.zeros((rows, len(strata)))
-    for stratum in np.unique(strata):
-        members = np.flatnonzero(strata == stratum)
-        picks = generator.integers(len(members), size=(rows, len(members))) + np.arange(rows)[:, None] * len(members)
-        weights[:, members] = np.bincount(picks.ravel(), minlength=rows * len(members)).reshape(rows, len(members))
-    return weights
+        rows = min(block, resamples - start)
+        weights = np.zeros((rows, len(strata)))
+        for own in members:
+            picks = generator.integers(len(own), size=(rows, len(own))) + np.arange(rows)[:, None] * len(own)
+            weights[:, own] = np.bincount(picks.ravel(), minlength=rows * len(own)).reshape(rows, len(own))
+        yield weights
 
 
 def replicates(

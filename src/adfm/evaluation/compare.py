@@ -1,6 +1,6 @@
 """Two evaluations of the same parts side by side: paired differences, McNemar's test, a table; no model and no printing.
 
-Left out: a correction for the number of metrics, so a lone clear difference among many may be chance.
+Left out: a correction for the number of metrics, so one clear difference among many may be chance.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def table_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def summary_lines(result: dict[str, Any]) -> list[str]:
-    """Return what stands above and below the table, as plain sentences."""
+    """Return what the page says around its table, as plain sentences."""
     test, drawn = result["mcnemar"], result["bootstrap"]
     what = f"{drawn['units']} groups of parts" if drawn["clustered"] else "parts"
     lines = [
@@ -143,17 +143,15 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """Return the comparison as a Markdown page."""
-    names = [f"**{key}**: {_escaped(str(result[key]))}" for key in ("a", "b") if key in result]
+    """Return the comparison as a Markdown page; a folder's name cannot become markup."""
+    names = []
+    for key in ("a", "b"):
+        if key in result:
+            name = " ".join(str(result[key]).split())
+            names.append(f"**{key}**: " + "".join(f"\\{c}" if c in "\\`*_[]<>|" else c for c in name))
     head = ["| metric | a | b | b - a [95 %] | b is |", "|---|---|---|---|---|"]
     rows = [f"| {' | '.join(row)} |" for row in table_rows(result)]
     return "\n\n".join([*names, *summary_lines(result), "\n".join([*head, *rows])]) + "\n"
-
-
-def _escaped(text: str) -> str:
-    """Keep a folder's name from being read as markup."""
-    plain = " ".join(text.split())
-    return "".join(f"\\{c}" if c in "\\`*_[]<>|" else c for c in plain)
 
 
 def write_comparison(result: dict[str, Any], out: Path) -> None:

@@ -32,27 +32,32 @@ class BoxCounts(NamedTuple):
     covered: float
     """Sum over the true boxes of the share of their area that the predicted boxes cover."""
     pointed: bool
-    """Whether the centre of the first predicted box lies in a true box."""
+    """Whether the centre of the first predicted box is in a true box."""
 
 
 def box_counts(prediction: Prediction) -> BoxCounts:
     """Match the final regions of one answer with the true boxes, one to one."""
     if prediction.boxes is None:
         return BoxCounts(False, 0, 0, _NO_PAIRS, 0.0, 0.0, 0.0, False)
-    found, true = [_tame(region.box) for region in prediction.regions], prediction.boxes
+    true = prediction.boxes
+    # A model may write any number: edges are cut where an area could overflow.
+    predicted = [Box(*(min(max(edge, -_FAR), _FAR) for edge in region.box)) for region in prediction.regions]
     if prediction.verdict is None:
-        return BoxCounts(True, len(found), len(true), _NO_PAIRS, 0.0, 0.0, 0.0, False)
-    overlaps = pairwise(iou, found, true)
-    pairs = tuple(matched_pairs(overlaps, threshold) for threshold in THRESHOLDS)
+        return BoxCounts(True, len(predicted), len(true), _NO_PAIRS, 0.0, 0.0, 0.0, False)
+    overlaps = pairwise(iou, predicted, true)
+    pointed = False
+    if predicted:
+        x, y = (predicted[0].x1 + predicted[0].x2) / 2, (predicted[0].y1 + predicted[0].y2) / 2
+        pointed = any(box.x1 <= x < box.x2 and box.y1 <= y < box.y2 for box in true)
     return BoxCounts(
         known=True,
-        predicted=len(found),
+        predicted=len(predicted),
         true=len(true),
-        pairs=pairs,
-        set_iou=set_iou(found, true),
-        union_iou=union_mask_iou(found, true),
-        covered=sum(covered_share(box, found) for box in true),
-        pointed=bool(found) and any(_holds(box, *_centre(found[0])) for box in true),
+        pairs=tuple(matched_pairs(overlaps, threshold) for threshold in THRESHOLDS),
+        set_iou=set_iou(predicted, true),
+        union_iou=union_mask_iou(predicted, true),
+        covered=sum(covered_share(box, predicted) for box in true),
+        pointed=pointed,
     )
 
 
@@ -60,19 +65,6 @@ def covered_share(box: Box, covers: Sequence[Box]) -> float:
     """Return the share of a box's area that other boxes cover together, exact on fractions of pixels."""
     inside = [Box(max(c.x1, box.x1), max(c.y1, box.y1), min(c.x2, box.x2), min(c.y2, box.y2)) for c in covers]
     return union_mask_iou([c for c in inside if c.x1 < c.x2 and c.y1 < c.y2], [box])
-
-
-def _centre(box: Box) -> tuple[float, float]:
-    return (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
-
-
-def _holds(box: Box, x: float, y: float) -> bool:
-    return box.x1 <= x < box.x2 and box.y1 <= y < box.y2
-
-
-def _tame(box: Box) -> Box:
-    """Cut absurd edges, whose area would overflow: a model may write any number."""
-    return Box(*(min(max(edge, -_FAR), _FAR) for edge in box))
 
 
 def matched_pairs(overlaps: NDArray[np.float64], threshold: float) -> int:

@@ -31,7 +31,7 @@ from adfm.predictions import Prediction
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int_]
 
-NORMAL_KIND = -1
+NO_DEFECT = -1
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Table:
     """Per-sample statistics of n samples: `columns` (n, k) with their `names`.
 
     `ranks` (n,) are the scores to rank parts by and `box_ranks` (n,) those to rank boxes by, None where the run has
-    none; `gaps` (n, bins) is score minus truth in the score's bin; `kinds` (n,) numbers the kind of defect (normal
-    parts: `NORMAL_KIND`); `units` (n,) numbers what is resampled together.
+    none; `gaps` (n, bins) is score minus truth in the score's bin; `types` (n,) numbers the defect type (normal
+    parts: `NO_DEFECT`); `units` (n,) numbers what is resampled together.
     """
 
     names: tuple[str, ...]
@@ -49,7 +49,7 @@ class Table:
     ranks: Floats | None
     box_ranks: Floats | None
     gaps: Floats
-    kinds: Integers
+    types: Integers
     units: Integers
 
     def rows(self, chosen: Integers) -> Table:
@@ -61,22 +61,19 @@ class Table:
             None if self.ranks is None else self.ranks[chosen],
             None if self.box_ranks is None else self.box_ranks[chosen],
             self.gaps[chosen],
-            self.kinds[chosen],
+            self.types[chosen],
             np.unique(self.units[chosen], return_inverse=True)[1],
         )
 
     def column(self, name: str) -> Floats:
         """Return one column (n,)."""
-        found: Floats = self.columns[:, self.names.index(name)]
-        return found
+        column: Floats = self.columns[:, self.names.index(name)]
+        return column
 
 
 def build_table(predictions: Sequence[Prediction], threshold: Threshold = READ_VERDICT) -> Table:
     """Turn predictions into per-sample statistics, in their order; `threshold` is the deployed one."""
-    rows = [
-        {**_verdict_row(prediction), **_decision_row(prediction, threshold), **_box_row(prediction)}
-        for prediction in predictions
-    ]
+    rows = [{**_verdict_row(prediction, threshold), **_box_row(prediction)} for prediction in predictions]
     names = tuple(rows[0]) if rows else ()
     ranks = rank_scores(predictions)
     anomalous = np.array([prediction.anomalous for prediction in predictions], dtype=bool)
@@ -86,15 +83,16 @@ def build_table(predictions: Sequence[Prediction], threshold: Threshold = READ_V
         columns=np.array([list(row.values()) for row in rows], dtype=np.float64).reshape(len(rows), len(names)),
         anomalous=anomalous,
         ranks=ranks,
-        box_ranks=None if ranks is None else _box_ranks(predictions),
+        # The boxes of an answer without a score come first, where false ones cost most.
+        box_ranks=None if ranks is None else np.where(np.isnan(scores), np.inf, scores),
         gaps=bin_gaps(scores, anomalous),
-        kinds=numbered([kind_of(p) if p.anomalous else None for p in predictions]),
+        types=numbered([defect_type(p) if p.anomalous else None for p in predictions]),
         units=numbered([unit_of(prediction) for prediction in predictions]),
     )
 
 
-def kind_of(prediction: Prediction) -> str:
-    """Return an anomalous part's kind of defect, of its category, as it is named in the summary."""
+def defect_type(prediction: Prediction) -> str:
+    """Return an anomalous part's defect type, of its category, by its name in the summary."""
     return f"{prediction.category}/{prediction.defect or 'unnamed'}"
 
 
@@ -104,14 +102,15 @@ def unit_of(prediction: Prediction) -> tuple[str, str]:
 
 
 def numbered(names: Sequence[object]) -> Integers:
-    """Number equal names alike, in order of their first place; None is `NORMAL_KIND`."""
+    """Number equal names alike, in order of their first place; None is `NO_DEFECT`."""
     numbers: dict[object, int] = {}
-    found = [NORMAL_KIND if name is None else numbers.setdefault(name, len(numbers)) for name in names]
-    return np.array(found, dtype=np.int_)
+    result = [NO_DEFECT if name is None else numbers.setdefault(name, len(numbers)) for name in names]
+    return np.array(result, dtype=np.int_)
 
 
-def _verdict_row(prediction: Prediction) -> dict[str, float]:
-    anomalous, verdict = prediction.anomalous, prediction.verdict
+def _verdict_row(prediction: Prediction, threshold: Threshold) -> dict[str, float]:
+    anomalous, verdict, score = prediction.anomalous, prediction.verdict, prediction.score
+    decision, _ = decide(verdict, prediction.problems, prediction, threshold)
     return {
         "one": 1,
         "anomalous": anomalous,
@@ -122,13 +121,6 @@ def _verdict_row(prediction: Prediction) -> dict[str, float]:
         "alarm": not anomalous and verdict == "anomalous",
         "unread": verdict is None,
         "strict": prediction.strict,
-    }
-
-
-def _decision_row(prediction: Prediction, threshold: Threshold) -> dict[str, float]:
-    anomalous, score = prediction.anomalous, prediction.score
-    decision, _ = decide(prediction.verdict, prediction.problems, prediction, threshold)
-    return {
         "caught": anomalous and decision == "NG",
         "missed": anomalous and decision == "OK",
         "passed": not anomalous and decision == "OK",
@@ -174,11 +166,6 @@ def rank_scores(predictions: Sequence[Prediction]) -> Floats | None:
     )
 
 
-def _box_ranks(predictions: Sequence[Prediction]) -> Floats:
-    """The scores (n,) to rank boxes by; the boxes of an answer without a score come first, where false ones cost most."""
-    return np.array([np.inf if p.score is None else p.score for p in predictions], dtype=np.float64)
-
-
 def measure(table: Table, weights: Floats) -> dict[str, Floats]:
     """Return every metric (R,) for weights (R, n); NaN where it is undefined."""
     totals = dict(zip(table.names, (weights @ table.columns).T, strict=True))
@@ -187,17 +174,17 @@ def measure(table: Table, weights: Floats) -> dict[str, Floats]:
     halves = (divide(totals[a], totals[b]) for a, b in (("caught", "anomalous"), ("passed", "normal")))
     values["decided_balanced_accuracy"] = sum(halves, np.zeros(len(weights))) / 2
     values["ece"] = calibration_error(table.gaps, weights, totals["scored"])
-    values["kind_recall"] = _mean_over_kinds(table, weights, "hit", "anomalous")
-    values["kind_region_overlap"] = _mean_over_kinds(table, weights, "covered", "true")
-    values |= _ranked(table, weights) | _ranked_boxes(table, weights)
+    values["kind_recall"] = _mean_over_types(table, weights, "hit", "anomalous")
+    values["kind_region_overlap"] = _mean_over_types(table, weights, "covered", "true")
+    values |= _ranked(table, weights)
     nothing = np.full(len(weights), np.nan)
     return {name: values.get(name, nothing) for name in METRICS}
 
 
-def _mean_over_kinds(table: Table, weights: Floats, above: str, below: str) -> Floats:
-    """The unweighted mean (R,) of a ratio over the kinds of defect where it is defined."""
-    kinds = np.unique(table.kinds[table.kinds != NORMAL_KIND])
-    members = (table.kinds[:, None] == kinds).astype(np.float64)
+def _mean_over_types(table: Table, weights: Floats, above: str, below: str) -> Floats:
+    """The unweighted mean (R,) of a ratio over the defect types where it is defined."""
+    types = np.unique(table.types[table.types != NO_DEFECT])
+    members = (table.types[:, None] == types).astype(np.float64)
     sums = (weights @ (members * table.column(name)[:, None]) for name in (above, below))
     return mean_of_defined(divide(*sums).T)
 
@@ -209,29 +196,24 @@ def mean_of_defined(rows: Floats) -> Floats:
 
 
 def _ranked(table: Table, weights: Floats) -> dict[str, Floats]:
-    """The metrics of the ranking of parts; none where they cannot be ranked."""
-    if table.ranks is None:
+    """The metrics of the ranking of parts and of their boxes; none where they cannot be ranked."""
+    if table.ranks is None or table.box_ranks is None:
         return {}
     positive, negative = grouped(table.ranks, table.anomalous, weights)
     best, at = f1_max(positive, negative, np.unique(table.ranks))
+    names = ("predicted", *(f"pairs@{t:g}" for t in AP_THRESHOLDS))
+    boxes, *pairs = by_score(table.box_ranks, weights, *(table.column(name) for name in names))
+    true = weights @ table.column("true")
     return {
         "auroc": auroc(positive, negative),
         "average_precision": average_precision(positive, negative),
         "f1_max": best,
         "f1_max_threshold": at,
         **{f"false_reject@{recall:g}": false_rejects(positive, negative, recall) for recall in RECALLS},
-    }
-
-
-def _ranked_boxes(table: Table, weights: Floats) -> dict[str, Floats]:
-    if table.box_ranks is None:
-        return {}
-    names = ("predicted", *(f"pairs@{t:g}" for t in AP_THRESHOLDS))
-    boxes, *pairs = by_score(table.box_ranks, weights, *(table.column(name) for name in names))
-    true = weights @ table.column("true")
-    return {
-        f"box_ap@{t:g}": coco_average_precision(found, boxes, true)
-        for t, found in zip(AP_THRESHOLDS, pairs, strict=True)
+        **{
+            f"box_ap@{t:g}": coco_average_precision(matched, boxes, true)
+            for t, matched in zip(AP_THRESHOLDS, pairs, strict=True)
+        },
     }
 
 
