@@ -16,7 +16,7 @@ COUNTS: Mapping[str, tuple[int, ...]] = {
     "VisA": (943, 1198, 1190, 1197, 1190, 1163, 935, 2806),
     "GoodsAD": (1269, 1631, 1311, 1506, 1333, 1460, 1211, 3367),
 }
-"""Questions by data set: Anomaly Detection on normal and on anomalous pictures, then the other `TASKS`.
+"""Questions by data set: Anomaly Detection on normal and on anomalous images, then the other `TASKS`.
 
 Source: the result files that the benchmark's authors published (jam-cc/MMAD, `all_result/`); 39,672 in all."""
 CELLS = (*((DETECTION, str(label)) for label in LABELS), *((task, "") for task in TASKS[1:]))
