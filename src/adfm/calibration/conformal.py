@@ -1,7 +1,7 @@
 """Levels that keep a promised error rate on parts not yet seen, from the scores of n seen ones; nothing is fitted.
 
 Split conformal prediction (Vovk, Gammerman and Shafer 2005; Angelopoulos and Bates 2023, section 1): if the new part and
-the n seen ones are exchangeable, the new score lies strictly above the k-th smallest seen one with a chance of at most
+the n seen ones are exchangeable, the new score is strictly above the k-th smallest seen one with a chance of at most
 (n + 1 - k) / (n + 1). Ties only lower that chance, as long as the comparison is strict.
 """
 
@@ -24,7 +24,7 @@ def samples_needed(rate: float) -> int:
 
 
 def allowed_errors(n: int, rate: float) -> int:
-    """Return how many of n + 1 exchangeable samples may lie beyond a level of that rate: floor(rate (n + 1))."""
+    """Return how many of n + 1 exchangeable samples may be beyond a level of that rate: floor(rate (n + 1))."""
     return math.floor(_exact(rate) * (n + 1))
 
 

@@ -38,7 +38,7 @@ class Threshold:
 
     @classmethod
     def of(cls, calibration: Calibration) -> Threshold:
-        """Return the threshold that a calibration stands for."""
+        """Return the threshold of a calibration."""
         return cls(calibration.probability(calibration.ng.log_odds), calibration.origin, calibration)
 
     @property
@@ -91,7 +91,7 @@ def decide(
     if side is None:
         return "REVIEW", ("the answer has no score to compare with the threshold",)
     if side == "REVIEW":
-        return "REVIEW", ("the score lies between the calibrated levels for OK and for NG",)
+        return "REVIEW", ("the score is between the calibrated levels for OK and for NG",)
     if side != read:
         return "REVIEW", (f"the score says {side} and the answer says {read}",)
     return read, ()

@@ -46,13 +46,13 @@ def find_predictions(path: Path) -> Path:
         return path
     if (path / PREDICTIONS).is_file():
         return path / PREDICTIONS
-    found = sorted(path.rglob(PREDICTIONS)) if path.is_dir() else []
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    files = sorted(path.rglob(PREDICTIONS)) if path.is_dir() else []
+    if len(files) == 1:
+        return files[0]
+    if not files:
         raise DataError(f"{path}: holds no {PREDICTIONS}; give the --out folder of an `adfm eval`")
-    names = ", ".join(str(file.parent.relative_to(path)) for file in found[:4])
-    raise DataError(f"{path}: holds {len(found)} evaluations ({names}); give one of these folders")
+    names = ", ".join(str(file.parent.relative_to(path)) for file in files[:4])
+    raise DataError(f"{path}: holds {len(files)} evaluations ({names}); give one of these folders")
 
 
 def in_common(a: Sequence[Prediction], b: Sequence[Prediction]) -> Runs:

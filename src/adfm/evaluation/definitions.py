@@ -199,7 +199,7 @@ _BOXES = (
     Metric(
         "pointing_game",
         "Pointing game",
-        "Share of anomalous parts with known boxes where the centre of the first predicted box lies in a true box; no "
+        "Share of anomalous parts with known boxes where the centre of the first predicted box is in a true box; no "
         "tolerance, and an unread answer or one without a box misses.",
         ("pointed", "boxed"),
     ),

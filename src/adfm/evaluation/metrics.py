@@ -97,7 +97,7 @@ def defect_type(prediction: Prediction) -> str:
 
 
 def unit_of(prediction: Prediction) -> tuple[str, str]:
-    """Return the name of what is drawn together with a part: its group, or the part itself where it stands alone."""
+    """Return the name of what is drawn together with a part: its group, or else the part itself."""
     return ("part", prediction.id) if prediction.group is None else ("group", prediction.group)
 
 

@@ -92,8 +92,8 @@ def coco_average_precision(pairs: Floats, boxes: Floats, true: Floats) -> Floats
     where there are none. Source: Lin et al. 2014 and the evaluation code of its authors; their order among equal
     scores is that of the file, here equal scores are one step.
     """
-    hits, found = np.cumsum(pairs[:, ::-1], axis=1), np.cumsum(boxes[:, ::-1], axis=1)
-    precision = np.nan_to_num(divide(hits, found))
+    hits, predicted = np.cumsum(pairs[:, ::-1], axis=1), np.cumsum(boxes[:, ::-1], axis=1)
+    precision = np.nan_to_num(divide(hits, predicted))
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     best = np.concatenate([best, np.zeros((len(best), 1))], axis=1)  # beyond the largest recall
     recalls = divide(hits, np.broadcast_to(true[:, None], hits.shape))

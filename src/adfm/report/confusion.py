@@ -115,11 +115,11 @@ class Flips(NamedTuple):
 
 def flips(inputs: ReportInputs) -> list[Flips]:
     """Compare the verdicts of the two runs of each difference on the parts that both hold; none without such parts."""
-    found = []
+    result = []
     for one in inputs.differences:
         earlier = {p.id: p.correct for p in inputs.run(one.to).predictions}
         pairs = [(earlier[p.id], p.correct) for p in inputs.run(one.of).predictions if p.id in earlier]
         counts = [pairs.count(pair) for pair in ((True, True), (False, True), (True, False), (False, False))]
         if pairs:
-            found.append(Flips(plain(one.of, 80), plain(one.to, 80), *counts))
-    return found
+            result.append(Flips(plain(one.of, 80), plain(one.to, 80), *counts))
+    return result

@@ -21,7 +21,7 @@ from adfm.report.inputs import ReportInputs
 from adfm.report.text import plain
 
 SIDE = 360  # pixels: the longer side of an embedded image
-WRONG, POOR, GOOD = 12, 6, 6  # parts shown of each kind
+WRONG, POOR, GOOD = 12, 6, 6  # parts on each shelf
 MAX_MARKS = 24  # boxes drawn of one answer
 
 
@@ -80,7 +80,7 @@ class Part(NamedTuple):
 
 
 class Shelf(NamedTuple):
-    """Parts of one kind; `total` counts those that could have been shown."""
+    """Parts shown under one heading; `total` counts those that could have been shown."""
 
     title: str
     note: str
@@ -195,5 +195,5 @@ def embed(root: Path | None, image: str) -> Thumbnail | None:
         opened.save(buffer, "PNG", optimize=True)
     else:
         opened.save(buffer, "JPEG", quality=82, optimize=True)
-    kind = "png" if small else "jpeg"
-    return Thumbnail(f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}", small)
+    form = "png" if small else "jpeg"
+    return Thumbnail(f"data:image/{form};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}", small)
