@@ -1,8 +1,21 @@
-"""Numbers with their uncertainty: the exact interval of a proportion, and values with intervals as text."""
+"""What the modules of figures share: types of arrays, safe division, the exact interval of a proportion, figures as text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Integers = NDArray[np.int_]
+
+
+def divide(above: Floats, below: Floats) -> Floats:
+    """Return the quotient, NaN where nothing is below."""
+    quotient: Floats = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    return quotient
 
 
 def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:

@@ -16,8 +16,6 @@ from adfm import __version__
 from adfm.calibration.conformal import lower_level, samples_needed, upper_level
 from adfm.calibration.decision import Threshold, count_decisions
 from adfm.calibration.fit import (
-    Bools,
-    Floats,
     Method,
     Scaling,
     ScoreKind,
@@ -28,6 +26,7 @@ from adfm.calibration.fit import (
 )
 from adfm.calibration.record import SCHEMA, Calibration, Fitted, Level, asked
 from adfm.errors import ConfigError, DataError
+from adfm.numbers import Bools, Floats
 from adfm.predictions import Prediction
 from adfm.reasoning import STAGES
 from adfm.records import Split

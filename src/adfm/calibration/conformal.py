@@ -11,11 +11,9 @@ import math
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adfm.errors import DataError
-
-Floats = NDArray[np.float64]
+from adfm.numbers import Floats
 
 
 def samples_needed(rate: float) -> int:

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adfm.errors import DataError
+from adfm.numbers import Bools, Floats, Integers, divide
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Method = Literal["temperature", "platt", "none"]
 ScoreKind = Literal["log_odds", "score"]
 
@@ -166,9 +164,7 @@ def calibration_error(gaps: Floats, weights: Floats, totals: Floats) -> Floats:
     It is the mean distance of a bin's mean probability from its share of anomalous samples, weighted by its samples.
     `gaps` are those of `bin_gaps`. Source: Guo et al. 2017.
     """
-    distance = np.abs(weights @ gaps).sum(axis=1)
-    error: Floats = np.divide(distance, totals, out=np.full(distance.shape, np.nan), where=totals > 0)
-    return error
+    return divide(np.abs(weights @ gaps).sum(axis=1), totals)
 
 
 class Bin(NamedTuple):
@@ -186,6 +182,6 @@ def reliability(probability: Floats, anomalous: Bools) -> list[Bin]:
     return [Bin(int(rows.sum()), int(anomalous[rows].sum()), float(probability[rows].mean())) for rows in inside]
 
 
-def bins_of(probability: Floats) -> NDArray[np.int_]:
+def bins_of(probability: Floats) -> Integers:
     """Return the bin (n,) of each probability (n,); bins are closed below, the last one on both sides."""
     return np.minimum((probability * ECE_BINS).astype(np.int_), ECE_BINS - 1)

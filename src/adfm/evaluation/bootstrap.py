@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from adfm.numbers import Floats, Integers
 
 LEVEL = 0.95
 RESAMPLES = 1000
@@ -22,7 +21,7 @@ class Interval(NamedTuple):
     high: float | None
 
 
-def weight_blocks(strata: NDArray[np.int_], resamples: int, seed: int) -> Iterator[Floats]:
+def weight_blocks(strata: Integers, resamples: int, seed: int) -> Iterator[Floats]:
     """Yield blocks (r, n) of weights, `resamples` rows in all: how often each sample is drawn.
 
     Each stratum is drawn with replacement from itself, at its own size. The same strata and seed give the same draws,
@@ -42,8 +41,8 @@ def weight_blocks(strata: NDArray[np.int_], resamples: int, seed: int) -> Iterat
 
 def replicates(
     measure: Callable[[Floats], dict[str, Floats]],
-    labels: NDArray[np.int_],
-    units: NDArray[np.int_],
+    labels: Integers,
+    units: Integers,
     *,
     resamples: int,
     seed: int,
@@ -57,7 +56,7 @@ def replicates(
     return {name: np.concatenate([block[name] for block in blocks]) for name in (blocks[0] if blocks else ())}
 
 
-def unit_strata(labels: NDArray[np.int_], units: NDArray[np.int_]) -> NDArray[np.int_]:
+def unit_strata(labels: Integers, units: Integers) -> Integers:
     """Return the stratum (u,) of each unit: the set of `labels` (n,) that its samples have, as bits."""
     strata = np.zeros(units.max() + 1, dtype=np.int_)
     np.bitwise_or.at(strata, units, 1 << labels)

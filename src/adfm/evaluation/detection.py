@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adfm.evaluation.definitions import THRESHOLDS
 from adfm.geometry import Box, iou, matched_sum, pairwise, set_iou, union_mask_iou
+from adfm.numbers import Floats
 from adfm.predictions import Prediction
 
 _FAR = 1e9  # original pixels
@@ -67,6 +67,6 @@ def covered_share(box: Box, covers: Sequence[Box]) -> float:
     return union_mask_iou([c for c in inside if c.x1 < c.x2 and c.y1 < c.y2], [box])
 
 
-def matched_pairs(overlaps: NDArray[np.float64], threshold: float) -> int:
+def matched_pairs(overlaps: Floats, threshold: float) -> int:
     """Return the largest number of one-to-one pairs with IoU >= `threshold`, from IoU (N predicted, M true)."""
     return round(matched_sum((overlaps >= threshold).astype(np.float64).tolist()))

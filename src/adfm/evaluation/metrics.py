@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adfm.calibration.decision import READ_VERDICT, Threshold, decide
 from adfm.calibration.fit import bin_gaps, calibration_error
@@ -21,15 +20,12 @@ from adfm.evaluation.scores import (
     average_precision,
     by_score,
     coco_average_precision,
-    divide,
     f1_max,
     false_rejects,
     grouped,
 )
+from adfm.numbers import Bools, Floats, Integers, divide
 from adfm.predictions import Prediction
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int_]
 
 NO_DEFECT = -1
 
@@ -45,7 +41,7 @@ class Table:
 
     names: tuple[str, ...]
     columns: Floats
-    anomalous: NDArray[np.bool_]
+    anomalous: Bools
     ranks: Floats | None
     box_ranks: Floats | None
     gaps: Floats

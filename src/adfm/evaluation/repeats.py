@@ -12,17 +12,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adfm.calibration.decision import READ_VERDICT, Threshold
 from adfm.errors import DataError
 from adfm.evaluation.bootstrap import RESAMPLES, interval, replicates
 from adfm.evaluation.definitions import METRICS
 from adfm.evaluation.metrics import Table, build_table, mean_of_defined, measure, numbered, unit_of, values_of
+from adfm.numbers import Floats, Integers
 from adfm.predictions import Prediction, require_unique
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int_]
 Run = Sequence[Prediction]
 
 

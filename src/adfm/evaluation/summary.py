@@ -11,17 +11,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adfm.calibration.decision import READ_VERDICT, Threshold, operating_point
 from adfm.errors import DataError
 from adfm.evaluation.bootstrap import LEVEL, RESAMPLES, Interval, interval, replicates
 from adfm.evaluation.definitions import DEFECT_METRICS, METRICS
 from adfm.evaluation.metrics import Table, build_table, defect_type, mean_of_defined, measure, shares_of, values_of
-from adfm.numbers import clopper_pearson
+from adfm.numbers import Floats, clopper_pearson
 from adfm.predictions import Prediction, require_unique
 
-Floats = NDArray[np.float64]
 Cell = dict[str, float | None]
 
 _PROPORTIONS = (

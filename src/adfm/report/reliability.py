@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from adfm.calibration.fit import ECE_BINS, Bin, Bools, Floats, bins_of, quality, reliability
-from adfm.numbers import clopper_pearson
+from adfm.calibration.fit import ECE_BINS, Bin, bins_of, quality, reliability
+from adfm.numbers import Bools, Floats, clopper_pearson
 from adfm.storage import write_bytes
 
 Colour = tuple[int, int, int]
