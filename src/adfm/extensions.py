@@ -1,0 +1,82 @@
+"""Entries that other installed packages add to our tables, through their entry points; nothing is loaded from a path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import TypeVar, cast
+
+from adfm.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def installed(group: str) -> dict[str, EntryPoint]:
+    """Return the entry points of a group (`adfm.layouts`) by name, sorted; none of them is imported.
+
+    Raises:
+        ConfigError: two packages add the same name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in sorted(entry_points(group=group), key=lambda point: (point.name, package_of(point))):
+        if point.name in found:
+            both = f"{package_of(found[point.name])} and {package_of(point)}"
+            raise ConfigError(f"extension {point.name} of group {group}: {both} both add it; uninstall one of them")
+        found[point.name] = point
+    return found
+
+
+def package_of(point: EntryPoint) -> str:
+    """Return the name of the installed package that declares an entry point."""
+    return point.dist.name if point.dist else "an unknown package"
+
+
+def extended(group: str, own: Mapping[str, T], needs: Sequence[str] = ()) -> Mapping[str, T]:
+    """Return our own table with what installed packages add to it behind its entries.
+
+    An extension is imported when its entry is read, so the names alone cost no import. `needs` are the attributes
+    that an entry must have.
+
+    Raises:
+        ConfigError: an extension has the name of one of our own entries, or two extensions share a name. Reading an
+            entry whose extension cannot be imported, or lacks an attribute, raises it too.
+    """
+    added = installed(group)
+    for name in sorted(added.keys() & own.keys()):
+        raise ConfigError(
+            f"extension {name} of {package_of(added[name])}: adfm has its own '{name}' in {group}; "
+            "the package must use another name"
+        )
+    return _Extended(own, added, tuple(needs))
+
+
+class _Extended(Mapping[str, T]):
+    """Our own entries, then those of extensions, each imported once when it is first read."""
+
+    def __init__(self, own: Mapping[str, T], added: Mapping[str, EntryPoint], needs: tuple[str, ...]) -> None:
+        self._names = (*own, *added)
+        self._entries = dict(own)
+        self._added, self._needs = added, needs
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._entries:
+            point = self._added[name]
+            origin = f"extension {name} of {package_of(point)}"
+            try:
+                entry = point.load()
+            except Exception as error:
+                why = " ".join(f"{type(error).__name__}: {error}".split())
+                raise ConfigError(f"{origin}: cannot be imported ({why:.200}); repair or uninstall it") from error
+            if missing := [need for need in self._needs if not hasattr(entry, need)]:
+                raise ConfigError(f"{origin}: lacks {', '.join(missing)}; repair or uninstall it")
+            self._entries[name] = cast(T, entry)
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
