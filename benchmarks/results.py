@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from adfm.numbers import with_interval
+
 FIFTH = ("--split", "labelled", "--labelled-fraction", "0.2")
 LABELLED = (*FIFTH, "--validation-normals", "0.3")
 SETS: dict[str, tuple[str, ...]] = {
@@ -78,7 +80,7 @@ def table(summaries: dict[str, dict[str, Any]]) -> str:
     for name, summary in summaries.items():
         size = f"{summary['base']['n_normal']} + {summary['base']['n_anomalous']}"
         for arm, title in (("base", "bundled nano"), ("sft", "SFT"), ("grpo", "SFT + GRPO")):
-            cells = [_cell(summary[arm]["metrics"][metric]) for metric in COLUMNS]
+            cells = [with_interval(summary[arm]["metrics"][metric]) for metric in COLUMNS]
             decided = _decisions(summary) if arm == "grpo" else [""] * 4
             first = [name, size] if arm == "base" else ["", ""]
             lines.append("| " + " | ".join([*first, title, *cells, *decided]) + " |")
@@ -108,12 +110,6 @@ def _decisions(summary: dict[str, Any]) -> list[str]:
 
 def _of(hits: int, parts: int) -> str:
     return f"{hits} of {parts}"
-
-
-def _cell(cell: dict[str, float | None]) -> str:
-    if cell["value"] is None:
-        return "-"
-    return f"{cell['value']:.3f} [{cell['low']:.3f}, {cell['high']:.3f}]"
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ from sklearn import metrics as sk
 from adfm.evaluation import METRICS
 from adfm.evaluation.bootstrap import weight_blocks
 from adfm.evaluation.definitions import THRESHOLDS
-from adfm.evaluation.detection import box_counts, matched_pairs, set_iou
+from adfm.evaluation.detection import box_counts, matched_pairs
 from adfm.evaluation.metrics import build_table, measure, values_of
 from adfm.evaluation.scores import auroc, average_precision, grouped
-from adfm.geometry import Box, iou, pairwise, union_mask_iou
+from adfm.geometry import Box, iou, matched_sum, pairwise, set_iou, union_mask_iou
 from adfm.predictions import Prediction
 from adfm.records import Region
+from adfm.rewards.terms import set_iou_grounding
 
 Make = Callable[..., Prediction]
 Many = Callable[..., list[Prediction]]
@@ -109,7 +110,14 @@ def test_matching_is_the_largest_and_not_greedy() -> None:
     overlaps = np.array([[0.9, 0.6], [0.7, 0.0]])
     assert matched_pairs(overlaps, 0.5) == 2
     assert matched_pairs(overlaps, 0.8) == 1
-    assert set_iou(overlaps) == pytest.approx(1.3 / 2)
+    assert matched_sum(overlaps.tolist()) == pytest.approx(1.3)
+
+
+def test_the_metric_and_the_reward_are_one_number(many: Many) -> None:
+    for p in (p for p in many(100) if p.verdict and p.boxes is not None):
+        found = [region.box for region in p.regions]
+        assert box_counts(p).set_iou == set_iou_grounding(found, p.boxes) == set_iou(found, p.boxes)
+    assert set_iou([], []) == 0
 
 
 def test_a_pair_at_the_threshold_counts(one: Make) -> None:

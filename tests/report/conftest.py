@@ -14,7 +14,7 @@ from adfm.evaluation import evaluate, paired_difference
 from adfm.geometry import Box
 from adfm.predictions import Prediction
 from adfm.records import Label, Region, Reward
-from adfm.report import ReportInputs, RunResult
+from adfm.report import Difference, ReportInputs, RunResult
 
 KINDS = ("scratch", "dent", "stain")
 
@@ -112,11 +112,15 @@ def make_inputs(tmp_path: Path) -> Callable[..., ReportInputs]:
         for seed, (name, skill) in enumerate(zip(names, skills)):
             predictions = [judge(*part, skill, seed) for part in parts]
             runs.append(RunResult(name, evaluate(predictions, resamples=100), tuple(predictions)))
-        difference = paired_difference(runs[0].predictions, runs[1].predictions, resamples=100) if len(runs) > 1 else {}
+        differences = []
+        for later in runs[1:]:
+            found = paired_difference(runs[0].predictions, later.predictions, resamples=100)
+            metrics = {name: (low, mid, high) for name, (low, mid, high) in found.items()}
+            differences.append(Difference(later.name, runs[0].name, metrics))
         return ReportInputs(
             title="Flange inspection",
             runs=tuple(runs),
-            difference={name: (row[0], row[1], row[2]) for name, row in difference.items()},
+            differences=tuple(differences),
             journals={"trained": journal(steps, 0, 0.5), "verdict only": journal(steps, 1, 0.0)},
             settings={"rewards": {"preset": "set_iou", "weights": [1, 1, 1]}, "steps": steps, "resume": False},
             provenance={"adfm": "0.1.0", "seed": 7, "model": {"name": "nano", "revision": None}},

@@ -46,9 +46,9 @@ def test_metrics_are_computed_where_only_predictions_are(runs: Path, capsys: pyt
     assert main(["report", str(runs / "eval-base"), "--out", str(runs / "r.html")]) == 0
     assert "give --data" in capsys.readouterr().out
     text = (runs / "r.html").read_text(encoding="utf-8")
-    assert "Balanced accuracy" in text and "picture not found" in text
+    assert "Balanced accuracy" in text and "image not found" in text
     assert main(["report", str(runs / "eval-base"), "--out", str(runs / "r.html"), "--data", str(runs)]) == 0
-    assert "picture not found" not in (runs / "r.html").read_text(encoding="utf-8")
+    assert "image not found" not in (runs / "r.html").read_text(encoding="utf-8")
 
 
 def test_other_parts_are_shown_but_not_compared(runs: Path) -> None:
@@ -82,7 +82,7 @@ def test_mistakes_are_one_line_and_exit_2(runs: Path, capsys: pytest.CaptureFixt
     assert "must hold the object 'metrics'" in _line(capsys)
     write_text(runs / "eval-base" / "predictions.jsonl", '{"id": 1}\n')
     assert main(["report", base, *out]) == 2
-    assert "predictions.jsonl:1: 'id' must be a text" in _line(capsys)
+    assert "predictions.jsonl:1: 'id': Input should be a valid string" in _line(capsys)
     assert not (runs / "r.html").exists()
 
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from adfm.evaluation import METRICS
 from adfm.evaluation.detection import box_counts
-from adfm.report import ReportInputs, charts
+from adfm.report import Difference, ReportInputs, charts, render
 from adfm.report.charts import Series, make_chart, nice_axis, points_of, smooth
 from adfm.report.confusion import Tally, by_category, by_defect, flips, overall
 from adfm.report.gallery import GOOD, POOR, SIDE, WRONG, gallery, shown_size
-from adfm.report.tables import comparison, headline, trend_of
+from adfm.report.tables import comparison, headline
 from adfm.report.text import MAX_TEXT, change, flatten, number, plain, span
 from adfm.report.training import tones, training_curves
 
@@ -39,7 +39,8 @@ def test_headline_claims_only_what_the_interval_allows(
     boxes: tuple[float, float, float],
     expected: tuple[str, str],
 ) -> None:
-    inputs = replace(make_inputs(8), difference={"balanced_accuracy": verdicts, "mean_iou": boxes})
+    gains = {"balanced_accuracy": verdicts, "mean_iou": boxes}
+    inputs = replace(make_inputs(8), differences=(Difference("trained", "base", gains),))
     said = headline(inputs)
     assert all(part in said for part in expected)
     assert said.index("“trained”") < said.index("“base”")
@@ -49,23 +50,42 @@ def test_headline_claims_only_what_the_interval_allows(
 def test_headline_of_one_run_and_of_none(make_inputs: Make) -> None:
     inputs = make_inputs(8, (0.9,))
     assert headline(inputs).startswith("base on 8 parts: balanced accuracy")
-    assert "training only" in headline(replace(inputs, runs=()))
+    assert "training only" in headline(replace(inputs, runs=(), differences=()))
 
 
 def test_a_difference_is_between_the_named_runs(make_inputs: Make) -> None:
-    inputs = replace(make_inputs(30, (0.5, 0.9, 0.7)), compared=(0, 2))
+    inputs = make_inputs(30, (0.5, 0.9, 0.7))
+    inputs = replace(inputs, differences=inputs.differences[1:])
     assert "“verdict only”" in headline(inputs) and "“trained”" not in headline(inputs)
-    found = flips(inputs)
-    assert found is not None
+    (found,) = flips(inputs)
     before = {p.id: p.correct for p in inputs.runs[0].predictions}
-    assert found.mended == sum(p.correct and not before[p.id] for p in inputs.runs[2].predictions)
-    assert sum(found) == 30
+    assert found.corrected == sum(p.correct and not before[p.id] for p in inputs.runs[2].predictions)
+    assert sum(found[2:]) == 30 and (found.of, found.to) == ("verdict only", "base")
+
+
+def test_any_number_of_differences_is_shown(make_inputs: Make) -> None:
+    inputs = make_inputs(30, (0.5, 0.9, 0.7))
+    trained, blind = inputs.differences
+    both = replace(inputs, differences=(trained, Difference("verdict only", "trained", blind.metrics)))
+    assert headline(both).count("“base”") == 1 and headline(both).count("“trained”") == 2
+    assert all(len(line.changes) == 2 for group in comparison(both) for line in group.lines)
+    assert [(one.of, one.to) for one in flips(both)] == [("trained", "base"), ("verdict only", "trained")]
+    text = render(both)
+    assert "trained − base" in text and "verdict only − trained" in text
+
+
+def test_a_difference_of_an_unknown_run_and_a_second_run_of_one_name_are_refused(make_inputs: Make) -> None:
+    inputs = make_inputs(8)
+    with pytest.raises(ValueError, match="names 'other'"):
+        replace(inputs, differences=(Difference("other", "base", {}),))
+    with pytest.raises(ValueError, match="name of its own"):
+        replace(inputs, runs=(inputs.runs[0], inputs.runs[0]), differences=())
 
 
 def test_lower_is_better_where_it_is() -> None:
-    assert trend_of(-0.2, -0.1, METRICS["false_positive_rate"]) == "better"
-    assert trend_of(-0.2, -0.1, METRICS["accuracy"]) == "worse"
-    assert trend_of(0.0, 0.1, METRICS["accuracy"]) == "unclear"
+    assert METRICS["false_positive_rate"].trend(-0.2, -0.1) == "better"
+    assert METRICS["accuracy"].trend(-0.2, -0.1) == "worse"
+    assert METRICS["accuracy"].trend(0.0, 0.1) == "unclear"
 
 
 def test_every_metric_has_a_row(make_inputs: Make) -> None:

@@ -1,7 +1,7 @@
 """Levels that keep a promised error rate on parts not yet seen, from the scores of n seen ones; nothing is fitted.
 
 Split conformal prediction (Vovk, Gammerman and Shafer 2005; Angelopoulos and Bates 2023, section 1): if the new part and
-the n seen ones are exchangeable, the new score lies strictly above the k-th smallest seen one with a chance of at most
+the n seen ones are exchangeable, the new score is strictly above the k-th smallest seen one with a chance of at most
 (n + 1 - k) / (n + 1). Ties only lower that chance, as long as the comparison is strict.
 """
 
@@ -11,11 +11,9 @@ import math
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adfm.errors import DataError
-
-Floats = NDArray[np.float64]
+from adfm.numbers import Floats
 
 
 def samples_needed(rate: float) -> int:
@@ -24,7 +22,7 @@ def samples_needed(rate: float) -> int:
 
 
 def allowed_errors(n: int, rate: float) -> int:
-    """Return how many of n + 1 exchangeable samples may lie beyond a level of that rate: floor(rate (n + 1))."""
+    """Return how many of n + 1 exchangeable samples may be beyond a level of that rate: floor(rate (n + 1))."""
     return math.floor(_exact(rate) * (n + 1))
 
 
@@ -83,13 +81,3 @@ def worst_rate(n: int, rate: float, certainty: float = 0.95) -> float:
 
     j = allowed_errors(n, rate)
     return float(betaincinv(j, n + 1 - j, certainty))
-
-
-def exact_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the Clopper-Pearson interval of a proportion; (0, 1) where nothing was seen."""
-    from scipy.special import betaincinv
-
-    tail = (1 - level) / 2
-    low = float(betaincinv(hits, n - hits + 1, tail)) if hits > 0 else 0.0
-    high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
-    return low, high

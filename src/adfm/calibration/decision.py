@@ -11,23 +11,25 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from adfm.calibration.conformal import exact_interval
 from adfm.calibration.fit import Scored, evidence
 from adfm.calibration.record import Calibration
+from adfm.numbers import clopper_pearson
 from adfm.predictions import Prediction
 from adfm.records import LABELS, Label
 
 Decision = Literal["OK", "NG", "REVIEW", "ERROR"]
-DECIDED: tuple[Decision, ...] = ("OK", "NG", "REVIEW")
+DECISIONS: tuple[Decision, ...] = get_args(Decision)
+DECIDED = DECISIONS[:3]
+"""What can be decided about an answer; ERROR is an image without one."""
 
 
 @dataclass(frozen=True)
 class Threshold:
     """At which score a part is NG, and where that number comes from; None: the read verdict alone decides.
 
-    With a calibration its levels decide, on the log-odds; `value` then only tells the NG level as a probability.
+    With a calibration its levels decide, on the log-odds; `value` then only shows the NG level as a probability.
     """
 
     value: float | None = None
@@ -36,7 +38,7 @@ class Threshold:
 
     @classmethod
     def of(cls, calibration: Calibration) -> Threshold:
-        """Return the threshold that a calibration stands for."""
+        """Return the threshold of a calibration."""
         return cls(calibration.probability(calibration.ng.log_odds), calibration.origin, calibration)
 
     @property
@@ -53,6 +55,22 @@ class Threshold:
         value = evidence(scored, self.calibration.score_kind)
         return None if value is None else self.calibration.probability(value)
 
+    def side(self, scored: Scored) -> Decision | None:
+        """Return what the score alone says, None where there is none.
+
+        A plain threshold is NG from its value on, a conformal level only above it.
+        """
+        if self.calibration is None:
+            if scored.score is None or self.value is None or math.isnan(scored.score):
+                return None
+            return "NG" if scored.score >= self.value else "OK"
+        value, ok = evidence(scored, self.calibration.score_kind), self.calibration.ok
+        if value is None:
+            return None
+        if value > self.calibration.ng.log_odds:
+            return "NG"
+        return "OK" if ok is None or value < ok.log_odds else "REVIEW"
+
 
 READ_VERDICT = Threshold()
 """No threshold: the read verdict decides."""
@@ -64,50 +82,32 @@ def decide(
     """Return the decision and, for REVIEW, why."""
     if verdict is None:
         return "REVIEW", ("the answer could not be read",)
-    said: Decision = "NG" if verdict == "anomalous" else "OK"
+    read: Decision = "NG" if verdict == "anomalous" else "OK"
     if "regions_under_normal" in problems:
         return "REVIEW", ("the answer says normal and names defects",)
     if threshold.value is None and threshold.calibration is None:
-        return said, ()
-    side = _side(scored, threshold)
+        return read, ()
+    side = threshold.side(scored)
     if side is None:
-        return "REVIEW", ("the answer has no score to hold against the threshold",)
+        return "REVIEW", ("the answer has no score to compare with the threshold",)
     if side == "REVIEW":
-        return "REVIEW", ("the score lies between the calibrated levels for OK and for NG",)
-    if side != said:
-        return "REVIEW", (f"the score says {side} and the answer says {said}",)
-    return said, ()
-
-
-def _side(scored: Scored, threshold: Threshold) -> Decision | None:
-    """What the score says; a plain threshold is NG from its value on, a conformal level only above it."""
-    calibration = threshold.calibration
-    if calibration is None:
-        if scored.score is None or threshold.value is None or math.isnan(scored.score):
-            return None
-        return _ng_if(scored.score >= threshold.value)
-    value = evidence(scored, calibration.score_kind)
-    if value is None:
-        return None
-    if value > calibration.ng.log_odds or calibration.ok is None:
-        return _ng_if(value > calibration.ng.log_odds)
-    return "OK" if value < calibration.ok.log_odds else "REVIEW"
-
-
-def _ng_if(beyond: bool) -> Decision:
-    return "NG" if beyond else "OK"
+        return "REVIEW", ("the score is between the calibrated levels for OK and for NG",)
+    if side != read:
+        return "REVIEW", (f"the score says {side} and the answer says {read}",)
+    return read, ()
 
 
 def count_decisions(predictions: Iterable[Prediction], threshold: Threshold) -> dict[Label, dict[Decision, int]]:
     """Return how many parts of each label get each decision."""
-    found = Counter((p.label, decide(p.verdict, p.problems, p, threshold)[0]) for p in predictions)
-    return {label: {decision: found[label, decision] for decision in DECIDED} for label in LABELS}
+    counts = Counter((p.label, decide(p.verdict, p.problems, p, threshold)[0]) for p in predictions)
+    return {label: {decision: counts[label, decision] for decision in DECIDED} for label in LABELS}
 
 
 def operating_point(predictions: Sequence[Prediction], threshold: Threshold) -> dict[str, Any]:
-    """Return miss (anomalous OK), overkill (normal NG) and review shares with exact 95 % intervals, ready for JSON.
+    """Return the shares of escapes (`miss`: anomalous, OK), false rejects (`overkill`: normal, NG) and review.
 
-    Misses and overkill are shares of all parts of their label: what goes to REVIEW is neither, and is told beside them.
+    Each has its exact 95 % interval, ready for JSON. Escapes and false rejects are shares of all parts of their label;
+    what goes to REVIEW is neither.
     """
     counts = count_decisions(predictions, threshold)
     sizes = {label: sum(counts[label].values()) for label in LABELS}
@@ -127,5 +127,5 @@ def operating_point(predictions: Sequence[Prediction], threshold: Threshold) -> 
 def _share(hits: int, n: int) -> dict[str, float | None]:
     if n == 0:
         return {"value": None, "low": None, "high": None}
-    low, high = exact_interval(hits, n)
+    low, high = clopper_pearson(hits, n)
     return {"value": hits / n, "low": low, "high": high}

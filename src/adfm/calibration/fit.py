@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adfm.errors import DataError
+from adfm.numbers import Bools, Floats, Integers, divide
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Method = Literal["temperature", "platt", "none"]
 ScoreKind = Literal["log_odds", "score"]
 
 MIN_EACH = 10  # samples of either label; fewer cannot say what a score means
 MAX_SLOPE = 1e6
-BINS = 10
+ECE_BINS = 15
+"""Equally wide bins of P(anomalous) in which probabilities are compared with labels, here and in `adfm eval`."""
 FOLDS = 5
 _SAME = 1e-5  # log-odds that differ by less all say the same
 _EDGE = 1e-12  # a score of exactly 0 or 1 counts as this far from it: log-odds of about -27.6 and 27.6
@@ -80,11 +79,17 @@ def fit(log_odds: Floats, anomalous: Bools, method: Method) -> Scaling:
     """
     if method == "none":
         return Scaling()
-    _require_both(anomalous)
+    positive, negative = int(anomalous.sum()), int((~anomalous).sum())
+    for name, count in (("anomalous", positive), ("normal", negative)):
+        if count < MIN_EACH:
+            raise DataError(
+                f"{count} {name} samples cannot fit probabilities, which needs {MIN_EACH} of either label; "
+                f"add {MIN_EACH - count} more or give --method none"
+            )
     from scipy.optimize import minimize
 
     unit = max(1e-6, float(np.abs(log_odds).max()))  # solved in units of the largest, reported in log-odds
-    x, targets = log_odds / unit, _smoothed(anomalous)
+    x, targets = log_odds / unit, np.where(anomalous, (positive + 1) / (positive + 2), 1 / (negative + 2))
 
     def loss(w: Floats) -> tuple[float, Floats]:
         from scipy.special import expit
@@ -95,10 +100,10 @@ def fit(log_odds: Floats, anomalous: Bools, method: Method) -> Scaling:
         return float((np.logaddexp(0, u) - targets * u).mean()), gradient
 
     free = (None, None) if method == "platt" else (0.0, 0.0)
-    found = minimize(
+    solution = minimize(
         loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0.0, None), free], options={"ftol": 1e-14}
     )
-    slope, offset = float(found.x[0]) / unit, float(found.x[1])
+    slope, offset = float(solution.x[0]) / unit, float(solution.x[1])
     if not (np.ptp(log_odds) > _SAME and 1e-9 < slope <= MAX_SLOPE and abs(offset) <= MAX_SLOPE):
         raise DataError(
             f"the scores do not rise with the label, so no {method} fits them; give --method none, or train the model"
@@ -106,23 +111,8 @@ def fit(log_odds: Floats, anomalous: Bools, method: Method) -> Scaling:
     return Scaling(slope, offset)
 
 
-def _require_both(anomalous: Bools) -> None:
-    for name, count in (("anomalous", int(anomalous.sum())), ("normal", int((~anomalous).sum()))):
-        if count < MIN_EACH:
-            raise DataError(
-                f"{count} {name} samples cannot fit probabilities, which needs {MIN_EACH} of either label; "
-                f"add {MIN_EACH - count} more or give --method none"
-            )
-
-
-def _smoothed(anomalous: Bools) -> Floats:
-    positive = int(anomalous.sum())
-    high, low = (positive + 1) / (positive + 2), 1 / (len(anomalous) - positive + 2)
-    return np.where(anomalous, high, low)
-
-
 def cross_fitted(log_odds: Floats, anomalous: Bools, method: Method) -> Floats:
-    """Return each sample's probability (n,) under a fit to the other folds, so that it can be judged by its own label.
+    """Return each sample's probability (n,) under a fit to the other folds, so that its own label can judge it.
 
     Five folds, dealt out in turn within each label.
     """
@@ -146,20 +136,39 @@ class Quality(NamedTuple):
 
 
 def quality(probability: Floats, anomalous: Bools) -> Quality:
-    """Measure probabilities (n,) against labels (n,).
-
-    ECE: over ten equal bins of P(anomalous), the mean distance of a bin's mean probability from its share of anomalous
-    samples, weighted by its samples.
-    """
-    bins = reliability(probability, anomalous)
-    gaps = sum(each.samples * abs(each.probability - each.anomalous / each.samples) for each in bins)
+    """Measure probabilities (n,) against labels (n,)."""
+    gaps = bin_gaps(probability, anomalous)
     p = np.clip(probability, _EDGE, 1 - _EDGE)
     log_loss = -np.where(anomalous, np.log(p), np.log1p(-p)).mean()
-    return Quality(float(((probability - anomalous) ** 2).mean()), gaps / len(anomalous), float(log_loss))
+    return Quality(
+        brier=float(((probability - anomalous) ** 2).mean()),
+        ece=float(calibration_error(gaps, np.ones((1, len(gaps))), np.array([len(gaps)]))[0]),
+        log_loss=float(log_loss),
+    )
+
+
+def bin_gaps(probability: Floats, anomalous: Bools) -> Floats:
+    """Return probability minus truth (n, ECE_BINS) of probabilities (n,), each in the column of its bin, elsewhere 0.
+
+    A NaN is no probability and gives a row of zeros.
+    """
+    gaps = np.zeros((len(probability), ECE_BINS))
+    known = np.flatnonzero(~np.isnan(probability))
+    gaps[known, bins_of(probability[known])] = probability[known] - anomalous[known]
+    return gaps
+
+
+def calibration_error(gaps: Floats, weights: Floats, totals: Floats) -> Floats:
+    """Return the expected calibration error (R,) for weights (R, n) of the samples; NaN where their total (R,) is 0.
+
+    It is the mean distance of a bin's mean probability from its share of anomalous samples, weighted by its samples.
+    `gaps` are those of `bin_gaps`. Source: Guo et al. 2017.
+    """
+    return divide(np.abs(weights @ gaps).sum(axis=1), totals)
 
 
 class Bin(NamedTuple):
-    """The samples whose probability lies in one tenth: how many, how many anomalous, and their mean probability."""
+    """The samples whose probability is in one bin: how many, how many anomalous, and their mean probability."""
 
     samples: int
     anomalous: int
@@ -167,11 +176,12 @@ class Bin(NamedTuple):
 
 
 def reliability(probability: Floats, anomalous: Bools) -> list[Bin]:
-    """Return the bins that hold samples, by rising probability; 1 falls into the last."""
-    places = np.minimum((probability * BINS).astype(np.int_), BINS - 1)
-    inside = [places == place for place in range(BINS)]
-    return [
-        Bin(int(rows.sum()), int(anomalous[rows].sum()), float(probability[rows].mean()))
-        for rows in inside
-        if rows.any()
-    ]
+    """Return the bins that hold samples, by rising probability."""
+    places = bins_of(probability)
+    inside = [places == place for place in np.unique(places)]
+    return [Bin(int(rows.sum()), int(anomalous[rows].sum()), float(probability[rows].mean())) for rows in inside]
+
+
+def bins_of(probability: Floats) -> Integers:
+    """Return the bin (n,) of each probability (n,); bins are closed below, the last one on both sides."""
+    return np.minimum((probability * ECE_BINS).astype(np.int_), ECE_BINS - 1)

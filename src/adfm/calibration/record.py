@@ -1,6 +1,6 @@
-"""`calibration.json` in and out: levels, scaling, and the model and prompts they hold for; strict, since it is untrusted.
+"""`calibration.json` in and out: levels, scaling, and the model and prompts that they hold for; read strictly, as it is untrusted.
 
-Whatever a file says, it can only take an `OK` or `NG` away (to `REVIEW`), never give one: see `decision.py`.
+Whatever a file says, it can only turn `OK` or `NG` into `REVIEW`, never the other way round: see `decision.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from adfm.calibration.conformal import samples_needed
 from adfm.calibration.fit import MAX_SLOPE, Method, Scaling, ScoreKind
-from adfm.config import Settings
+from adfm.config import Settings, first_fault
 from adfm.errors import DataError, UserError
 from adfm.reasoning import Stages, prompt, prompt_sha256
 from adfm.reasoning.stages import StagesName
@@ -68,7 +68,7 @@ class Fitted(_Strict):
 class Calibration(_Strict):
     """What `adfm calibrate` found for one model, prompt and kind of score.
 
-    `ng`: a part is NG only above this level; `ok`: it is OK only below this one (None: no promise about misses).
+    `ng`: a part is NG only above this level; `ok`: it is OK only below this one (None: no promise about escapes).
     `quality` and `measured` are for the reader and decide nothing.
     """
 
@@ -140,10 +140,9 @@ def read_calibration(path: Path) -> Calibration:
     try:
         return Calibration.model_validate_json(content)
     except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"]) or "the file"
+        field, rule, _ = first_fault(error)
         raise DataError(
-            f"{file}: {place}: {fault['msg']}; make it anew by `adfm calibrate`, or give --no-calibration"
+            f"{file}: {field or 'the file'}: {rule}; make it again by `adfm calibrate`, or give --no-calibration"
         ) from error
 
 
@@ -154,7 +153,7 @@ def find_calibration(model: str) -> Path | None:
 
 
 def asked(stages: Stages, part: str | None) -> Asked:
-    """Return what stands for one prompt; the unit of coordinates is left out, because the model decides it."""
+    """Return the record of one prompt, without the unit of coordinates, which the model decides."""
     return Asked(part=part, sha256=prompt_sha256(prompt(stages, category=part, frame_hint="(unit)")))
 
 
@@ -167,23 +166,19 @@ def require_made_for(
         UserError: names what differs, and the fix.
     """
     again = "run `adfm calibrate` again, or give --no-calibration"
-    # A revision that is not known tells nothing; then at least the name must be the same.
+    # An unknown revision proves nothing; then at least the name must be the same.
     if revision != calibration.revision or (revision == "unknown" and model != calibration.model):
         raise UserError(
             f"{file}: was made for {calibration.model} ({calibration.revision}) and the model is {model} "
             f"({revision}); {again}"
         )
-    known = {each.sha256 for each in calibration.prompts}
-    for part in parts:
-        if asked(stages, part).sha256 not in known:
-            raise UserError(f"{file}: was made for other prompts than {_told(stages.name, part)}; {_hint(calibration)}")
-
-
-def _told(stages: str, part: str | None) -> str:
-    return f"protocol {stages}, " + ("no part named" if part is None else f"part '{part}'")
-
-
-def _hint(calibration: Calibration) -> str:
-    names = sorted(each.part for each in calibration.prompts if each.part is not None)
-    words = f"--part with {' or '.join(repr(name) for name in names[:5])}" if names else "no --part"
-    return f"it holds for --stages {calibration.stages} and {words}; or give --no-calibration"
+    known = {prompt.sha256 for prompt in calibration.prompts}
+    other = [part for part in parts if asked(stages, part).sha256 not in known]
+    if other:
+        named = "no part named" if other[0] is None else f"part '{other[0]}'"
+        names = sorted(prompt.part for prompt in calibration.prompts if prompt.part is not None)
+        option = f"--part with {' or '.join(repr(name) for name in names[:5])}" if names else "no --part"
+        raise UserError(
+            f"{file}: was made for other prompts than protocol {stages.name}, {named}; it holds for "
+            f"--stages {calibration.stages} and {option}; or give --no-calibration"
+        )

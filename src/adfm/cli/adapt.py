@@ -50,7 +50,9 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Adapt and print the table."""
-    from adfm.workflows.adapt import HEADLINE, TABLE, AdaptSettings, run_adaptation, told_decisions
+    from adfm.evaluation import HEADLINE
+    from adfm.numbers import difference_with_interval
+    from adfm.workflows.adapt import TABLE, AdaptSettings, run_adaptation, told_decisions
     from adfm.workflows.adapt_repeats import run_repeats
     from adfm.workflows.arms import table
 
@@ -79,8 +81,7 @@ def run(args: argparse.Namespace) -> int:
     for name, before in (("difference_to_base", "base"), ("difference_to_sft", "SFT")):
         for metric in ("balanced_accuracy", "box_f1@0.3"):
             if metric in summary[name]:  # boxes are not measured where no place is known
-                low, mid, high = summary[name][metric]
-                print(f"SFT + GRPO against {before}, {metric}: {mid:+.3f} [{low:+.3f}, {high:+.3f}]")
+                print(f"SFT + GRPO against {before}, {metric}: {difference_with_interval(*summary[name][metric])}")
     if args.repeats == 1:
         print(told_decisions(summary["decisions"]))
     pages = args.out / ("report.html" if args.repeats == 1 else "seed-*/report.html")

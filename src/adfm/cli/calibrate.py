@@ -179,7 +179,7 @@ def _promises(calibration: Calibration) -> list[str]:
 
 
 def _measured(calibration: Calibration) -> list[str]:
-    from adfm.calibration.conformal import exact_interval
+    from adfm.numbers import clopper_pearson
 
     normal, anomalous = (calibration.measured[label] for label in ("normal", "anomalous"))
     lines = []
@@ -190,7 +190,7 @@ def _measured(calibration: Calibration) -> list[str]:
         ("review, anomalous", anomalous["REVIEW"], anomalous),
     ):
         n = sum(row.values())
-        low, high = exact_interval(hits, n)
+        low, high = clopper_pearson(hits, n)
         set_here = name == "false rejects" or (name == "misses" and calibration.ok is not None)
         note = "the level was set on these" if set_here else f"[{low:.4f}, {high:.4f}]"
         if n:

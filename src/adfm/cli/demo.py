@@ -32,6 +32,7 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo and print its table."""
+    from adfm.numbers import difference_with_interval
     from adfm.workflows.demo import DemoSettings, run_demo
 
     settings = DemoSettings(seed=args.seed, images=args.images, steps=args.steps, ablate=args.ablate)
@@ -42,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
         print_json(summary)
         return 0
     print_table(rows)
-    low, mid, high = summary["difference"]["balanced_accuracy"]
-    print(f"balanced accuracy {mid:+.3f} [{low:+.3f}, {high:+.3f}] in {summary['seconds']:.0f} s")
+    gain = difference_with_interval(*summary["difference"]["balanced_accuracy"])
+    print(f"balanced accuracy {gain} in {summary['seconds']:.0f} s")
     print(f"report -> {summary['report']}")
     return 0
 

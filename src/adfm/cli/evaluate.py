@@ -17,17 +17,6 @@ adfm eval --model runs/mine/final --data data/parts --out runs/mine/eval
 adfm eval --compare runs/base/eval runs/mine/eval --out runs/mine/compared
 adfm eval --benchmark mmad --model runs/mine/final --data MMAD --part test --out runs/mine/mmad
 """
-HEADLINE = (
-    "accuracy",
-    "balanced_accuracy",
-    "recall",
-    "false_positive_rate",
-    "auroc",
-    "unread_rate",
-    "mean_iou",
-    "box_f1@0.3",
-    "box_f1@0.5",
-)
 
 
 def add(subparsers: Any) -> None:
@@ -185,20 +174,17 @@ def compared(result: dict[str, Any]) -> list[str]:
 
 def headline(metrics: dict[str, dict[str, float | None]]) -> list[str]:
     """Return the lines `name value [low, high]` of the metrics that people ask for first."""
-    return [f"  {name:<22}{told(metrics[name])}" for name in HEADLINE if name in metrics]
+    from adfm.evaluation import HEADLINE
+    from adfm.numbers import with_interval
+
+    return [f"  {name:<22}{with_interval(metrics[name])}" for name in HEADLINE if name in metrics]
 
 
 def deployed(point: dict[str, Any] | None) -> list[str]:
     """Return the lines of the operating point; none where the read verdict decides."""
     if point is None:
         return []
-    lines = [f"  {name:<22}{told(point[name])}" for name in ("miss", "overkill", "review")]
+    from adfm.numbers import with_interval
+
+    lines = [f"  {name:<22}{with_interval(point[name])}" for name in ("miss", "overkill", "review")]
     return [f"decisions under {point['threshold_origin']}", *lines]
-
-
-def told(cell: dict[str, float | None]) -> str:
-    """Return a metric with its interval as text."""
-    value, low, high = cell["value"], cell["low"], cell["high"]
-    if value is None:
-        return "-"
-    return f"{value:.3f}" + ("" if low is None or high is None else f"  [{low:.3f}, {high:.3f}]")

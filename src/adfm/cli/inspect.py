@@ -97,11 +97,13 @@ def _threshold(args: argparse.Namespace) -> tuple[Path | None, Threshold]:
 
 
 def _tell(verdicts: list[dict[str, Any]], out: Path) -> None:
+    from adfm.calibration import DECISIONS
+
     for verdict in verdicts:
         score = "" if verdict["score"] is None else f"{verdict['score']:.3f}"
         note = verdict["warnings"][0] if verdict["warnings"] else f"{len(verdict['regions'])} region(s)"
         print(f"{verdict['decision']:<7} {score:<6} {folded(verdict['image'])}  {folded(note)}")
-    counts = {name: sum(v["decision"] == name for v in verdicts) for name in ("OK", "NG", "REVIEW", "ERROR")}
+    counts = {name: sum(v["decision"] == name for v in verdicts) for name in DECISIONS}
     print(", ".join(f"{count} {name}" for name, count in counts.items() if count) + f" -> {out}")
     if verdicts[0]["threshold"] is not None:
         print(f"threshold {verdicts[0]['threshold']:.4f} from {folded(verdicts[0]['threshold_origin'])}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from adfm.cli.common import add_command, print_json
 
 if TYPE_CHECKING:
-    from adfm.report import ReportInputs, RunResult
+    from adfm.report import Difference, ReportInputs, RunResult
 
 EXAMPLE = """
 adfm report runs/eval-base runs/eval-trained runs/grpo --out report.html
@@ -78,7 +78,7 @@ def collect(folders: Sequence[Path], *, names: Sequence[str] | None, data: Path 
     return ReportInputs(
         title=title,
         runs=runs,
-        difference=_difference(runs),
+        differences=_differences(runs),
         journals={name: _journal(folder) for name, folder in trained.items()},
         settings={name: _settings(folder) for name, folder in trained.items()},
         provenance={"adfm": __version__, **origins},
@@ -134,18 +134,20 @@ def _result(name: str, folder: Path) -> RunResult:
     return RunResult(name, metrics, predictions)
 
 
-def _difference(runs: Sequence[RunResult]) -> dict[str, tuple[float, float, float]]:
-    """The paired difference of the first two runs; none where they were not evaluated on the same parts."""
+def _differences(runs: Sequence[RunResult]) -> tuple[Difference, ...]:
+    """The paired difference of the second run to the first; none where they were not evaluated on the same parts."""
     from adfm.errors import DataError
     from adfm.evaluation import paired_difference
+    from adfm.report import Difference
 
     if len(runs) < 2:
-        return {}
+        return ()
     try:
         found = paired_difference(runs[0].predictions, runs[1].predictions)
     except DataError:
-        return {}
-    return {name: (low, mid, high) for name, (low, mid, high) in found.items()}
+        return ()
+    metrics = {name: (low, mid, high) for name, (low, mid, high) in found.items()}
+    return (Difference(of=runs[1].name, to=runs[0].name, metrics=metrics),)
 
 
 def _journal(folder: Path) -> tuple[dict[str, Any], ...]:

@@ -1,4 +1,4 @@
-"""Bootstrap of samples: draws within strata as weights, percentile intervals; what is measured is not known here."""
+"""Bootstrap of samples: draws within strata as weights, percentile intervals of any measure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from adfm.numbers import Floats, Integers
 
 LEVEL = 0.95
 RESAMPLES = 1000
@@ -22,31 +21,28 @@ class Interval(NamedTuple):
     high: float | None
 
 
-def weight_blocks(strata: NDArray[np.int_], resamples: int, seed: int) -> Iterator[Floats]:
+def weight_blocks(strata: Integers, resamples: int, seed: int) -> Iterator[Floats]:
     """Yield blocks (r, n) of weights, `resamples` rows in all: how often each sample is drawn.
 
     Each stratum is drawn with replacement from itself, at its own size. The same strata and seed give the same draws,
     which is what makes a comparison of two runs paired.
     """
     generator = np.random.default_rng(seed)
+    members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     block = max(1, _BLOCK // max(1, len(strata)))
     for start in range(0, resamples, block):
-        yield _draw(strata, min(block, resamples - start), generator)
-
-
-def _draw(strata: NDArray[np.int_], rows: int, generator: np.random.Generator) -> Floats:
-    weights = np.zeros((rows, len(strata)))
-    for stratum in np.unique(strata):
-        members = np.flatnonzero(strata == stratum)
-        picks = generator.integers(len(members), size=(rows, len(members))) + np.arange(rows)[:, None] * len(members)
-        weights[:, members] = np.bincount(picks.ravel(), minlength=rows * len(members)).reshape(rows, len(members))
-    return weights
+        rows = min(block, resamples - start)
+        weights = np.zeros((rows, len(strata)))
+        for own in members:
+            picks = generator.integers(len(own), size=(rows, len(own))) + np.arange(rows)[:, None] * len(own)
+            weights[:, own] = np.bincount(picks.ravel(), minlength=rows * len(own)).reshape(rows, len(own))
+        yield weights
 
 
 def replicates(
     measure: Callable[[Floats], dict[str, Floats]],
-    labels: NDArray[np.int_],
-    units: NDArray[np.int_],
+    labels: Integers,
+    units: Integers,
     *,
     resamples: int,
     seed: int,
@@ -60,7 +56,7 @@ def replicates(
     return {name: np.concatenate([block[name] for block in blocks]) for name in (blocks[0] if blocks else ())}
 
 
-def unit_strata(labels: NDArray[np.int_], units: NDArray[np.int_]) -> NDArray[np.int_]:
+def unit_strata(labels: Integers, units: Integers) -> Integers:
     """Return the stratum (u,) of each unit: the set of `labels` (n,) that its samples have, as bits."""
     strata = np.zeros(units.max() + 1, dtype=np.int_)
     np.bitwise_or.at(strata, units, 1 << labels)
@@ -74,14 +70,3 @@ def interval(values: Floats, level: float = LEVEL) -> Interval:
         return Interval(None, None)
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
-
-
-def exact_edge(hits: int, parts: int, level: float = LEVEL) -> Interval | None:
-    """Clopper-Pearson interval of a proportion that is 0 or 1, where every resample agrees; None elsewhere.
-
-    Six right of six say little: the bootstrap would give [1, 1], the exact interval is [0.54, 1].
-    """
-    if parts == 0 or 0 < hits < parts:
-        return None
-    edge = ((1 - level) / 2) ** (1 / parts)
-    return Interval(0.0, 1 - edge) if hits == 0 else Interval(edge, 1.0)

@@ -1,6 +1,6 @@
 """Two evaluations of the same parts side by side: paired differences, McNemar's test, a table; no model and no printing.
 
-Left out: a correction for the number of metrics, so a lone clear difference among many may be chance.
+Left out: a correction for the number of metrics, so one clear difference among many may be chance.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any
 from adfm.calibration.decision import READ_VERDICT, Threshold
 from adfm.errors import DataError
 from adfm.evaluation.bootstrap import RESAMPLES
-from adfm.evaluation.definitions import METRICS, Metric
+from adfm.evaluation.definitions import METRICS
 from adfm.evaluation.metrics import build_table, values_of
 from adfm.evaluation.repeats import aligned, paired_difference, truth_of
+from adfm.numbers import difference_with_interval, three_digits
 from adfm.predictions import PREDICTIONS, Prediction
 from adfm.storage import write_json, write_text
 
@@ -45,13 +46,13 @@ def find_predictions(path: Path) -> Path:
         return path
     if (path / PREDICTIONS).is_file():
         return path / PREDICTIONS
-    found = sorted(path.rglob(PREDICTIONS)) if path.is_dir() else []
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    files = sorted(path.rglob(PREDICTIONS)) if path.is_dir() else []
+    if len(files) == 1:
+        return files[0]
+    if not files:
         raise DataError(f"{path}: holds no {PREDICTIONS}; give the --out folder of an `adfm eval`")
-    names = ", ".join(str(file.parent.relative_to(path)) for file in found[:4])
-    raise DataError(f"{path}: holds {len(found)} evaluations ({names}); give one of these folders")
+    names = ", ".join(str(file.parent.relative_to(path)) for file in files[:4])
+    raise DataError(f"{path}: holds {len(files)} evaluations ({names}); give one of these folders")
 
 
 def in_common(a: Sequence[Prediction], b: Sequence[Prediction]) -> Runs:
@@ -85,15 +86,18 @@ def compare(
     values = [values_of(table) for table in tables]
     differences = paired_difference(ours, theirs, seed=seed, resamples=resamples, threshold=threshold)
     units = min(int(table.units.max()) + 1 for table in tables)
+    metrics = {}
+    for name, metric in METRICS.items():
+        low, middle, high = differences.get(name, (None, None, None))
+        trend = None if low is None or high is None else metric.trend(low, high)
+        compared = {"difference": middle, "low": low, "high": high, "trend": trend}
+        metrics[name] = {"a": values[0][name], "b": values[1][name], **compared}
     return {
         "n": len(ours),
         "n_normal": sum(not p.anomalous for p in ours),
         "n_anomalous": sum(p.anomalous for p in ours),
         "threshold": threshold.value,
-        "metrics": {
-            name: {"a": values[0][name], "b": values[1][name], **_difference(metric, differences.get(name))}
-            for name, metric in METRICS.items()
-        },
+        "metrics": metrics,
         "mcnemar": vars(mcnemar(ours, theirs)),
         "bootstrap": {"resamples": resamples, "seed": seed, "units": units, "clustered": units < len(ours)},
         "definitions": {metric.name: metric.definition for metric in METRICS.values()},
@@ -113,43 +117,18 @@ def mcnemar(a: Sequence[Prediction], b: Sequence[Prediction]) -> McNemar:
     return McNemar(right.count((True, True)), only_a, only_b, right.count((False, False)), p)
 
 
-def _difference(metric: Metric, found: Sequence[float] | None) -> dict[str, Any]:
-    if found is None:
-        return {"difference": None, "low": None, "high": None, "trend": None}
-    low, middle, high = found
-    return {"difference": middle, "low": low, "high": high, "trend": trend(metric, low, high)}
-
-
-def trend(metric: Metric, low: float, high: float) -> str | None:
-    """Return whether b is `better` or `worse`, or `unclear` where the interval holds zero; None if neither exists."""
-    if metric.better == "neither":
-        return None
-    if low <= 0 <= high:
-        return "unclear"
-    return "better" if (low > 0) == (metric.better == "higher") else "worse"
-
-
 def table_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
     """Return rows (metric, a, b, b - a with its interval, trend) of the metrics that at least one run defines."""
-    return [
-        (name, _told(cell["a"]), _told(cell["b"]), _told_difference(cell), cell["trend"] or "")
-        for name, cell in result["metrics"].items()
-        if cell["a"] is not None or cell["b"] is not None
-    ]
-
-
-def _told(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _told_difference(cell: dict[str, Any]) -> str:
-    if cell["difference"] is None:
-        return "-"
-    return f"{cell['difference']:+.3f} [{cell['low']:+.3f}, {cell['high']:+.3f}]"
+    rows: list[tuple[str, ...]] = []
+    for name, cell in result["metrics"].items():
+        if cell["a"] is not None or cell["b"] is not None:
+            gain = difference_with_interval(cell["low"], cell["difference"], cell["high"])
+            rows.append((name, three_digits(cell["a"]), three_digits(cell["b"]), gain, cell["trend"] or ""))
+    return rows
 
 
 def summary_lines(result: dict[str, Any]) -> list[str]:
-    """Return what stands above and below the table, as plain sentences."""
+    """Return what the page says around its table, as plain sentences."""
     test, drawn = result["mcnemar"], result["bootstrap"]
     what = f"{drawn['units']} groups of parts" if drawn["clustered"] else "parts"
     lines = [
@@ -164,17 +143,15 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """Return the comparison as a Markdown page."""
-    names = [f"**{key}**: {_escaped(str(result[key]))}" for key in ("a", "b") if key in result]
+    """Return the comparison as a Markdown page; a folder's name cannot become markup."""
+    names = []
+    for key in ("a", "b"):
+        if key in result:
+            name = " ".join(str(result[key]).split())
+            names.append(f"**{key}**: " + "".join(f"\\{c}" if c in "\\`*_[]<>|" else c for c in name))
     head = ["| metric | a | b | b - a [95 %] | b is |", "|---|---|---|---|---|"]
     rows = [f"| {' | '.join(row)} |" for row in table_rows(result)]
     return "\n\n".join([*names, *summary_lines(result), "\n".join([*head, *rows])]) + "\n"
-
-
-def _escaped(text: str) -> str:
-    """Keep a folder's name from being read as markup."""
-    plain = " ".join(text.split())
-    return "".join(f"\\{c}" if c in "\\`*_[]<>|" else c for c in plain)
 
 
 def write_comparison(result: dict[str, Any], out: Path) -> None:

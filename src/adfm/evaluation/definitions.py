@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from adfm.calibration.fit import ECE_BINS
+
 THRESHOLDS = (0.1, 0.3, 0.5)
 AP_THRESHOLDS = (0.3, 0.5)
 RECALLS = (0.99, 0.995, 1.0)
-ECE_BINS = 15
 
 Better = Literal["higher", "lower", "neither"]
 Unit = Literal["share", "index", "count"]
+Trend = Literal["better", "worse", "unclear"]
 Ratio = tuple[str, str]
 
 
@@ -30,6 +32,14 @@ class Metric:
     better: Better = "higher"
     unit: Unit = "share"
 
+    def trend(self, low: float, high: float) -> Trend | None:
+        """Return what a difference from `low` to `high` means: `unclear` where it may be zero, None if only descriptive."""
+        if self.better == "neither":
+            return None
+        if low <= 0 <= high:
+            return "unclear"
+        return "better" if (low > 0) == (self.better == "higher") else "worse"
+
 
 _VERDICTS = (
     Metric(
@@ -47,7 +57,7 @@ _VERDICTS = (
     Metric(
         "recall",
         "Recall",
-        "Share of anomalous parts called anomalous; an unread answer counts as a miss.",
+        "Share of anomalous parts called anomalous; an unread answer counts as an escape.",
         ("hit", "anomalous"),
     ),
     Metric(
@@ -109,14 +119,14 @@ _VERDICTS = (
     ),
     Metric(
         "miss_rate",
-        "Miss rate",
+        "Escape rate",
         "Share of anomalous parts that the deployed decision passes; an undecided part is not passed.",
         ("missed", "anomalous"),
         better="lower",
     ),
     Metric(
         "overkill",
-        "Overkill",
+        "False-reject rate",
         "Share of normal parts that the deployed decision rejects; an undecided part is not rejected.",
         ("overkilled", "normal"),
         better="lower",
@@ -142,9 +152,9 @@ _VERDICTS = (
     ),
     Metric(
         "kind_recall",
-        "Recall by kind",
-        "Unweighted mean over the kinds of defect (of a category) of the share of their parts called anomalous, so that a "
-        "rare kind counts as much as a common one.",
+        "Recall by defect type",
+        "Unweighted mean over the defect types (of a category) of the share of their parts called anomalous, so that a "
+        "rare type counts as much as a common one.",
     ),
     Metric(
         "unread_rate",
@@ -182,14 +192,14 @@ _BOXES = (
     ),
     Metric(
         "kind_region_overlap",
-        "Region overlap by kind",
-        "Unweighted mean over the kinds of defect (of a category) of their region overlap.",
+        "Region overlap by defect type",
+        "Unweighted mean over the defect types (of a category) of their region overlap.",
         unit="index",
     ),
     Metric(
         "pointing_game",
         "Pointing game",
-        "Share of anomalous parts with known boxes where the centre of the first predicted box lies in a true box; no "
+        "Share of anomalous parts with known boxes where the centre of the first predicted box is in a true box; no "
         "tolerance, and an unread answer or one without a box misses.",
         ("pointed", "boxed"),
     ),
@@ -209,38 +219,54 @@ _BOXES = (
         better="lower",
         unit="count",
     ),
+    *(
+        metric
+        for t in THRESHOLDS
+        for metric in (
+            Metric(
+                f"box_precision@{t:g}",
+                f"Box precision at {t:g}",
+                f"Share of all predicted boxes that the largest one-to-one matching pairs with IoU of {t:g} or more; every "
+                "box on a normal part is false, parts with unknown boxes are left out and an unread answer pairs nothing.",
+                (f"pairs@{t:g}", "predicted"),
+            ),
+            Metric(
+                f"box_recall@{t:g}",
+                f"Box recall at {t:g}",
+                f"Share of all true boxes that the largest one-to-one matching pairs with IoU of {t:g} or more; parts with "
+                "unknown boxes are left out and an unread answer pairs nothing.",
+                (f"pairs@{t:g}", "true"),
+            ),
+            Metric(
+                f"box_f1@{t:g}",
+                f"Box F1 at {t:g}",
+                f"Harmonic mean of box precision and box recall at IoU {t:g}.",
+                (f"twice@{t:g}", "both"),
+            ),
+        )
+    ),
+    *(
+        Metric(
+            f"box_ap@{t:g}",
+            f"Box AP at {t:g}",
+            f"COCO average precision (101 recall points, one class) of the boxes at IoU {t:g}; a box ranks by the score of "
+            "its part, boxes of equal score enter together and are paired by the largest one-to-one matching; those of "
+            "an answer without a score come first, parts with unknown boxes are left out.",
+            unit="index",
+        )
+        for t in AP_THRESHOLDS
+    ),
 )
-
-
-def _at(threshold: float) -> tuple[Metric, Metric, Metric]:
-    """The three box metrics at one IoU threshold, each over all boxes of all parts."""
-    t = f"{threshold:g}"
-    pair = f"that the largest one-to-one matching pairs with IoU of {t} or more"
-    left_out = "parts with unknown boxes are left out and an unread answer pairs nothing"
-    precision = f"Share of all predicted boxes {pair}; every box on a normal part is false, {left_out}."
-    recall = f"Share of all true boxes {pair}; {left_out}."
-    f1 = f"Harmonic mean of box precision and box recall at IoU {t}."
-    return (
-        Metric(f"box_precision@{t}", f"Box precision at {t}", precision, (f"pairs@{t}", "predicted")),
-        Metric(f"box_recall@{t}", f"Box recall at {t}", recall, (f"pairs@{t}", "true")),
-        Metric(f"box_f1@{t}", f"Box F1 at {t}", f1, (f"twice@{t}", "both")),
-    )
-
-
-def _average(threshold: float) -> Metric:
-    return Metric(
-        f"box_ap@{threshold:g}",
-        f"Box AP at {threshold:g}",
-        f"COCO average precision (101 recall points, one class) of the boxes at IoU {threshold:g}; a box ranks by the score "
-        "of its part, boxes of equal score enter together and are paired by the largest one-to-one matching; those of "
-        "an answer without a score come first, parts with unknown boxes are left out.",
-        unit="index",
-    )
-
-
-METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (*_VERDICTS, *_BOXES, *(m for t in THRESHOLDS for m in _at(t)), *map(_average, AP_THRESHOLDS))
-}
-KIND_METRICS = ("recall", "region_overlap", "pointing_game", "box_recall@0.3", "mean_iou")
-"""The metrics that are told for every kind of defect by itself."""
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_VERDICTS, *_BOXES)}
+DEFECT_METRICS = ("recall", "region_overlap", "pointing_game", "box_recall@0.3", "mean_iou")
+"""The metrics of every defect type by itself."""
+HEADLINE = (
+    "balanced_accuracy",
+    "recall",
+    "false_positive_rate",
+    "mean_iou",
+    "box_f1@0.3",
+    "auroc",
+    "unread_rate",
+)
+"""The metrics that people ask for first, in the order in which every table shows them."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adfm.evaluation.definitions import THRESHOLDS
-from adfm.geometry import Box, iou, pairwise, union_mask_iou
+from adfm.geometry import Box, iou, matched_sum, pairwise, set_iou, union_mask_iou
+from adfm.numbers import Floats
 from adfm.predictions import Prediction
 
 _FAR = 1e9  # original pixels
@@ -32,27 +32,32 @@ class BoxCounts(NamedTuple):
     covered: float
     """Sum over the true boxes of the share of their area that the predicted boxes cover."""
     pointed: bool
-    """Whether the centre of the first predicted box lies in a true box."""
+    """Whether the centre of the first predicted box is in a true box."""
 
 
 def box_counts(prediction: Prediction) -> BoxCounts:
     """Match the final regions of one answer with the true boxes, one to one."""
     if prediction.boxes is None:
         return BoxCounts(False, 0, 0, _NO_PAIRS, 0.0, 0.0, 0.0, False)
-    found, true = [_tame(region.box) for region in prediction.regions], prediction.boxes
+    true = prediction.boxes
+    # A model may write any number: edges are cut where an area could overflow.
+    predicted = [Box(*(min(max(edge, -_FAR), _FAR) for edge in region.box)) for region in prediction.regions]
     if prediction.verdict is None:
-        return BoxCounts(True, len(found), len(true), _NO_PAIRS, 0.0, 0.0, 0.0, False)
-    overlaps = pairwise(iou, found, true)
-    pairs = tuple(matched_pairs(overlaps, threshold) for threshold in THRESHOLDS)
+        return BoxCounts(True, len(predicted), len(true), _NO_PAIRS, 0.0, 0.0, 0.0, False)
+    overlaps = pairwise(iou, predicted, true)
+    pointed = False
+    if predicted:
+        x, y = (predicted[0].x1 + predicted[0].x2) / 2, (predicted[0].y1 + predicted[0].y2) / 2
+        pointed = any(box.x1 <= x < box.x2 and box.y1 <= y < box.y2 for box in true)
     return BoxCounts(
         known=True,
-        predicted=len(found),
+        predicted=len(predicted),
         true=len(true),
-        pairs=pairs,
-        set_iou=set_iou(overlaps),
-        union_iou=union_mask_iou(found, true),
-        covered=sum(covered_share(box, found) for box in true),
-        pointed=bool(found) and any(_holds(box, *_centre(found[0])) for box in true),
+        pairs=tuple(matched_pairs(overlaps, threshold) for threshold in THRESHOLDS),
+        set_iou=set_iou(predicted, true),
+        union_iou=union_mask_iou(predicted, true),
+        covered=sum(covered_share(box, predicted) for box in true),
+        pointed=pointed,
     )
 
 
@@ -62,39 +67,6 @@ def covered_share(box: Box, covers: Sequence[Box]) -> float:
     return union_mask_iou([c for c in inside if c.x1 < c.x2 and c.y1 < c.y2], [box])
 
 
-def _centre(box: Box) -> tuple[float, float]:
-    return (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
-
-
-def _holds(box: Box, x: float, y: float) -> bool:
-    return box.x1 <= x < box.x2 and box.y1 <= y < box.y2
-
-
-def _tame(box: Box) -> Box:
-    """Cut absurd edges, whose area would overflow: a model may write any number."""
-    return Box(*(min(max(edge, -_FAR), _FAR) for edge in box))
-
-
-def matched_pairs(overlaps: NDArray[np.float64], threshold: float) -> int:
+def matched_pairs(overlaps: Floats, threshold: float) -> int:
     """Return the largest number of one-to-one pairs with IoU >= `threshold`, from IoU (N predicted, M true)."""
-    return round(_best_sum((overlaps >= threshold).astype(np.float64)))
-
-
-def set_iou(overlaps: NDArray[np.float64]) -> float:
-    """Return the sum of matched IoU over max(N, M), from IoU (N predicted, M true); two empty sets agree (1).
-
-    The assignment maximises the IoU sum (Hungarian). Source: design 1.3, `set_iou`.
-    """
-    return _best_sum(overlaps) / max(overlaps.shape) if max(overlaps.shape) else 1.0
-
-
-def _best_sum(gains: NDArray[np.float64]) -> float:
-    """The largest sum of a one-to-one assignment; 0 where one side is empty."""
-    if min(gains.shape) == 0:
-        return 0.0
-    if min(gains.shape) == 1:  # the common case needs no solver
-        return float(gains.max())
-    from scipy.optimize import linear_sum_assignment  # a slow import, only needed here
-
-    rows, columns = linear_sum_assignment(gains, maximize=True)
-    return float(gains[rows, columns].sum())
+    return round(matched_sum((overlaps >= threshold).astype(np.float64).tolist()))

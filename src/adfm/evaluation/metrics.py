@@ -10,27 +10,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adfm.calibration.decision import READ_VERDICT, Threshold, decide
-from adfm.evaluation.definitions import AP_THRESHOLDS, ECE_BINS, METRICS, RECALLS, THRESHOLDS
+from adfm.calibration.fit import bin_gaps, calibration_error
+from adfm.evaluation.definitions import AP_THRESHOLDS, METRICS, RECALLS, THRESHOLDS
 from adfm.evaluation.detection import box_counts
 from adfm.evaluation.scores import (
     auroc,
     average_precision,
     by_score,
     coco_average_precision,
-    divide,
     f1_max,
     false_rejects,
     grouped,
 )
+from adfm.numbers import Bools, Floats, Integers, divide
 from adfm.predictions import Prediction
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int_]
-
-NORMAL_KIND = -1
+NO_DEFECT = -1
 
 
 @dataclass(frozen=True)
@@ -38,17 +35,17 @@ class Table:
     """Per-sample statistics of n samples: `columns` (n, k) with their `names`.
 
     `ranks` (n,) are the scores to rank parts by and `box_ranks` (n,) those to rank boxes by, None where the run has
-    none; `gaps` (n, bins) is score minus truth in the score's bin; `kinds` (n,) numbers the kind of defect (normal
-    parts: `NORMAL_KIND`); `units` (n,) numbers what is resampled together.
+    none; `gaps` (n, bins) is score minus truth in the score's bin; `types` (n,) numbers the defect type (normal
+    parts: `NO_DEFECT`); `units` (n,) numbers what is resampled together.
     """
 
     names: tuple[str, ...]
     columns: Floats
-    anomalous: NDArray[np.bool_]
+    anomalous: Bools
     ranks: Floats | None
     box_ranks: Floats | None
     gaps: Floats
-    kinds: Integers
+    types: Integers
     units: Integers
 
     def rows(self, chosen: Integers) -> Table:
@@ -60,55 +57,56 @@ class Table:
             None if self.ranks is None else self.ranks[chosen],
             None if self.box_ranks is None else self.box_ranks[chosen],
             self.gaps[chosen],
-            self.kinds[chosen],
+            self.types[chosen],
             np.unique(self.units[chosen], return_inverse=True)[1],
         )
 
     def column(self, name: str) -> Floats:
         """Return one column (n,)."""
-        found: Floats = self.columns[:, self.names.index(name)]
-        return found
+        column: Floats = self.columns[:, self.names.index(name)]
+        return column
 
 
 def build_table(predictions: Sequence[Prediction], threshold: Threshold = READ_VERDICT) -> Table:
     """Turn predictions into per-sample statistics, in their order; `threshold` is the deployed one."""
-    rows = [
-        {**_verdict_row(prediction), **_decision_row(prediction, threshold), **_box_row(prediction)}
-        for prediction in predictions
-    ]
+    rows = [{**_verdict_row(prediction, threshold), **_box_row(prediction)} for prediction in predictions]
     names = tuple(rows[0]) if rows else ()
     ranks = rank_scores(predictions)
+    anomalous = np.array([prediction.anomalous for prediction in predictions], dtype=bool)
+    scores = np.array([np.nan if p.score is None else p.score for p in predictions], dtype=np.float64)
     return Table(
         names=names,
         columns=np.array([list(row.values()) for row in rows], dtype=np.float64).reshape(len(rows), len(names)),
-        anomalous=np.array([prediction.anomalous for prediction in predictions], dtype=bool),
+        anomalous=anomalous,
         ranks=ranks,
-        box_ranks=None if ranks is None else _box_ranks(predictions),
-        gaps=_gaps(predictions),
-        kinds=numbered([kind_of(p) if p.anomalous else None for p in predictions]),
+        # The boxes of an answer without a score come first, where false ones cost most.
+        box_ranks=None if ranks is None else np.where(np.isnan(scores), np.inf, scores),
+        gaps=bin_gaps(scores, anomalous),
+        types=numbered([defect_type(p) if p.anomalous else None for p in predictions]),
         units=numbered([unit_of(prediction) for prediction in predictions]),
     )
 
 
-def kind_of(prediction: Prediction) -> str:
-    """Return an anomalous part's kind of defect, of its category, as it is named in the summary."""
+def defect_type(prediction: Prediction) -> str:
+    """Return an anomalous part's defect type, of its category, by its name in the summary."""
     return f"{prediction.category}/{prediction.defect or 'unnamed'}"
 
 
 def unit_of(prediction: Prediction) -> tuple[str, str]:
-    """Return the name of what is drawn together with a part: its group, or the part itself where it stands alone."""
+    """Return the name of what is drawn together with a part: its group, or else the part itself."""
     return ("part", prediction.id) if prediction.group is None else ("group", prediction.group)
 
 
 def numbered(names: Sequence[object]) -> Integers:
-    """Number equal names alike, in order of their first place; None is `NORMAL_KIND`."""
+    """Number equal names alike, in order of their first place; None is `NO_DEFECT`."""
     numbers: dict[object, int] = {}
-    found = [NORMAL_KIND if name is None else numbers.setdefault(name, len(numbers)) for name in names]
-    return np.array(found, dtype=np.int_)
+    result = [NO_DEFECT if name is None else numbers.setdefault(name, len(numbers)) for name in names]
+    return np.array(result, dtype=np.int_)
 
 
-def _verdict_row(prediction: Prediction) -> dict[str, float]:
-    anomalous, verdict = prediction.anomalous, prediction.verdict
+def _verdict_row(prediction: Prediction, threshold: Threshold) -> dict[str, float]:
+    anomalous, verdict, score = prediction.anomalous, prediction.verdict, prediction.score
+    decision, _ = decide(verdict, prediction.problems, prediction, threshold)
     return {
         "one": 1,
         "anomalous": anomalous,
@@ -119,13 +117,6 @@ def _verdict_row(prediction: Prediction) -> dict[str, float]:
         "alarm": not anomalous and verdict == "anomalous",
         "unread": verdict is None,
         "strict": prediction.strict,
-    }
-
-
-def _decision_row(prediction: Prediction, threshold: Threshold) -> dict[str, float]:
-    anomalous, score = prediction.anomalous, prediction.score
-    decision, _ = decide(prediction.verdict, prediction.problems, prediction, threshold)
-    return {
         "caught": anomalous and decision == "NG",
         "missed": anomalous and decision == "OK",
         "passed": not anomalous and decision == "OK",
@@ -171,20 +162,6 @@ def rank_scores(predictions: Sequence[Prediction]) -> Floats | None:
     )
 
 
-def _box_ranks(predictions: Sequence[Prediction]) -> Floats:
-    """The scores (n,) to rank boxes by; the boxes of an answer without a score come first, where false ones cost most."""
-    return np.array([np.inf if p.score is None else p.score for p in predictions], dtype=np.float64)
-
-
-def _gaps(predictions: Sequence[Prediction]) -> Floats:
-    """Score minus truth (n, bins) in the bin of the score, of equal width and closed below (the last on both sides)."""
-    gaps = np.zeros((len(predictions), ECE_BINS))
-    for row, prediction in zip(gaps, predictions, strict=True):
-        if prediction.score is not None:
-            row[min(int(prediction.score * ECE_BINS), ECE_BINS - 1)] = prediction.score - prediction.anomalous
-    return gaps
-
-
 def measure(table: Table, weights: Floats) -> dict[str, Floats]:
     """Return every metric (R,) for weights (R, n); NaN where it is undefined."""
     totals = dict(zip(table.names, (weights @ table.columns).T, strict=True))
@@ -192,18 +169,18 @@ def measure(table: Table, weights: Floats) -> dict[str, Floats]:
     values["balanced_accuracy"] = (values["recall"] + values["specificity"]) / 2
     halves = (divide(totals[a], totals[b]) for a, b in (("caught", "anomalous"), ("passed", "normal")))
     values["decided_balanced_accuracy"] = sum(halves, np.zeros(len(weights))) / 2
-    values["ece"] = divide(np.abs(weights @ table.gaps).sum(axis=1), totals["scored"])
-    values["kind_recall"] = _mean_over_kinds(table, weights, "hit", "anomalous")
-    values["kind_region_overlap"] = _mean_over_kinds(table, weights, "covered", "true")
-    values |= _ranked(table, weights) | _ranked_boxes(table, weights)
+    values["ece"] = calibration_error(table.gaps, weights, totals["scored"])
+    values["kind_recall"] = _mean_over_types(table, weights, "hit", "anomalous")
+    values["kind_region_overlap"] = _mean_over_types(table, weights, "covered", "true")
+    values |= _ranked(table, weights)
     nothing = np.full(len(weights), np.nan)
     return {name: values.get(name, nothing) for name in METRICS}
 
 
-def _mean_over_kinds(table: Table, weights: Floats, above: str, below: str) -> Floats:
-    """The unweighted mean (R,) of a ratio over the kinds of defect where it is defined."""
-    kinds = np.unique(table.kinds[table.kinds != NORMAL_KIND])
-    members = (table.kinds[:, None] == kinds).astype(np.float64)
+def _mean_over_types(table: Table, weights: Floats, above: str, below: str) -> Floats:
+    """The unweighted mean (R,) of a ratio over the defect types where it is defined."""
+    types = np.unique(table.types[table.types != NO_DEFECT])
+    members = (table.types[:, None] == types).astype(np.float64)
     sums = (weights @ (members * table.column(name)[:, None]) for name in (above, below))
     return mean_of_defined(divide(*sums).T)
 
@@ -215,29 +192,24 @@ def mean_of_defined(rows: Floats) -> Floats:
 
 
 def _ranked(table: Table, weights: Floats) -> dict[str, Floats]:
-    """The metrics of the ranking of parts; none where they cannot be ranked."""
-    if table.ranks is None:
+    """The metrics of the ranking of parts and of their boxes; none where they cannot be ranked."""
+    if table.ranks is None or table.box_ranks is None:
         return {}
     positive, negative = grouped(table.ranks, table.anomalous, weights)
     best, at = f1_max(positive, negative, np.unique(table.ranks))
+    names = ("predicted", *(f"pairs@{t:g}" for t in AP_THRESHOLDS))
+    boxes, *pairs = by_score(table.box_ranks, weights, *(table.column(name) for name in names))
+    true = weights @ table.column("true")
     return {
         "auroc": auroc(positive, negative),
         "average_precision": average_precision(positive, negative),
         "f1_max": best,
         "f1_max_threshold": at,
         **{f"false_reject@{recall:g}": false_rejects(positive, negative, recall) for recall in RECALLS},
-    }
-
-
-def _ranked_boxes(table: Table, weights: Floats) -> dict[str, Floats]:
-    if table.box_ranks is None:
-        return {}
-    names = ("predicted", *(f"pairs@{t:g}" for t in AP_THRESHOLDS))
-    boxes, *pairs = by_score(table.box_ranks, weights, *(table.column(name) for name in names))
-    true = weights @ table.column("true")
-    return {
-        f"box_ap@{t:g}": coco_average_precision(found, boxes, true)
-        for t, found in zip(AP_THRESHOLDS, pairs, strict=True)
+        **{
+            f"box_ap@{t:g}": coco_average_precision(matched, boxes, true)
+            for t, matched in zip(AP_THRESHOLDS, pairs, strict=True)
+        },
     }
 
 

@@ -1,28 +1,26 @@
-"""Differences of runs, and the same comparison on several seeded splits: averaged over the repeats, paired by picture.
+"""Differences of runs, and the same comparison on several seeded splits: averaged over the repeats, paired by image.
 
 Scores of models that were trained apart are never ranked together: each metric is taken within its repeat and then
-averaged. What is resampled are the pictures: one that is held out in several repeats is drawn in all of them or in none,
-so a repeat adds certainty only as far as its pictures or its mistakes are others. Left out: the chance of the training
-itself, which a handful of repeats cannot put into an interval; `each` tells the repeats one by one instead.
+averaged. What is resampled are the images: one that is held out in several repeats is drawn in all of them or in none,
+so a repeat adds certainty only as far as its images or its mistakes differ. Left out: the chance of the training itself,
+which a handful of repeats cannot put into an interval. `each` lists the repeats one by one instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adfm.calibration.decision import READ_VERDICT, Threshold
 from adfm.errors import DataError
 from adfm.evaluation.bootstrap import RESAMPLES, interval, replicates
 from adfm.evaluation.definitions import METRICS
 from adfm.evaluation.metrics import Table, build_table, mean_of_defined, measure, numbered, unit_of, values_of
+from adfm.numbers import Floats, Integers
 from adfm.predictions import Prediction, require_unique
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int_]
 Run = Sequence[Prediction]
 
 
@@ -50,7 +48,7 @@ def repeated_difference(
 ) -> dict[str, list[float]]:
     """Return `[low, mid, high]` of the mean over repeats of b minus a, for every metric that all of them define.
 
-    `mid` is the observed difference; the 95 % interval resamples the pictures, the same ones for both sides of every
+    `mid` is the observed difference; the 95 % interval resamples the images, the same ones for both sides of every
     repeat, and those of one group together.
 
     Raises:
@@ -65,14 +63,15 @@ def repeated_difference(
     result: dict[str, list[float]] = {}
     for name in METRICS:
         low, high = interval(drawn_b[name] - drawn_a[name])
-        gains = [after - before for before, after in _defined(*([row[name] for row in side] for side in observed))]
+        values = [(before[name], after[name]) for before, after in zip(*observed, strict=True)]
+        gains = [after - before for before, after in values if before is not None and after is not None]
         if low is not None and high is not None and len(gains) == len(pairs):
             result[name] = [low, float(np.mean(gains)), high]
     return result
 
 
 def repeated_metrics(runs: Sequence[Run], *, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, dict[str, Any]]:
-    """Return metric -> `value` (the mean over the runs), `low`, `high` (95 %, resampling pictures) and `each` run's value.
+    """Return metric -> `value` (the mean over the runs), `low`, `high` (95 %, resampling images) and `each` run's value.
 
     A metric that some run does not define is averaged over the others; one that none defines is None.
 
@@ -84,7 +83,13 @@ def repeated_metrics(runs: Sequence[Run], *, seed: int = 0, resamples: int = RES
     tables = [build_table(run) for run in runs]
     drawn = _drawn_means(tables, _units(runs), seed, resamples)
     observed = [values_of(table) for table in tables]
-    return {name: _cell([row[name] for row in observed], drawn[name]) for name in METRICS}
+    cells = {}
+    for name in METRICS:
+        each = [row[name] for row in observed]
+        defined = [value for value in each if value is not None]
+        low, high = interval(drawn[name]) if defined else (None, None)
+        cells[name] = {"value": float(np.mean(defined)) if defined else None, "low": low, "high": high, "each": each}
+    return cells
 
 
 def aligned(a: Run, b: Run) -> tuple[list[Prediction], list[Prediction]]:
@@ -132,16 +137,3 @@ def _drawn_means(tables: Sequence[Table], units: Integers, seed: int, resamples:
         return {name: mean_of_defined(np.stack([part[name] for part in parts])) for name in METRICS}
 
     return replicates(means, labels, units, resamples=resamples, seed=seed)
-
-
-def _defined(a: Sequence[float | None], b: Sequence[float | None]) -> Iterator[tuple[float, float]]:
-    """The pairs of which both are defined."""
-    for before, after in zip(a, b, strict=True):
-        if before is not None and after is not None:
-            yield before, after
-
-
-def _cell(each: Sequence[float | None], drawn: Floats) -> dict[str, Any]:
-    defined = [value for value in each if value is not None]
-    low, high = interval(drawn) if defined else (None, None)
-    return {"value": float(np.mean(defined)) if defined else None, "low": low, "high": high, "each": list(each)}

@@ -7,9 +7,8 @@ statistic is cumulative sums of those; ties are thus one step, whatever the orde
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from adfm.numbers import Bools, Floats, divide
 
 _RECALL_POINTS = np.linspace(0, 1, 101)
 _ROUNDING = 1e-12
@@ -24,16 +23,10 @@ def by_score(scores: Floats, weights: Floats, *columns: Floats) -> tuple[Floats,
     return tuple(np.add.reduceat(drawn * column[order], starts, axis=1) for column in columns)
 
 
-def grouped(scores: Floats, anomalous: NDArray[np.bool_], weights: Floats) -> tuple[Floats, Floats]:
+def grouped(scores: Floats, anomalous: Bools, weights: Floats) -> tuple[Floats, Floats]:
     """Return the weight of anomalous and of normal samples (R, g) at each of the g distinct scores, lowest first."""
     positive, negative = by_score(scores, weights, anomalous.astype(np.float64), (~anomalous).astype(np.float64))
     return positive, negative
-
-
-def divide(above: Floats, below: Floats) -> Floats:
-    """Return the quotient, NaN where nothing is below."""
-    quotient: Floats = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
-    return quotient
 
 
 def auroc(positive: Floats, negative: Floats) -> Floats:
@@ -92,8 +85,8 @@ def coco_average_precision(pairs: Floats, boxes: Floats, true: Floats) -> Floats
     where there are none. Source: Lin et al. 2014 and the evaluation code of its authors; their order among equal
     scores is that of the file, here equal scores are one step.
     """
-    hits, found = np.cumsum(pairs[:, ::-1], axis=1), np.cumsum(boxes[:, ::-1], axis=1)
-    precision = np.nan_to_num(divide(hits, found))
+    hits, predicted = np.cumsum(pairs[:, ::-1], axis=1), np.cumsum(boxes[:, ::-1], axis=1)
+    precision = np.nan_to_num(divide(hits, predicted))
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     best = np.concatenate([best, np.zeros((len(best), 1))], axis=1)  # beyond the largest recall
     recalls = divide(hits, np.broadcast_to(true[:, None], hits.shape))

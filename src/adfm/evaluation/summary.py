@@ -1,26 +1,25 @@
-"""A run's metrics with their intervals, overall, by category and by kind of defect; no files.
+"""A run's metrics with their intervals, overall, by category and by defect type; no files.
 
-Differences of runs are in `repeats`, and what the user sees of a comparison in `compare`.
+Differences of runs are in `repeats`, the comparison that a user asks for is in `compare`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adfm.calibration.decision import READ_VERDICT, Threshold, operating_point
 from adfm.errors import DataError
-from adfm.evaluation.bootstrap import LEVEL, RESAMPLES, Interval, exact_edge, interval, replicates
-from adfm.evaluation.definitions import KIND_METRICS, METRICS
-from adfm.evaluation.metrics import Table, build_table, kind_of, mean_of_defined, measure, shares_of, values_of
+from adfm.evaluation.bootstrap import LEVEL, RESAMPLES, Interval, interval, replicates
+from adfm.evaluation.definitions import DEFECT_METRICS, METRICS
+from adfm.evaluation.metrics import Table, build_table, defect_type, mean_of_defined, measure, shares_of, values_of
+from adfm.numbers import Floats, clopper_pearson
 from adfm.predictions import Prediction, require_unique
 
-Floats = NDArray[np.float64]
 Cell = dict[str, float | None]
 
 _PROPORTIONS = (
@@ -51,8 +50,8 @@ def evaluate(
 
     `metrics` are over all parts (resampled within each label), `categories` each by itself, `macro` the unweighted mean
     over categories (resampled within each category and label; a category where the metric is undefined is left out),
-    `defects` some metrics of each kind of defect. Parts of one group are drawn together. `threshold` is the deployed
-    one, which decides as an inspection does; where it is more than the read verdict, `operating_point` tells its decisions.
+    `defects` some metrics of each defect type. Parts of one group are drawn together. `threshold` is the deployed
+    one, which decides as an inspection does; where it is more than the read verdict, `operating_point` counts its decisions.
 
     Raises:
         DataError: no prediction, or an id used twice.
@@ -64,44 +63,38 @@ def evaluate(
         predictions, key=lambda prediction: prediction.id
     )  # the result depends on the set, not on its order
     table = build_table(ordered, threshold)
-    parts = _parts(ordered)
-    by_category = {name: table.rows(rows) for name, rows in parts.items()}
-    draws = {name: _replicates(part, seed, resamples) for name, part in by_category.items()}
+    categories = _tables_by(table, [p.category for p in ordered])
+    types = _tables_by(table, [defect_type(p) if p.anomalous else None for p in ordered])
+    draws = {name: _replicates(part, seed, resamples) for name, part in categories.items()}
     metrics = _cells(table, _replicates(table, seed, resamples))
+    rewards = {name: [getattr(p.reward, name) for p in ordered] for name in ("format", "verdict", "grounding", "total")}
+    defects = {}
+    for name, part in types.items():
+        cells = _cells(part, _replicates(part, seed, resamples))
+        defects[name] = {"n": len(part.anomalous), "metrics": {metric: cells[metric] for metric in DEFECT_METRICS}}
     return {
         **_sizes(table),
         "metrics": metrics,
-        "macro": metrics if len(parts) == 1 else _macro(by_category, draws),
-        "categories": {n: {**_sizes(part), "metrics": _cells(part, draws[n])} for n, part in by_category.items()},
-        "defects": _by_kind(ordered, table, seed, resamples),
+        "macro": metrics if len(categories) == 1 else _macro(categories, draws),
+        "categories": {n: {**_sizes(part), "metrics": _cells(part, draws[n])} for n, part in categories.items()},
+        "defects": defects,
         "operating_point": None if threshold == READ_VERDICT else operating_point(ordered, threshold),
-        "rewards": _reward_means(ordered),
+        "rewards": {name: _mean(values) for name, values in rewards.items()},
         "problems": dict(Counter(name for p in ordered for name in sorted(p.problems)).most_common()),
         "bootstrap": {"resamples": resamples, "seed": seed, "level": LEVEL, "units": int(table.units.max()) + 1},
         "definitions": {metric.name: metric.definition for metric in METRICS.values()},
     }
 
 
-def _parts(predictions: Sequence[Prediction]) -> dict[str, NDArray[np.int_]]:
-    """The row numbers of each category, categories in order of name."""
-    names = np.array([prediction.category for prediction in predictions], dtype=object)
-    return {name: np.flatnonzero(names == name) for name in sorted(set(names.tolist()))}
+def _tables_by(table: Table, names: Sequence[str | None]) -> dict[str, Table]:
+    """The table of the samples of each name, in order of name; a sample without a name is in none."""
+    places = np.array(names, dtype=object)
+    return {name: table.rows(np.flatnonzero(places == name)) for name in sorted({n for n in names if n is not None})}
 
 
 def _sizes(table: Table) -> dict[str, int]:
     n, anomalous = len(table.anomalous), int(table.anomalous.sum())
     return {"n": n, "n_normal": n - anomalous, "n_anomalous": anomalous}
-
-
-def _by_kind(predictions: Sequence[Prediction], table: Table, seed: int, resamples: int) -> dict[str, dict[str, Any]]:
-    """Some metrics of each kind of defect, kinds in order of name."""
-    names = np.array([kind_of(p) if p.anomalous else None for p in predictions], dtype=object)
-    parts = {name: table.rows(np.flatnonzero(names == name)) for name in sorted({n for n in names if n is not None})}
-    cells = {name: _cells(part, _replicates(part, seed, resamples)) for name, part in parts.items()}
-    return {
-        name: {"n": len(part.anomalous), "metrics": {metric: cells[name][metric] for metric in KIND_METRICS}}
-        for name, part in parts.items()
-    }
 
 
 def _replicates(table: Table, seed: int, resamples: int) -> dict[str, Floats]:
@@ -110,26 +103,22 @@ def _replicates(table: Table, seed: int, resamples: int) -> dict[str, Floats]:
 
 
 def _cells(table: Table, drawn: dict[str, Floats]) -> dict[str, Cell]:
-    bounds = {name: interval(values) for name, values in drawn.items()}
-    for names, pairs in _SHARES.items():
-        bounds[names] = _widened(bounds[names], shares_of(table, pairs))
-    return {name: _cell(value, bounds.get(name, Interval(None, None))) for name, value in values_of(table).items()}
+    """Every metric with its interval.
 
-
-def _widened(bounds: Interval, shares: Sequence[tuple[float, int]]) -> Interval:
-    """Widen the interval of a mean of proportions where one is 0 or 1, by its exact interval's distance.
-
-    The resamples of such a proportion are all alike, so the interval says nothing of it.
+    The resamples of a proportion that is 0 or 1 are all alike and would say that it is certain. There the interval is
+    widened by the distance of the exact one; in a mean of proportions by its share of it.
     """
-    low, high = bounds
-    if low is None or high is None:
-        return bounds
-    for share, parts in shares:
-        edge = exact_edge(round(share * parts), parts) if share in (0, 1) else None
-        if edge and edge.low is not None and edge.high is not None:
-            low += (edge.low - share) / len(shares)
-            high += (edge.high - share) / len(shares)
-    return Interval(low, high)
+    cells: dict[str, Cell] = {}
+    for name, value in values_of(table).items():
+        low, high = interval(drawn[name]) if name in drawn else (None, None)
+        shares = shares_of(table, _SHARES.get(name, ()))
+        for share, parts in shares:
+            if low is not None and high is not None and share in (0, 1) and parts:
+                exact_low, exact_high = clopper_pearson(round(share * parts), parts, LEVEL)
+                low += (exact_low - share) / len(shares)
+                high += (exact_high - share) / len(shares)
+        cells[name] = _cell(value, Interval(low, high))
+    return cells
 
 
 def _cell(value: float | None, bounds: Interval) -> Cell:
@@ -137,26 +126,16 @@ def _cell(value: float | None, bounds: Interval) -> Cell:
 
 
 def _macro(tables: dict[str, Table], draws: dict[str, dict[str, Floats]]) -> dict[str, Cell]:
+    """The unweighted mean over the tables of every metric, with its interval."""
     values = [values_of(table) for table in tables.values()]
     cells: dict[str, Cell] = {}
     for name in METRICS:
-        column = np.array([[np.nan if row[name] is None else row[name] for row in values]], dtype=np.float64).T
-        mean = float(mean_of_defined(column)[0])
+        mean = _mean([row[name] for row in values])
         drawn = np.stack([part[name] for part in draws.values()]) if all(draws.values()) else np.full((1, 1), np.nan)
-        cells[name] = _cell(None if np.isnan(mean) else mean, interval(mean_of_defined(drawn)))
+        cells[name] = _cell(mean, interval(mean_of_defined(drawn)))
     return cells
 
 
-def _reward_means(predictions: Iterable[Prediction]) -> dict[str, float | None]:
-    rewards = [prediction.reward for prediction in predictions]
-    grounding = [reward.grounding for reward in rewards if reward.grounding is not None]
-    return {
-        "format": _mean([reward.format for reward in rewards]),
-        "verdict": _mean([reward.verdict for reward in rewards]),
-        "grounding": _mean(grounding),
-        "total": _mean([reward.total for reward in rewards]),
-    }
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None

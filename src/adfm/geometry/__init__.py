@@ -3,6 +3,7 @@
 from adfm.geometry.boxes import Box, clip, giou, iou, pairwise, union_mask_iou
 from adfm.geometry.frames import Frame, FrameOf, TextBox
 from adfm.geometry.masks import MaskBoxes, boxes_from_mask, enclosing, filled, foreground
+from adfm.geometry.matching import best_sum, matched_sum, set_iou
 
 __all__ = [
     "Box",
@@ -10,6 +11,7 @@ __all__ = [
     "FrameOf",
     "MaskBoxes",
     "TextBox",
+    "best_sum",
     "boxes_from_mask",
     "clip",
     "enclosing",
@@ -17,6 +19,8 @@ __all__ = [
     "foreground",
     "giou",
     "iou",
+    "matched_sum",
     "pairwise",
+    "set_iou",
     "union_mask_iou",
 ]

@@ -6,14 +6,13 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
+from adfm.calibration import Decision
 from adfm.geometry import Box, iou
 from adfm.records import Region
 
-Decision = Literal["OK", "NG", "REVIEW", "ERROR"]
 Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 WIDTH, HEIGHT = 440, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 30
-MAX_POINTS = 300  # per curve: more could not be told apart and would swell the page
+MAX_POINTS = 300  # per curve: more cannot be distinguished and would swell the page
 
 Points = list[tuple[float, float]]
 
@@ -71,13 +71,12 @@ class Axis(NamedTuple):
 
 def points_of(rows: Iterable[Mapping[str, Any]], key: str) -> Points:
     """Return (step, value) of a journal, by rising step; a step logged again after a resume keeps its last value."""
-    found = {row.get("step"): row.get(key) for row in rows if _finite(row.get("step")) and _finite(row.get(key))}
-    return sorted(
-        (float(step), float(value)) for step, value in found.items() if step is not None and value is not None
-    )
+    pairs = ((row.get("step"), row.get(key)) for row in rows)
+    values = {float(step): float(value) for step, value in pairs if _finite(step) and _finite(value)}
+    return sorted(values.items())
 
 
-def _finite(value: Any) -> bool:
+def _finite(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -89,14 +88,26 @@ def make_chart(title: str, series: Sequence[Series]) -> Chart | None:
     xs = [x for one in drawn for x, _ in one.points]
     ys = [y for one in drawn for _, y in one.points]
     horizontal = nice_axis(min(xs), max(xs), 6, LEFT, WIDTH - RIGHT, whole=True)
-    vertical = nice_axis(_floor(min(ys), max(ys)), max(ys), 4, HEIGHT - BOTTOM, TOP)
-    curves = tuple(_curve(one, horizontal, vertical) for one in drawn)
-    return Chart(title, horizontal.ticks(), vertical.ticks(), curves)
-
-
-def _floor(low: float, high: float) -> float:
-    """Show zero where the values are all above it and it costs little room."""
-    return 0.0 if 0 < low < 0.6 * high else low
+    zero = 0 < min(ys) < 0.6 * max(ys)  # zero is shown where all values are above it and it costs little room
+    vertical = nice_axis(0.0 if zero else min(ys), max(ys), 4, HEIGHT - BOTTOM, TOP)
+    curves = []
+    for name, tone, points in drawn:
+        means = smooth([y for _, y in points], len(points) // 25)
+        stride = max(1, math.ceil(len(points) / MAX_POINTS))
+        places = [*range(0, len(points), stride)]
+        dots = [(horizontal.at(points[n][0]), vertical.at(points[n][1])) for n in places]
+        ends = places if places[-1] == len(points) - 1 else [*places, len(points) - 1]
+        line = [(horizontal.at(points[n][0]), vertical.at(means[n])) for n in ends]
+        curves.append(
+            Curve(
+                name,
+                tone,
+                dots="".join(f"M{x:.1f} {y:.1f}h0" for x, y in dots),  # with round caps a line of no length is a dot
+                line="M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in line),
+                last=f"{means[-1]:.3g}",
+            )
+        )
+    return Chart(title, horizontal.ticks(), vertical.ticks(), tuple(curves))
 
 
 def nice_axis(low: float, high: float, marks: int, start: float, end: float, *, whole: bool = False) -> Axis:
@@ -120,15 +131,3 @@ def smooth(values: Sequence[float], reach: int) -> list[float]:
         sums.append(sums[-1] + value)
     spans = [(max(0, place - reach), min(len(values), place + reach + 1)) for place in range(len(values))]
     return [(sums[end] - sums[start]) / (end - start) for start, end in spans]
-
-
-def _curve(series: Series, horizontal: Axis, vertical: Axis) -> Curve:
-    means = smooth([y for _, y in series.points], len(series.points) // 25)
-    stride = max(1, math.ceil(len(series.points) / MAX_POINTS))
-    raw = [(horizontal.at(x), vertical.at(y)) for x, y in series.points[::stride]]
-    line = [(horizontal.at(x), vertical.at(y)) for (x, _), y in zip(series.points, means, strict=True)]
-    line = line[::stride] if (len(line) - 1) % stride == 0 else [*line[::stride], line[-1]]
-    dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in raw)  # with round caps a line of no length is a dot
-    return Curve(
-        series.name, series.tone, dots, "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in line), f"{means[-1]:.3g}"
-    )

@@ -1,8 +1,8 @@
-"""Who was judged how: verdict counts of every run, overall, by category and by kind of defect."""
+"""Who was judged how: verdict counts of every run, overall, by category and by defect type."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from adfm.evaluation import METRICS
 from adfm.evaluation.detection import box_counts
 from adfm.predictions import Prediction
-from adfm.report.inputs import ReportInputs, RunResult
+from adfm.report.inputs import ReportInputs
 from adfm.report.text import number, plain
 
 MAX_ROWS = 80  # of a table by category or defect
@@ -79,51 +79,47 @@ def overall(inputs: ReportInputs) -> list[Tally]:
 
 def by_category(inputs: ReportInputs) -> list[Slice]:
     """The confusion of every category, by name."""
-    names = sorted({p.category for run in inputs.runs for p in run.predictions})
-    return [_slice(name, "", [_of_category(r, name) for r in inputs.runs]) for name in names[:MAX_ROWS]]
-
-
-def _of_category(run: RunResult, name: str) -> list[Prediction]:
-    return [p for p in run.predictions if p.category == name]
+    names = sorted({p.category for run in inputs.runs for p in run.predictions})[:MAX_ROWS]
+    return [
+        _slice(name, "", [[p for p in run.predictions if p.category == name] for run in inputs.runs]) for name in names
+    ]
 
 
 def by_defect(inputs: ReportInputs) -> list[Slice]:
-    """Anomalous parts by category and kind of defect, the kind that the run in focus catches least first."""
-    kinds = sorted({_kind(p) for run in inputs.runs for p in run.predictions if p.anomalous})
-    slices = [
-        _slice(kind, category, [_of_kind(run, (category, kind)) for run in inputs.runs]) for category, kind in kinds
-    ]
-    return sorted(slices, key=lambda one: one.tallies[inputs.focus].caught_share)[:MAX_ROWS]
+    """Anomalous parts by category and defect type, the type that the run in focus catches least first."""
+    parts: dict[tuple[str, str], list[list[Prediction]]] = {}
+    for tone, run in enumerate(inputs.runs):
+        for p in (p for p in run.predictions if p.anomalous):
+            of_type = parts.setdefault((p.category, p.defect or "not named"), [[] for _ in inputs.runs])
+            of_type[tone].append(p)
+    slices = [_slice(defect, category, runs) for (category, defect), runs in sorted(parts.items())]
+    return sorted(slices, key=lambda row: row.tallies[inputs.focus].caught_share)[:MAX_ROWS]
 
 
-def _kind(prediction: Prediction) -> tuple[str, str]:
-    return prediction.category, prediction.defect or "not named"
-
-
-def _of_kind(run: RunResult, kind: tuple[str, str]) -> list[Prediction]:
-    return [p for p in run.predictions if p.anomalous and _kind(p) == kind]
-
-
-def _slice(name: str, category: str, parts: Iterable[list[Prediction]]) -> Slice:
-    tallies = tuple(tally(chosen, tone) for tone, chosen in enumerate(parts))
+def _slice(name: str, category: str, runs: Sequence[Sequence[Prediction]]) -> Slice:
+    tallies = tuple(tally(predictions, tone) for tone, predictions in enumerate(runs))
     largest = max(tallies, key=lambda one: one.normal + one.anomalous)
     return Slice(plain(name, 80), plain(category, 80), largest.normal, largest.anomalous, tallies)
 
 
 class Flips(NamedTuple):
-    """How many parts the two compared runs judge alike or not (right means a read, right verdict)."""
+    """How many parts two runs judge alike or not; right means a read, right verdict."""
 
+    of: str
+    to: str
     both: int
-    mended: int
+    corrected: int
     broken: int
     neither: int
 
 
-def flips(inputs: ReportInputs) -> Flips | None:
-    """Compare the verdicts of the two compared runs on the parts that both hold; None without such parts."""
-    if inputs.pair is None:
-        return None
-    before = {p.id: p.correct for p in inputs.pair[0].predictions}
-    pairs = [(before[p.id], p.correct) for p in inputs.pair[1].predictions if p.id in before]
-    counts = [pairs.count(pair) for pair in ((True, True), (False, True), (True, False), (False, False))]
-    return Flips(*counts) if pairs else None
+def flips(inputs: ReportInputs) -> list[Flips]:
+    """Compare the verdicts of the two runs of each difference on the parts that both hold; none without such parts."""
+    result = []
+    for one in inputs.differences:
+        earlier = {p.id: p.correct for p in inputs.run(one.to).predictions}
+        pairs = [(earlier[p.id], p.correct) for p in inputs.run(one.of).predictions if p.id in earlier]
+        counts = [pairs.count(pair) for pair in ((True, True), (False, True), (True, False), (False, False))]
+        if pairs:
+            result.append(Flips(plain(one.of, 80), plain(one.to, 80), *counts))
+    return result

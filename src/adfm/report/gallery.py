@@ -1,26 +1,27 @@
-"""Which parts a report shows, and each as a record: picture as data URI, boxes of every run, the answers' text."""
+"""Which parts a report shows, and each as a record: image as data URI, boxes of every run, the answers' text."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
 from io import BytesIO
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
 from adfm.errors import ImageError
-from adfm.evaluation.detection import BoxCounts, box_counts
-from adfm.geometry import Box, iou
+from adfm.evaluation.detection import box_counts
+from adfm.geometry import iou
 from adfm.images import load
 from adfm.predictions import Prediction
 from adfm.records import Region
 from adfm.report.inputs import ReportInputs
 from adfm.report.text import plain
 
-SIDE = 360  # pixels: the longer side of an embedded picture
-WRONG, POOR, GOOD = 12, 6, 6  # parts shown of each kind
+SIDE = 360  # pixels: the longer side of an embedded image
+WRONG, POOR, GOOD = 12, 6, 6  # parts on each shelf
 MAX_MARKS = 24  # boxes drawn of one answer
 
 
@@ -53,8 +54,8 @@ class Answer(NamedTuple):
     problems: str
 
 
-class Picture(NamedTuple):
-    """An embedded picture: a data URI, and whether its few pixels should be shown as squares."""
+class Thumbnail(NamedTuple):
+    """An embedded image: a data URI, and whether its few pixels should be shown as squares."""
 
     uri: str
     pixelated: bool
@@ -72,14 +73,14 @@ class Part(NamedTuple):
     height: int
     unit: float
     shown: tuple[int, int]
-    picture: Picture | None
+    thumbnail: Thumbnail | None
     true: tuple[Mark, ...]
     boxes_known: bool
     answers: tuple[Answer, ...]
 
 
 class Shelf(NamedTuple):
-    """Parts of one kind; `total` counts those that could have been shown."""
+    """Parts shown under one heading; `total` counts those that could have been shown."""
 
     title: str
     note: str
@@ -97,27 +98,19 @@ def gallery(inputs: ReportInputs) -> list[Shelf]:
     right = [p for p in judged if p.correct]
     boxed = sorted((p for p in right if p.anomalous and counts[p.id].known), key=lambda p: counts[p.id].set_iou)
     poor = [p for p in boxed if counts[p.id].set_iou < 0.5]
-    good = _good(right, boxed, counts)
+    sure = sorted((p for p in right if not p.anomalous), key=_wrongness)
+    pairs = zip_longest((p for p in reversed(boxed) if counts[p.id].set_iou >= 0.5), sure)
+    good = [p for pair in pairs for p in pair if p is not None]
     shelves = (
         ("Wrong verdicts", "the most confident first", wrong, WRONG),
         ("Right verdict, poor boxes", "the lowest IoU first, below 0.5", poor, POOR),
-        ("Right", "best boxes, then the surest normal parts", good, GOOD),
+        ("Right", "best boxes and surest normal parts in turn", good, GOOD),
     )
     return [
-        Shelf(title, note, len(found), tuple(_part(inputs, p, f"{row}-{n}") for n, p in enumerate(found[:limit])))
-        for row, (title, note, found, limit) in enumerate(shelves)
-        if found
+        Shelf(title, note, len(chosen), tuple(_part(inputs, p, f"{row}-{n}") for n, p in enumerate(chosen[:limit])))
+        for row, (title, note, chosen, limit) in enumerate(shelves)
+        if chosen
     ]
-
-
-def _good(right: Sequence[Prediction], boxed: Sequence[Prediction], counts: dict[str, BoxCounts]) -> list[Prediction]:
-    """Alternate good boxes and sure normal parts, so that both kinds are seen."""
-    found = [p for p in reversed(boxed) if counts[p.id].set_iou >= 0.5]
-    sure = sorted((p for p in right if not p.anomalous), key=_wrongness)
-    half = GOOD // 2
-    first = [*found[: max(half, GOOD - len(sure))], *sure[: max(half, GOOD - len(found))]]
-    chosen = {p.id for p in first}
-    return [*first, *(p for p in (*found, *sure) if p.id not in chosen)]
 
 
 def _wrongness(prediction: Prediction) -> float:
@@ -140,22 +133,23 @@ def _part(inputs: ReportInputs, shown: Prediction, key: str) -> Part:
         height=shown.height,
         unit=round(max(shown.width, shown.height) / 100, 3),
         shown=shown_size(shown.width, shown.height),
-        picture=embed(inputs.images_root, shown.image),
-        true=tuple(_mark(n, box, "") for n, box in enumerate((shown.boxes or ())[:MAX_MARKS], 1)),
+        thumbnail=embed(inputs.images_root, shown.image),
+        true=_marks([Region(box, "") for box in shown.boxes or ()]),
         boxes_known=shown.boxes is not None,
         answers=tuple(answers),
     )
 
 
 def shown_size(width: int, height: int) -> tuple[int, int]:
-    """The size in CSS pixels at which a picture is shown: within `SIDE` x 300, a very tall one higher."""
+    """The size in CSS pixels at which an image is shown: within `SIDE` x 300, a very tall one higher."""
     scale = min(SIDE / width, (460 if height > 1.6 * width else 300) / height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _answer(prediction: Prediction, name: str, tone: int) -> Answer:
+    """One run's answer as it is shown; a located place counts as cleared where no final region covers it."""
     located, regions = prediction.located, prediction.regions
-    cleared = [one for one in located or () if not any(_same(one.box, final.box) for final in regions)]
+    cleared = [place for place in located or () if all(iou(place.box, final.box) < 0.5 for final in regions)]
     counts = box_counts(prediction)
     return Answer(
         name=name,
@@ -173,37 +167,33 @@ def _answer(prediction: Prediction, name: str, tone: int) -> Answer:
     )
 
 
-def _same(a: Box, b: Box) -> bool:
-    return iou(a, b) >= 0.5
-
-
 def _marks(regions: Sequence[Region]) -> tuple[Mark, ...]:
-    return tuple(_mark(n, region.box, region.label) for n, region in enumerate(regions[:MAX_MARKS], 1))
+    marks = []
+    for number, region in enumerate(regions[:MAX_MARKS], 1):
+        box = region.box
+        edges = ", ".join(f"{edge:.0f}" for edge in box)
+        size = (round(box.x2 - box.x1, 2), round(box.y2 - box.y1, 2))
+        marks.append(Mark(number, round(box.x1, 2), round(box.y1, 2), *size, plain(region.label, 80), edges))
+    return tuple(marks)
 
 
-def _mark(number: int, box: Box, label: str) -> Mark:
-    edges = ", ".join(f"{edge:.0f}" for edge in box)
-    size = (round(box.x2 - box.x1, 2), round(box.y2 - box.y1, 2))
-    return Mark(number, round(box.x1, 2), round(box.y1, 2), *size, plain(label, 80), edges)
+def embed(root: Path | None, image: str) -> Thumbnail | None:
+    """Return an image shrunk to `SIDE` as a data URI; None where it cannot be read, which the page then says.
 
-
-def embed(root: Path | None, image: str) -> Picture | None:
-    """Return a picture shrunk to `SIDE` as a data URI; None where it cannot be read, which the page then says.
-
-    Small pictures stay PNG, pixel for pixel; larger ones become JPEG.
+    Small images stay PNG, pixel for pixel; larger ones become JPEG.
     """
     if root is None:
         return None
     try:
-        picture = load(root / image)
+        opened = load(root / image)
     except ImageError:
         return None
-    small = max(picture.size) <= SIDE // 2
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    small = max(opened.size) <= SIDE // 2
+    opened.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = BytesIO()
     if small:
-        picture.save(buffer, "PNG", optimize=True)
+        opened.save(buffer, "PNG", optimize=True)
     else:
-        picture.save(buffer, "JPEG", quality=82, optimize=True)
-    kind = "png" if small else "jpeg"
-    return Picture(f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}", small)
+        opened.save(buffer, "JPEG", quality=82, optimize=True)
+    form = "png" if small else "jpeg"
+    return Thumbnail(f"data:image/{form};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}", small)

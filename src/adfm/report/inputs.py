@@ -22,31 +22,48 @@ class RunResult:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """The run named `of` minus the run named `to` on the same parts: metric -> (low, middle, high)."""
+
+    of: str
+    to: str
+    metrics: Mapping[str, tuple[float, float, float]]
+
+
+@dataclass(frozen=True)
 class ReportInputs:
     """Everything on the page; nothing else (no clock, no environment) enters it.
 
-    `runs` in the order of the columns. `compared` are the places of the two runs that the page is about (by default the
-    first two), and `difference` is the latter of them minus the former, metric -> (low, mid, high). `journals` is a
-    training's name -> the rows of its `metrics.jsonl`. `settings` and `provenance` may nest. `images_root` is the
-    folder of the manifest (None: no pictures).
+    `runs` and `differences` are shown in their order, and each run has a name of its own. The first difference is what
+    the page is about. `journals` is a training's name -> the rows of its `metrics.jsonl`. `settings` and `provenance`
+    may nest. `images_root` is the folder of the manifest (None: no images).
+
+    Raises:
+        ValueError: two runs share a name, or a difference names no run.
     """
 
     title: str
     runs: tuple[RunResult, ...]
-    difference: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    differences: tuple[Difference, ...] = ()
     journals: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
     settings: Row = field(default_factory=dict)
     provenance: Row = field(default_factory=dict)
     images_root: Path | None = None
-    compared: tuple[int, int] = (0, 1)
 
-    @property
-    def pair(self) -> tuple[RunResult, RunResult] | None:
-        """The two compared runs, or None where there are not both."""
-        before, after = self.compared
-        return (self.runs[before], self.runs[after]) if max(self.compared) < len(self.runs) else None
+    def __post_init__(self) -> None:
+        names = [run.name for run in self.runs]
+        if len({*names}) < len(names):
+            raise ValueError("each run needs a name of its own")
+        unknown = {name for difference in self.differences for name in (difference.of, difference.to)} - {*names}
+        if unknown:
+            raise ValueError(f"a difference names '{min(unknown)}', which is no run")
+
+    def run(self, name: str) -> RunResult:
+        """Return the run of that name."""
+        return next(run for run in self.runs if run.name == name)
 
     @property
     def focus(self) -> int:
-        """The place of the run whose parts are shown: the latter of the compared ones, else the last."""
-        return self.compared[1] if self.pair else len(self.runs) - 1
+        """The place of the run whose parts are shown: the later one of the first difference, else the last run."""
+        names = [run.name for run in self.runs]
+        return names.index(self.differences[0].of) if self.differences else len(names) - 1

@@ -44,16 +44,22 @@ def write_report(path: Path, inputs: ReportInputs) -> None:
 
 def context(inputs: ReportInputs) -> dict[str, Any]:
     """Every value that the template uses."""
-    macro = len(inputs.runs) > 0 and any(len(run.metrics.get("categories", {})) > 1 for run in inputs.runs)
+    macro = any(len(run.metrics.get("categories", {})) > 1 for run in inputs.runs)
+    arms = []
+    for run in inputs.runs:
+        arm: dict[str, Any] = {size: run.metrics.get(size, 0) for size in ("n", "n_normal", "n_anomalous")}
+        arm["name"] = plain(run.name, 80)
+        arm["problems"] = [(plain(name, 80), count) for name, count in run.metrics.get("problems", {}).items()]
+        arm["rewards"] = [(name, mean) for name, mean in run.metrics.get("rewards", {}).items() if mean is not None]
+        arms.append(arm)
     return {
         "title": plain(inputs.title, 200),
-        "arms": [_arm(run.name, run.metrics) for run in inputs.runs],
+        "arms": arms,
         "headline": tables.headline(inputs),
         "tiles": tables.tiles(inputs),
         "groups": tables.comparison(inputs),
         "macro": tables.comparison(inputs, "macro") if macro else [],
-        "compared": bool(inputs.pair and inputs.difference),
-        "pair": [plain(run.name, 80) for run in inputs.pair or ()],
+        "differences": [{"of": plain(one.of, 80), "to": plain(one.to, 80)} for one in inputs.differences],
         "focus": plain(inputs.runs[inputs.focus].name, 80) if inputs.runs else "",
         "curves": training_curves(inputs),
         "chart": charts,
@@ -67,11 +73,3 @@ def context(inputs: ReportInputs) -> dict[str, Any]:
         "definitions": list(METRICS.values()),
         "bootstrap": next((run.metrics["bootstrap"] for run in inputs.runs if "bootstrap" in run.metrics), None),
     }
-
-
-def _arm(name: str, metrics: Any) -> dict[str, Any]:
-    """A run's column: its name, sizes, mean rewards and the problems of its answers."""
-    problems = [(plain(problem, 80), count) for problem, count in metrics.get("problems", {}).items()]
-    rewards = [(part, value) for part, value in metrics.get("rewards", {}).items() if value is not None]
-    sizes = {size: metrics.get(size, 0) for size in ("n", "n_normal", "n_anomalous")}
-    return {"name": plain(name, 80), "problems": problems, "rewards": rewards, **sizes}

@@ -1,4 +1,4 @@
-"""The reliability diagram as a picture: predicted against observed share of anomalous parts, before and after calibration."""
+"""The reliability diagram as an image: predicted against observed share of anomalous parts, before and after calibration."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from adfm.calibration.conformal import exact_interval
-from adfm.calibration.fit import BINS, Bin, Bools, Floats, quality, reliability
+from adfm.calibration.fit import ECE_BINS, Bin, bins_of, quality, reliability
+from adfm.numbers import Bools, Floats, clopper_pearson
 from adfm.storage import write_bytes
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
-WIDTH, HEIGHT = 560, 640  # pixels of the finished picture
+WIDTH, HEIGHT = 560, 640  # pixels of the finished image
 _SCALE = 2  # drawn at twice the size and reduced, for smooth edges
 _LEFT, _TOP, _SIDE = 72, 86, 450  # the square of the curves
 _BARS = (_TOP + _SIDE + 14, _TOP + _SIDE + 62)  # the strip of counts, top and bottom
@@ -27,7 +28,7 @@ _AFTER: Colour = (24, 98, 181)
 
 
 class _Pen:
-    """Draws in units of the finished picture."""
+    """Draws in units of the finished image."""
 
     def __init__(self) -> None:
         self.image = Image.new("RGB", (WIDTH * _SCALE, HEIGHT * _SCALE), (255, 255, 255))
@@ -56,7 +57,7 @@ def write_reliability(path: Path, anomalous: Bools, before: Floats, after: Float
 
 
 def draw_reliability(anomalous: Bools, before: Floats, after: Floats | None) -> Image.Image:
-    """Return an RGB picture of `WIDTH` x `HEIGHT`.
+    """Return an RGB image of `WIDTH` x `HEIGHT`.
 
     Args:
         anomalous: (n,) labels.
@@ -65,16 +66,24 @@ def draw_reliability(anomalous: Bools, before: Floats, after: Floats | None) -> 
     """
     pen = _Pen()
     _axes(pen)
-    shown = [(before, "before" if after is not None else "the model's scores", _BEFORE)]
-    shown += [(after, "after", _AFTER)] if after is not None else []
+    curves = [(before, "before" if after is not None else "the model's scores", _BEFORE)]
+    curves += [(after, "after", _AFTER)] if after is not None else []
     pen.text((_LEFT, 22), f"Reliability on {len(anomalous)} samples, {int(anomalous.sum())} anomalous", _INK, 17)
-    for row, (probability, name, colour) in enumerate(shown):
-        found = quality(probability, anomalous)
+    bins = [reliability(probability, anomalous) for probability, _, _ in curves]
+    most, (top, bottom) = max((b.samples for row in bins for b in row), default=1), _BARS
+    width = _SIDE / ECE_BINS / (len(curves) + 0.6)
+    for row, (probability, name, colour) in enumerate(curves):
+        measured = quality(probability, anomalous)
         y = 46 + 20 * row
         pen.dot((_LEFT + 6, y), colour)
-        pen.text((_LEFT + 20, y), f"{name}: ECE {found.ece:.3f}, Brier {found.brier:.3f}", _INK)
-        _curve(pen, reliability(probability, anomalous), colour, shift=3.0 * (2 * row - 1) if after is not None else 0)
-    _counts(pen, [(reliability(probability, anomalous), colour) for probability, _, colour in shown])
+        pen.text((_LEFT + 20, y), f"{name}: ECE {measured.ece:.3f}, Brier {measured.brier:.3f}", _INK)
+        _curve(pen, bins[row], colour, shift=3.0 * (2 * row - 1) if after is not None else 0)
+        for b in bins[row]:  # how many samples each bin holds, the two curves side by side
+            left = _LEFT + bins_of(np.array([b.probability]))[0] * _SIDE / ECE_BINS + (row + 0.3) * width
+            pen.box(left, bottom - (bottom - top) * b.samples / most, left + width - 1, bottom, colour)
+    pen.line([(_LEFT, bottom), (_LEFT + _SIDE, bottom)], _MUTED)
+    pen.text((_LEFT - 8, top + 6), f"{most}", anchor="rm", size=11)
+    pen.text((_LEFT - 8, bottom - 6), "n", anchor="rm", size=11)
     return pen.image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
 
 
@@ -97,9 +106,9 @@ def _axes(pen: _Pen) -> None:
 def _curve(pen: _Pen, bins: Sequence[Bin], colour: Colour, shift: float) -> None:
     """One dot per bin with its exact interval; the two curves' bars are shifted apart by a few pixels."""
     points = []
-    for each in bins:
-        low, high = exact_interval(each.anomalous, each.samples)
-        x, y = _place(each.probability, each.anomalous / each.samples)
+    for b in bins:
+        low, high = clopper_pearson(b.anomalous, b.samples)
+        x, y = _place(b.probability, b.anomalous / b.samples)
         x = min(max(x + shift, _LEFT), _LEFT + _SIDE)
         pen.line([(x, _place(0, low)[1]), (x, _place(0, high)[1])], colour, 1.5)
         points.append((x, y))
@@ -107,17 +116,3 @@ def _curve(pen: _Pen, bins: Sequence[Bin], colour: Colour, shift: float) -> None
         pen.line(points, colour, 2)
     for point in points:
         pen.dot(point, colour)
-
-
-def _counts(pen: _Pen, series: Sequence[tuple[Sequence[Bin], Colour]]) -> None:
-    """How many samples each tenth holds, side by side."""
-    top, bottom = _BARS
-    most = max((each.samples for bins, _ in series for each in bins), default=1)
-    width = _SIDE / BINS / (len(series) + 0.6)
-    for row, (bins, colour) in enumerate(series):
-        for each in bins:
-            left = _LEFT + min(int(each.probability * BINS), BINS - 1) * _SIDE / BINS + (row + 0.3) * width
-            pen.box(left, bottom - (bottom - top) * each.samples / most, left + width - 1, bottom, colour)
-    pen.line([(_LEFT, bottom), (_LEFT + _SIDE, bottom)], _MUTED)
-    pen.text((_LEFT - 8, top + 6), f"{most}", anchor="rm", size=11)
-    pen.text((_LEFT - 8, bottom - 6), "n", anchor="rm", size=11)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from adfm.evaluation import METRICS, Metric
-from adfm.report.inputs import ReportInputs, RunResult
+from adfm.evaluation import HEADLINE, METRICS, Metric
+from adfm.evaluation.definitions import Trend
+from adfm.report.inputs import Difference, ReportInputs, RunResult
 from adfm.report.text import change, number, plain, span
 
-Trend = Literal["better", "worse", "unclear"]
-
-TILES = ("balanced_accuracy", "recall", "false_positive_rate", "mean_iou")
+TILES = HEADLINE[:4]
 _GROUPS = (
     (
         "Verdicts",
@@ -55,7 +54,7 @@ class Cell(NamedTuple):
 
 
 class Change(NamedTuple):
-    """The difference of the two compared runs; it is told without its colour too."""
+    """A difference of two runs; its trend is written out beside the colour."""
 
     text: str
     span: str
@@ -63,11 +62,11 @@ class Change(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One metric over all runs."""
+    """One metric over all runs, and a change for each difference (None where that difference lacks the metric)."""
 
     metric: Metric
     cells: tuple[Cell, ...]
-    change: Change | None
+    changes: tuple[Change | None, ...]
 
 
 class Group(NamedTuple):
@@ -79,82 +78,73 @@ class Group(NamedTuple):
 
 def comparison(inputs: ReportInputs, part: str = "metrics") -> list[Group]:
     """The table of every metric over all runs; `part` is `metrics` or `macro` (which has no difference)."""
-    groups = []
-    for title, names in _GROUPS:
-        lines = tuple(_line(inputs, METRICS[name], part) for name in names)
-        groups.append(Group(title, tuple(line for line in lines if any(cell.text != "–" for cell in line.cells))))
+    groups = [Group(title, _lines(inputs, names, part)) for title, names in _GROUPS]
     return [group for group in groups if group.lines]
 
 
-def _line(inputs: ReportInputs, metric: Metric, part: str) -> Line:
-    cells = tuple(_cell(run.metrics.get(part, {}), metric, tone) for tone, run in enumerate(inputs.runs))
-    return Line(metric, cells, change_of(inputs, metric) if part == "metrics" else None)
+def tiles(inputs: ReportInputs) -> tuple[Line, ...]:
+    """The four numbers an inspector asks for first."""
+    return _lines(inputs, TILES, "metrics")
 
 
-def _cell(values: Mapping[str, Any], metric: Metric, tone: int) -> Cell:
-    found = values.get(metric.name) or {}
-    low, mid, high = found.get("low"), found.get("value"), found.get("high")
+def _lines(inputs: ReportInputs, names: Sequence[str], part: str) -> tuple[Line, ...]:
+    """One line a metric; a metric that no run defines is left out."""
+    lines = []
+    for metric in (METRICS[name] for name in names):
+        cells = tuple(_cell(run, metric, part, tone) for tone, run in enumerate(inputs.runs))
+        changes = tuple(_change(one, metric) for one in inputs.differences) if part == "metrics" else ()
+        if any(cell.text != "–" for cell in cells):
+            lines.append(Line(metric, cells, changes))
+    return tuple(lines)
+
+
+def _cell(run: RunResult, metric: Metric, part: str = "metrics", tone: int = 0) -> Cell:
+    bounds = run.metrics.get(part, {}).get(metric.name) or {}
+    low, mid, high = bounds.get("low"), bounds.get("value"), bounds.get("high")
     place = (low, mid, high) if metric.unit != "count" else (None, None, None)
     return Cell(number(mid, metric), span(low, high, metric), tone, *place)
 
 
-def change_of(inputs: ReportInputs, metric: Metric) -> Change | None:
-    """The paired difference of a metric, or None where there is none."""
-    found = inputs.difference.get(metric.name)
-    if found is None:
+def _change(difference: Difference, metric: Metric) -> Change | None:
+    if metric.name not in difference.metrics:
         return None
-    low, mid, high = found
-    return Change(change(mid, metric), f"{change(low, metric)} to {change(high, metric)}", trend_of(low, high, metric))
-
-
-def trend_of(low: float, high: float, metric: Metric) -> Trend:
-    """Better or worse only where the interval leaves out zero."""
-    if low <= 0 <= high or metric.better == "neither":
-        return "unclear"
-    return "better" if (low > 0) == (metric.better == "higher") else "worse"
-
-
-def tiles(inputs: ReportInputs) -> list[Line]:
-    """The four numbers an inspector asks for first."""
-    lines = [_line(inputs, METRICS[name], "metrics") for name in TILES]
-    return [line for line in lines if any(cell.text != "–" for cell in line.cells)]
+    low, mid, high = difference.metrics[metric.name]
+    trend = metric.trend(low, high) or "unclear"
+    return Change(change(mid, metric), f"{change(low, metric)} to {change(high, metric)}", trend)
 
 
 def headline(inputs: ReportInputs) -> str:
-    """What changed and by how much, in one sentence; with one run, what it does."""
+    """What changed and by how much, one sentence for each difference; without one, what each run does."""
     if not inputs.runs:
         return "No model has been evaluated; this page shows a training only."
-    compared = [METRICS[n] for n in ("balanced_accuracy", "accuracy", "recall") if n in inputs.difference]
-    if inputs.pair is None or not compared:
-        return " ".join(_alone(run) for run in inputs.runs)
-    first, second = (f"“{plain(run.name, 80)}”" for run in inputs.pair)
-    trend, figures = _compared(inputs, compared[0])
-    sentence = f"{second} {_VERBS[trend]} {first} in {_name(compared[0])}: {figures}"
-    if "mean_iou" in inputs.difference:
-        boxes, figures = _compared(inputs, METRICS["mean_iou"])
-        link = "and" if boxes == trend else f"but {_VERBS[boxes]} it"
-        sentence += f", {link} in mean IoU of the boxes: {figures}"
+    sentences = [sentence for one in inputs.differences if (sentence := _difference_sentence(inputs, one))]
+    for run in () if sentences else inputs.runs:
+        cells = [(METRICS[name], _cell(run, METRICS[name])) for name in TILES]
+        figures = [f"{_name(m)} {cell.text} (95 % interval {cell.span})" for m, cell in cells if cell.text != "–"]
+        parts = run.metrics.get("n", len(run.predictions))
+        sentences.append(f"{plain(run.name, 80)} on {parts} parts: {', '.join(figures)}.")
+    return " ".join(sentences)
+
+
+def _difference_sentence(inputs: ReportInputs, difference: Difference) -> str | None:
+    """Which run is better in its verdicts and in its boxes, and the figures; None without a difference of verdicts."""
+    of, to = inputs.run(difference.of), inputs.run(difference.to)
+    verdict = next((n for n in ("balanced_accuracy", "accuracy", "recall") if n in difference.metrics), None)
+    if verdict is None:
+        return None
+    trends, phrases = [], []
+    for metric in (METRICS[name] for name in (verdict, "mean_iou") if name in difference.metrics):
+        gain, points = _change(difference, metric), " points" if metric.unit == "share" else ""
+        if gain is not None:
+            trends.append(gain.trend)
+            figures = f"{_cell(of, metric).text} against {_cell(to, metric).text}"
+            phrases.append(f"{figures} ({gain.text}{points}, 95 % interval {gain.span})")
+    first, second = (f"“{plain(run.name, 80)}”" for run in (to, of))
+    sentence = f"{second} {_VERBS[trends[0]]} {first} in {_name(METRICS[verdict])}: {phrases[0]}"
+    if len(trends) > 1:
+        link = "and" if trends[1] == trends[0] else f"but {_VERBS[trends[1]]} it"
+        sentence += f", {link} in mean IoU of the boxes: {phrases[1]}"
     return sentence + "."
-
-
-def _compared(inputs: ReportInputs, metric: Metric) -> tuple[Trend, str]:
-    """Whether the latter run is better, and the figures that say so."""
-    before, after = (_cell(run.metrics.get("metrics", {}), metric, 0).text for run in inputs.pair or ())
-    low, mid, high = inputs.difference[metric.name]
-    points = " points" if metric.unit == "share" else ""
-    interval = f"{change(low, metric)} to {change(high, metric)}"
-    figures = f"{after} against {before} ({change(mid, metric)}{points}, 95 % interval {interval})"
-    return trend_of(low, high, metric), figures
-
-
-def _alone(run: RunResult) -> str:
-    values = run.metrics.get("metrics", {})
-    said = []
-    for name in TILES:
-        cell = _cell(values, METRICS[name], 0)
-        if cell.text != "–":
-            said.append(f"{_name(METRICS[name])} {cell.text} (95 % interval {cell.span})")
-    return f"{plain(run.name, 80)} on {run.metrics.get('n', len(run.predictions))} parts: {', '.join(said)}."
 
 
 def _name(metric: Metric) -> str:

@@ -54,13 +54,9 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         path = f"{prefix}{name}"
         if isinstance(value, Mapping) and value:
             yield from flatten(value, f"{path}.")
+            continue
+        if value is None or isinstance(value, bool):
+            text = {None: "–", True: "yes", False: "no"}[value]
         else:
-            yield plain(path, 200), plain(_leaf(value))
-
-
-def _leaf(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if value is None or isinstance(value, bool):
-        return {None: "–", True: "yes", False: "no"}[value]
-    return json.dumps(value, ensure_ascii=False, default=str)
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        yield plain(path, 200), plain(text)

@@ -31,7 +31,7 @@ _FURTHER = (
     ("Learning rate", "learning_rate"),
     ("Seconds per step", "seconds"),
 )
-_LOCATED = (
+_LOCATED = (  # one chart a training; a dead focus reward shows here
     ("none", "located/normal_0"),
     ("one", "located/normal_1"),
     ("two or more", "located/normal_2plus"),
@@ -48,7 +48,12 @@ class Curves(NamedTuple):
 def training_curves(inputs: ReportInputs) -> Curves:
     """Lay out a chart for every quantity that some journal holds, all trainings in one chart."""
     main = [_over_arms(inputs, title, key) for title, key in _MAIN]
-    main[5:5] = _located(inputs)  # beside the false-positive rate, which it explains
+    located = []
+    for name, rows in inputs.journals.items():
+        arm = f" – {plain(name, 80)}" if len(inputs.journals) > 1 else ""
+        series = [Series(label, 4 + tone, points_of(rows, key)) for tone, (label, key) in enumerate(_LOCATED)]
+        located.append(make_chart(f"Places located on normal parts{arm}", series))
+    main[5:5] = located  # beside the false-positive rate, which it explains
     further = [_over_arms(inputs, title, key) for title, key in _FURTHER]
     return Curves(tuple(chart for chart in main if chart), tuple(chart for chart in further if chart))
 
@@ -66,13 +71,3 @@ def _over_arms(inputs: ReportInputs, title: str, key: str) -> Chart | None:
     return make_chart(
         title, [Series(plain(n, 80), tone[n], points_of(rows, key)) for n, rows in inputs.journals.items()]
     )
-
-
-def _located(inputs: ReportInputs) -> list[Chart | None]:
-    """One chart a training: normal parts with no, one or more located places (a dead focus reward shows here)."""
-    charts: list[Chart | None] = []
-    for name, rows in inputs.journals.items():
-        arm = f" – {plain(name, 80)}" if len(inputs.journals) > 1 else ""
-        series = [Series(label, 4 + tone, points_of(rows, key)) for tone, (label, key) in enumerate(_LOCATED)]
-        charts.append(make_chart(f"Places located on normal parts{arm}", series))
-    return charts

@@ -2,41 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from adfm.geometry import Box, giou, iou
-
-Measure = Callable[[Box, Box], float]
+from adfm.geometry import Box, best_sum, giou, set_iou
 
 NOTHING_TO_MATCH = -1.0
 FOCUS_BEST = 0.5
-
-
-def best_sum(measure: Measure, rows: Sequence[Box], columns: Sequence[Box]) -> float:
-    """Return the largest sum of `measure` over one-to-one pairs, min(len(rows), len(columns)) of them; 0 for none.
-
-    Source: the Hungarian assignment (Kuhn 1955). With one box on a side that is a maximum.
-    """
-    if not rows or not columns:
-        return 0.0
-    table = [[measure(a, b) for b in columns] for a in rows]
-    if len(rows) == 1:
-        return max(table[0])
-    if len(columns) == 1:
-        return max(row[0] for row in table)
-    if len(rows) == len(columns) == 2:
-        return max(table[0][0] + table[1][1], table[0][1] + table[1][0])
-    return _assigned_sum(table)
-
-
-def _assigned_sum(table: list[list[float]]) -> float:
-    from scipy.optimize import linear_sum_assignment
-
-    chosen: Any = linear_sum_assignment(table, maximize=True)
-    # fsum: the value does not depend on the order in which the boxes are written.
-    return math.fsum(table[row][column] for row, column in zip(*(side.tolist() for side in chosen), strict=True))
 
 
 def count_term(predicted: int, true: int) -> float:
@@ -54,8 +25,7 @@ def paper_grounding(predicted: Sequence[Box], true: Sequence[Box], alpha: float)
 
 def set_iou_grounding(predicted: Sequence[Box], true: Sequence[Box]) -> float:
     """Return the IoU sum of the best pairs over the larger number of boxes, 0 to 1: a spare or missing box costs."""
-    larger = max(len(predicted), len(true))
-    return best_sum(iou, predicted, true) / larger if larger else 0.0
+    return set_iou(predicted, true)
 
 
 def focus(located: int) -> float:

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 from adfm.calibration.calibrate import Wanted, require_valid
 from adfm.data.build import build
 from adfm.data.settings import BuildSettings
-from adfm.report import ReportInputs, RunResult, write_report
+from adfm.evaluation import HEADLINE
+from adfm.numbers import difference_with_interval, with_interval
+from adfm.report import Difference, ReportInputs, RunResult, write_report
 from adfm.storage import write_json, write_text
 from adfm.training.recipes import filled_recipe
 from adfm.training.settings import GrpoSettings, SftSettings
@@ -30,7 +32,6 @@ from adfm.workflows.provenance import provenance
 
 SUMMARY = "summary.json"
 TABLE = "table.md"
-HEADLINE = ("balanced_accuracy", "recall", "false_positive_rate", "auroc", "box_f1@0.3", "mean_iou", "unread_rate")
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,10 @@ def markdown(arms: Sequence[RunResult], summary: Mapping[str, Any]) -> str:
     rows = table(arms, HEADLINE)
     rows[0] += ["GRPO - base", "GRPO - SFT"]
     for row in rows[1:]:
-        row += [_interval(summary[name].get(row[0])) for name in ("difference_to_base", "difference_to_sft")]
+        row += [
+            difference_with_interval(*summary[name].get(row[0], (None, None, None)))
+            for name in ("difference_to_base", "difference_to_sft")
+        ]
     head, *body = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([head, "|" + "---|" * len(rows[0]), *body, ""])
 
@@ -142,21 +146,11 @@ def told_decisions(decisions: Mapping[str, Any]) -> str:
     """Return what the calibrated model decides on the held-out pictures, or why there is no threshold, in one line."""
     if "refused" in decisions:
         return f"No threshold was set: {decisions['refused']}."
-    shares = ", ".join(f"{name} {_share(decisions[name])}" for name in ("overkill", "miss", "review"))
+    shares = ", ".join(f"{name} {with_interval(decisions[name])}" for name in ("overkill", "miss", "review"))
     return (
         f"Threshold from {decisions['normal']} normal validation pictures, at most {decisions['alpha']:g} of normal parts NG "
         f"(log-odds above {decisions['log_odds']:.2f}). Held-out: {shares}."
     )
-
-
-def _share(cell: Mapping[str, float | None]) -> str:
-    if cell["value"] is None:
-        return "-"
-    return f"{cell['value']:.3f} [{cell['low']:.3f}, {cell['high']:.3f}]"
-
-
-def _interval(bounds: tuple[float, float, float] | None) -> str:
-    return "-" if bounds is None else "{1:+.3f} [{0:+.3f}, {2:+.3f}]".format(*bounds)
 
 
 def _report(
@@ -167,8 +161,10 @@ def _report(
         settings=grpo.model_dump(mode="json"),
         provenance=summary["provenance"],
         runs=tuple(arms),
-        difference=summary["difference_to_base"],
-        compared=(0, 2),  # the difference is SFT + GRPO minus base
+        differences=(
+            Difference("SFT + GRPO", "base", summary["difference_to_base"]),
+            Difference("SFT + GRPO", "SFT", summary["difference_to_sft"]),
+        ),
         journals={name: journal_of(run) for name, run in runs.items()},
         images_root=data,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adfm.evaluation import repeated_difference, repeated_metrics
+from adfm.numbers import three_digits
 from adfm.report import RunResult
 from adfm.storage import write_json, write_text
 from adfm.workflows.adapt import SUMMARY, TABLE, Adapted, AdaptSettings, markdown, run_adaptation
@@ -84,9 +85,5 @@ def _note(summary: Mapping[str, Any]) -> str:
     ]
     for metric in TOLD:
         pairs = zip(*(summary[arm]["metrics"][metric]["each"] for arm in ("sft", "grpo")), strict=True)
-        lines.append(f"- {metric}: " + ", ".join(f"{_told(a)} and {_told(b)}" for a, b in pairs))
+        lines.append(f"- {metric}: " + ", ".join(f"{three_digits(a)} and {three_digits(b)}" for a, b in pairs))
     return "\n".join(lines)
-
-
-def _told(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

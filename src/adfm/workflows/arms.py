@@ -14,6 +14,7 @@ from adfm.evaluation import paired_difference
 from adfm.evaluation.run import METRICS_FILE, run_evaluation
 from adfm.models.files import best_device
 from adfm.models.local import LocalModel
+from adfm.numbers import with_interval
 from adfm.predictions import read_predictions
 from adfm.records import Split
 from adfm.report import RunResult
@@ -109,11 +110,7 @@ class Clock:
 def table(arms: Sequence[RunResult], metrics: Sequence[str]) -> list[list[str]]:
     """Return rows `metric, arm, arm, ...` with intervals as text, headed by the arms' names."""
     head = ["", *(arm.name for arm in arms)]
-    return [head, *([metric, *(_cell(arm.metrics["metrics"].get(metric)) for arm in arms)] for metric in metrics)]
-
-
-def _cell(cell: Mapping[str, float | None] | None) -> str:
-    if cell is None or cell["value"] is None:
-        return "-"
-    bounds = "" if cell["low"] is None or cell["high"] is None else f" [{cell['low']:.3f}, {cell['high']:.3f}]"
-    return f"{cell['value']:.3f}{bounds}"
+    return [
+        head,
+        *([metric, *(with_interval(arm.metrics["metrics"].get(metric)) for arm in arms)] for metric in metrics),
+    ]

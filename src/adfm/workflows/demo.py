@@ -18,9 +18,10 @@ from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
 from adfm.data.synthetic import make
 from adfm.errors import ConfigError
+from adfm.evaluation import HEADLINE
 from adfm.inspection.run import InspectionSettings, inspect_all
 from adfm.models.local import LocalModel
-from adfm.report import ReportInputs, RunResult, write_report
+from adfm.report import Difference, ReportInputs, RunResult, write_report
 from adfm.rewards import Weights
 from adfm.storage import write_json
 from adfm.training.recipes import filled_recipe
@@ -42,7 +43,6 @@ RECIPE = "demo-grpo"
 FEWEST_IMAGES = 40
 ADDITIONS = ("ablate", "inspected")
 """Settings that may differ when the demo is called again: they add to its results and change none."""
-HEADLINE = ("balanced_accuracy", "false_positive_rate", "recall", "auroc", "box_f1@0.3", "mean_iou", "unread_rate")
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,12 @@ def run_demo(out: Path, settings: DemoSettings, say: Say) -> dict[str, Any]:
         "seed": settings.seed,
         "report": str(out / "report.html"),
     }
+    differences = [Difference("trained", "base", change)]
     if settings.ablate:
-        summary |= {
-            "verdict_only": arms[2].metrics,
-            "verdict_only_difference": difference(base, arms[2], seed=settings.seed),
-        }
-    report(out, data, arms, change, journals, recipe)
+        blind_change = difference(base, arms[2], seed=settings.seed)
+        summary |= {"verdict_only": arms[2].metrics, "verdict_only_difference": blind_change}
+        differences.append(Difference("verdict only", "base", blind_change))
+    report(out, data, arms, differences, journals, recipe)
     write_json(out / "summary.json", summary)
     return summary | {"table": table(arms, HEADLINE)}
 
@@ -162,7 +162,7 @@ def report(
     out: Path,
     data: Path,
     arms: Sequence[RunResult],
-    change: dict[str, tuple[float, float, float]],
+    differences: Sequence[Difference],
     journals: dict[str, tuple[dict[str, Any], ...]],
     recipe: GrpoSettings,
 ) -> None:
@@ -172,7 +172,7 @@ def report(
         settings=recipe.model_dump(mode="json"),
         provenance=provenance("adfm demo", recipe.seed),
         runs=tuple(arms),
-        difference=change,
+        differences=tuple(differences),
         journals=journals,
         images_root=data,
     )

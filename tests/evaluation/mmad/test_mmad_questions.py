@@ -80,10 +80,10 @@ def entry_with(**changes: Any) -> Change:
     ("change", "told"),
     [
         (lambda _: [], "must be a JSON object"),
-        (lambda _: {}, "holds no picture"),
+        (lambda _: {}, "holds no image"),
         (lambda content: content | {BOTTLE: 3}, f"'{BOTTLE}': must be a JSON object"),
         (lambda content: content | {"a.png": {}}, "'a.png' must be a path DATASET/OBJECT/"),
-        (entry_with(image_path="other.png"), "names another picture"),
+        (entry_with(image_path="other.png"), "names another image"),
         (entry_with(conversation={}), "the conversation: must be a list"),
         (entry_with(random_templates="x"), "'random_templates': must be a list"),
         (question_with(Question=" "), "question 1: 'Question' must be a text"),

@@ -20,43 +20,38 @@ _PLAIN = str.maketrans({**dict.fromkeys("*_`\"'([{<", ""), **dict.fromkeys(")]}>
 
 
 def compat_letter(answer: str, question: Question) -> str | None:
-    """Return what the published code takes for the answer: the last stand-alone capital A-E, else the likest option.
+    """Return what the published code takes for the answer: the last stand-alone capital A-E, else the nearest option.
 
-    The likest option has the text nearest to the whole answer, however far it is; so nearly every answer is read.
-    Source: jam-cc/MMAD, `evaluation/examples`. None only where no option can be likened to the answer.
+    The nearest option has the text nearest to the whole answer, however far it is; so nearly every answer is read.
+    Source: jam-cc/MMAD, `evaluation/examples`. None only where no option has anything in common with the answer.
     """
     letters = _ALONE.findall(answer[:MAX_CHARS])
     if letters:
         return str(letters[-1])
-    # `difflib` takes quadratic time in the worst case, so the likeness is that of the answer's beginning.
-    likest = get_close_matches(answer[:_FUZZY_CHARS], [text for _, text in question.options], n=1, cutoff=0.0)
-    return next((letter for letter, text in question.options if text in likest), None)
+    # `difflib` takes quadratic time in the worst case, so only the answer's beginning is compared.
+    nearest = get_close_matches(answer[:_FUZZY_CHARS], [text for _, text in question.options], n=1, cutoff=0.0)
+    return next((letter for letter, text in question.options if text in nearest), None)
 
 
 def strict_letter(answer: str, question: Question) -> str | None:
     """Return the one letter that an answer names beyond doubt, None if there is none.
 
     It must lead a line (`B`, `(B)`, `B. No`) or be named (`the answer is B`), be one of the question's letters, and no
-    other letter may be mentioned, save in the text of the option itself. Of reasoning only what follows it is read.
+    other letter may be mentioned, save in the text of the option itself. Of reasoning only what follows it is read, and
+    nothing while it goes on; of an answer block only its inside.
     """
-    final = _plain(_final_part(answer[:MAX_CHARS]))
-    found = [letter for letter, text in question.options if _names(final, letter, _plain(text).rstrip("."))]
-    return found[0] if len(found) == 1 else None
-
-
-def _names(final: str, letter: str, text: str) -> bool:
-    """Whether an answer names this letter alone; the option's own text may stand beside it."""
-    bare = final.replace(text, "")
-    named = {*_LED.findall(final), *_NAMED.findall(final), *_LED.findall(bare)}
-    return named == {letter} and set(_MENTION.findall(bare)) <= {letter}
+    after = answer[:MAX_CHARS].rpartition("</think>")[2]
+    block = "" if "<think>" in after else after.rpartition("<answer>")[2].partition("</answer>")[0]
+    final = _plain(block)
+    letters = []
+    for letter, text in question.options:
+        bare = final.replace(_plain(text).rstrip("."), "")  # the option's own text may stand beside its letter
+        named = {*_LED.findall(final), *_NAMED.findall(final), *_LED.findall(bare)}
+        if named == {letter} and set(_MENTION.findall(bare)) <= {letter}:
+            letters.append(letter)
+    return letters[0] if len(letters) == 1 else None
 
 
 def _plain(text: str) -> str:
     """Return a text without marks of emphasis; a closing bracket ends a letter as a full stop does."""
     return text.translate(_PLAIN).strip()
-
-
-def _final_part(answer: str) -> str:
-    """Return what stands after the reasoning and inside the last answer block; nothing while reasoning goes on."""
-    after = answer.rpartition("</think>")[2]
-    return "" if "<think>" in after else after.rpartition("<answer>")[2].partition("</answer>")[0]

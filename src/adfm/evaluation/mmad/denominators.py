@@ -16,7 +16,7 @@ COUNTS: Mapping[str, tuple[int, ...]] = {
     "VisA": (943, 1198, 1190, 1197, 1190, 1163, 935, 2806),
     "GoodsAD": (1269, 1631, 1311, 1506, 1333, 1460, 1211, 3367),
 }
-"""Questions by data set: Anomaly Detection on normal and on anomalous pictures, then the other `TASKS`.
+"""Questions by data set: Anomaly Detection on normal and on anomalous images, then the other `TASKS`.
 
 Source: the result files that the benchmark's authors published (jam-cc/MMAD, `all_result/`); 39,672 in all."""
 CELLS = (*((DETECTION, str(label)) for label in LABELS), *((task, "") for task in TASKS[1:]))
@@ -41,16 +41,16 @@ def check_complete(entries: Sequence[Entry], origin: str) -> tuple[str, ...]:
     Raises:
         DataError: as many questions as the whole benchmark, but not of each kind; names the first difference.
     """
-    found = counted(entries)
-    if found.total() != QUESTIONS:
+    counts = counted(entries)
+    if counts.total() != QUESTIONS:
         return (
-            f"{origin} holds {found.total()} of MMAD's {QUESTIONS} questions ({max(0, QUESTIONS - found.total())} are "
+            f"{origin} holds {counts.total()} of MMAD's {QUESTIONS} questions ({max(0, QUESTIONS - counts.total())} are "
             "missing): its figures cannot be compared with published ones",
         )
-    for cell in sorted({*found, *PUBLISHED}):
-        if found[cell] != PUBLISHED.get(cell, 0):
+    for cell in sorted({*counts, *PUBLISHED}):
+        if counts[cell] != PUBLISHED.get(cell, 0):
             name = ", ".join(part for part in cell if part)
             raise DataError(
-                f"{origin}: {name}: {found[cell]} questions, MMAD has {PUBLISHED.get(cell, 0)}; download it again"
+                f"{origin}: {name}: {counts[cell]} questions, MMAD has {PUBLISHED.get(cell, 0)}; download it again"
             )
     return ()

@@ -1,6 +1,6 @@
-"""`mmad.json` and `domain_knowledge.json` as published, read strictly: pictures with their multiple-choice questions.
+"""`mmad.json` and `domain_knowledge.json` as published, read strictly: images with their multiple-choice questions.
 
-Every path must stay below the data folder. Left out: the masks, which no question needs, and the pictures themselves.
+Every path must stay below the data folder. Left out: the masks, which no question needs, and the images themselves.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Knowledge = Mapping[tuple[str, str], str]
 
 @dataclass(frozen=True)
 class Question:
-    """One question about one picture: `number` from 1, options as (letter, text) in the file's order, the true letter.
+    """One question about one image: `number` from 1, options as (letter, text) in the file's order, the true letter.
 
     Letters are given by position, as in the published reader. `task` is one of `TASKS`: the published `Object Structure`
     and `Object Details` count as `Object Analysis`.
@@ -52,7 +52,7 @@ class Question:
 
     @property
     def id(self) -> str:
-        """The picture and the question's number on it."""
+        """The image and the question's number on it."""
         return f"{self.image}#{self.number}"
 
     @property
@@ -63,7 +63,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture: its questions, and the normal pictures that may be shown with it, in the file's order."""
+    """One image: its questions, and the normal images that may be shown with it, in the file's order."""
 
     image: str
     templates: tuple[str, ...]
@@ -77,12 +77,12 @@ class Entry:
 
     @property
     def label(self) -> Label:
-        """The picture's label."""
+        """The image's label."""
         return label_of(self.image)
 
 
 def label_of(image: str) -> Label:
-    """Return a picture's label by the published rule: normal if its path holds `good` in lower case."""
+    """Return a image's label by the published rule: normal if its path holds `good` in lower case."""
     return "normal" if "good" in image else "anomalous"
 
 
@@ -99,7 +99,7 @@ def read_entries(root: Path) -> tuple[Entry, ...]:
         )
     content = _object(str(file), _read(file))
     if not content:
-        raise DataError(f"{file}: holds no picture; download it again")
+        raise DataError(f"{file}: holds no image; download it again")
     return tuple(_entry(f"{file}: '{image}'", image, row) for image, row in content.items())
 
 
@@ -131,7 +131,7 @@ def _read(file: Path) -> Any:
 def _entry(where: str, image: str, row: Any) -> Entry:
     row = _object(where, row)
     if row.get("image_path", image) != image:
-        raise DataError(f"{where}: 'image_path' names another picture; it must repeat the key")
+        raise DataError(f"{where}: 'image_path' names another image; it must repeat the key")
     # As in the published reader: any key of that beginning, and the first of them.
     asked: Any = next((row[key] for key in row if key.startswith("conversation")), [])
     questions = _list(f"{where}: the conversation", asked)
@@ -181,10 +181,10 @@ def _texts(where: str, value: Any) -> list[str]:
 
 
 def _path(where: str, path: Any) -> str:
-    """Return a path DATASET/OBJECT/.../PICTURE that stays below the data folder on every system."""
+    """Return a path DATASET/OBJECT/.../IMAGE that stays below the data folder on every system."""
     windows = PureWindowsPath(_text(f"{where}: a path", path))
     if windows.anchor or ".." in windows.parts or "\0" in path:
         raise DataError(f"{where}: the path '{path}' leaves the data folder; it must be relative and without '..'")
     if len(PurePosixPath(path).parts) < 3:
-        raise DataError(f"{where}: '{path}' must be a path DATASET/OBJECT/.../PICTURE with '/' between its parts")
+        raise DataError(f"{where}: '{path}' must be a path DATASET/OBJECT/.../IMAGE with '/' between its parts")
     return str(path)

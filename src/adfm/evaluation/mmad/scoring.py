@@ -42,7 +42,7 @@ class Scores:
     skipped: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return the scores as they stand in `metrics.json`."""
+        """Return the scores as `metrics.json` holds them."""
         return asdict(self)
 
 
@@ -74,7 +74,7 @@ def walked(marks: Sequence[Mark]) -> Iterator[Mark]:
 
 
 def _rows(asked: Sequence[Mark], counted: Sequence[Mark], nothing: Mapping[str, float]) -> dict[str, Row]:
-    """Return a row per data set that was asked about, and their means; `nothing` is a sub-task's share of no answers."""
+    """A row per data set that was asked about, and their means; `nothing` is a sub-task's share of no answers."""
     rows: dict[str, Row] = {}
     for name, total in Counter(mark.dataset for mark in asked).items():
         rows[name] = _row([mark for mark in counted if mark.dataset == name], total, nothing)
@@ -84,40 +84,33 @@ def _rows(asked: Sequence[Mark], counted: Sequence[Mark], nothing: Mapping[str, 
 def _row(counted: Sequence[Mark], asked: int, nothing: Mapping[str, float]) -> Row:
     detection = [mark for mark in counted if mark.task == DETECTION]
     without = nothing.get(DETECTION)
-    normal = _accuracy([mark for mark in detection if mark.label == "normal"], without)
-    recall = _accuracy([mark for mark in detection if mark.label == "anomalous"], without)
-    tasks = {task: _accuracy([mark for mark in counted if mark.task == task], nothing.get(task)) for task in TASKS}
-    tasks[DETECTION] = None if normal is None or recall is None else (normal + recall) / 2
-    precision = _precision(detection, without)
+    normal = [bool(mark.right) for mark in detection if mark.label == "normal"]
+    anomalous = [bool(mark.right) for mark in detection if mark.label == "anomalous"]
+    cleared, recall = _percent(sum(normal), len(normal), without), _percent(sum(anomalous), len(anomalous), without)
+    tasks: dict[str, float | None] = {}
+    for task in TASKS:
+        right = [bool(mark.right) for mark in counted if mark.task == task]
+        tasks[task] = _percent(sum(right), len(right), nothing.get(task))
+    tasks[DETECTION] = None if cleared is None or recall is None else (cleared + recall) / 2
+    # A normal part that was not cleared counts as called anomalous.
+    precision = _percent(sum(anomalous), sum(anomalous) + len(normal) - sum(normal), without)
+    f1 = None
+    if recall is not None and precision is not None:
+        f1 = 2 * recall * precision / (recall + precision) if recall + precision else 0.0
     return {
         **tasks,
         AVERAGE: _mean(list(tasks.values())),
         "Recall": recall,
         "Precision": precision,
-        "F1": None if recall is None or precision is None else _harmonic(recall, precision),
-        "Overkill": None if normal is None else 100 - normal,
+        "F1": f1,
+        "Overkill": None if cleared is None else 100 - cleared,
         "Miss": None if recall is None else 100 - recall,
         "Coverage": 100 * sum(mark.right is not None for mark in counted) / asked,
     }
 
 
-def _precision(detection: Sequence[Mark], nothing: float | None) -> float | None:
-    """Of what was called anomalous the share that is; a normal part that was not cleared counts as called so."""
-    found = sum(mark.label == "anomalous" and bool(mark.right) for mark in detection)
-    alarms = sum(mark.label == "normal" and not mark.right for mark in detection)
-    return _percent(found, found + alarms, nothing)
-
-
-def _accuracy(marks: Sequence[Mark], nothing: float | None) -> float | None:
-    return _percent(sum(bool(mark.right) for mark in marks), len(marks), nothing)
-
-
 def _percent(part: int, whole: int, nothing: float | None) -> float | None:
     return 100 * part / whole if whole else nothing
-
-
-def _harmonic(a: float, b: float) -> float:
-    return 2 * a * b / (a + b) if a + b else 0.0
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

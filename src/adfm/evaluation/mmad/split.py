@@ -1,7 +1,7 @@
-"""Which MMAD pictures train and which test: our own seeded 20/80 split, balanced over labels and objects; no files.
+"""Which MMAD images train and which test: our own seeded 20/80 split, balanced over labels and objects; no files.
 
-The split that the field compares on (1,600 of 8,366 pictures, as many normal as anomalous, every object) is not public.
-This one has the same rule and depends on the seed and the pictures' names alone, not on their order.
+The split that the field compares on (1,600 of 8,366 images, as many normal as anomalous, every object) is not public.
+This one has the same rule and depends on the seed and the images' names alone, not on their order.
 """
 
 from __future__ import annotations
@@ -21,13 +21,21 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 
 def train_images(entries: Sequence[Entry], seed: int) -> frozenset[str]:
-    """Return the pictures to train on: the share 1,600 / 8,366, half of each label, spread evenly over the objects.
+    """Return the images to train on: the share 1,600 / 8,366, half of each label, spread evenly over the objects.
 
-    Each object gives at most half of its pictures of a label, so that it can also be tested.
+    Each object gives at most half of its images of a label, so that it can also be tested.
     """
     wanted = round(len(entries) * TRAIN_IMAGES / IMAGES)
     halves: dict[Label, int] = {"normal": wanted // 2, "anomalous": wanted - wanted // 2}
-    return frozenset(image for label in LABELS for image in _drawn(entries, label, halves[label], seed))
+    chosen: set[str] = set()
+    for label, half in halves.items():
+        pools: dict[str, list[str]] = defaultdict(list)
+        for entry in entries:
+            if entry.label == label:
+                pools["/".join(entry.category)].append(entry.image)
+        quotas = shared_out(half, {name: len(images) // 2 for name, images in pools.items()}, seed)
+        chosen |= {image for name, images in pools.items() for image in _ranked(images, seed)[: quotas[name]]}
+    return frozenset(chosen)
 
 
 def part_of(entries: Sequence[Entry], part: Part, seed: int) -> tuple[Entry, ...]:
@@ -39,7 +47,7 @@ def part_of(entries: Sequence[Entry], part: Part, seed: int) -> tuple[Entry, ...
 
 
 def split_json(entries: Sequence[Entry], seed: int) -> dict[str, Any]:
-    """Return the split as it is published: the seed, the numbers of either part, and the pictures to train on."""
+    """Return the split as it is published: the seed, the numbers of either part, and the images to train on."""
     train, test = (part_of(entries, part, seed) for part in ("train", "test"))
     return {
         "benchmark": "MMAD",
@@ -49,16 +57,6 @@ def split_json(entries: Sequence[Entry], seed: int) -> dict[str, Any]:
         "labels": {label: sum(entry.label == label for entry in train) for label in LABELS},
         "train": sorted(entry.image for entry in train),
     }
-
-
-def _drawn(entries: Sequence[Entry], label: Label, wanted: int, seed: int) -> list[str]:
-    """Draw `wanted` pictures of a label (or as many as half of each object allow)."""
-    pools: dict[str, list[str]] = defaultdict(list)
-    for entry in entries:
-        if entry.label == label:
-            pools["/".join(entry.category)].append(entry.image)
-    quotas = shared_out(wanted, {name: len(images) // 2 for name, images in pools.items()}, seed)
-    return [image for name, images in pools.items() for image in _ranked(images, seed)[: quotas[name]]]
 
 
 def shared_out(wanted: int, rooms: Mapping[str, int], seed: int) -> dict[str, int]:

@@ -83,11 +83,11 @@ def test_no_calibration_makes_an_ok_or_ng(verdict: Any, problems: Any, scored: A
 
 @pytest.mark.parametrize("broken", ["score alone", "unread passes", "level is NG"])
 def test_control_a_decision_that_trusts_the_score_is_caught(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    side, honest = decision._side, decision.decide
+    honest = decision.decide
 
     def trusting(verdict: Any, problems: Any, scored: Any, threshold: Threshold) -> Any:
         if broken == "score alone":
-            return side(scored, threshold) or "OK", ()
+            return threshold.side(scored) or "OK", ()
         if broken == "unread passes" and verdict is None:
             return "OK", ()
         value = decision.evidence(scored, "score")

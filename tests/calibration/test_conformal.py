@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy.stats import beta, binomtest
+from scipy.stats import beta
 
 from adfm.calibration.conformal import (
     allowed_errors,
-    exact_interval,
     expected_rate,
     lower_level,
     samples_needed,
@@ -130,10 +129,3 @@ def test_one_level_is_worse_than_the_average_as_often_as_said() -> None:
     worse = np.mean(1 - levels > worst_rate(60, 0.1))  # of uniform scores the true rate is 1 - level
     assert worse == pytest.approx(0.05, abs=4 * math.sqrt(0.05 * 0.95 / DRAWS))
     assert worst_rate(60, 0.1) == pytest.approx(beta.ppf(0.95, 6, 55))
-
-
-@pytest.mark.parametrize(("hits", "n"), [(0, 1), (0, 30), (30, 30), (3, 17), (16, 17)])
-def test_the_exact_interval_is_clopper_pearson(hits: int, n: int) -> None:
-    reference = binomtest(hits, n).proportion_ci(method="exact")
-    assert exact_interval(hits, n) == pytest.approx((reference.low, reference.high))
-    assert exact_interval(0, 0) == (0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from adfm.calibration.fit import cross_fitted, evidence, fit, quality, reliability
+from adfm.calibration.fit import ECE_BINS, cross_fitted, evidence, fit, quality, reliability
 from adfm.errors import DataError
+from adfm.evaluation import METRICS
+from adfm.evaluation.metrics import build_table, values_of
+from adfm.predictions import Prediction
 
 
 def drawn(n: int, slope: float, offset: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -96,12 +100,19 @@ def test_calibration_lowers_the_error_of_overconfident_scores() -> None:
 
 
 def test_quality_by_hand() -> None:
-    probability, anomalous = np.array([0.05, 0.05, 0.9, 1.0]), np.array([False, True, True, True])
+    probability, anomalous = np.array([0.05, 0.05, 0.94, 1.0]), np.array([False, True, True, True])
     found = quality(probability, anomalous)
-    assert found.brier == pytest.approx((0.05**2 + 0.95**2 + 0.1**2) / 4)
-    assert found.ece == pytest.approx((2 * 0.45 + 2 * 0.05) / 4)
+    assert found.brier == pytest.approx((0.05**2 + 0.95**2 + 0.06**2) / 4)
+    assert found.ece == pytest.approx((2 * 0.45 + 2 * 0.03) / 4)
     assert [(b.samples, b.anomalous) for b in reliability(probability, anomalous)] == [(2, 1), (2, 2)]
     assert math.isfinite(quality(np.array([0.0, 1.0]), np.array([True, False])).log_loss)
+
+
+def test_the_calibration_error_is_one_number_in_metrics_and_calibration(many: Callable[..., list[Prediction]]) -> None:
+    scored = [p for p in many(300) if p.score is not None]
+    found = quality(np.array([p.score for p in scored]), np.array([p.anomalous for p in scored]))
+    assert values_of(build_table(scored))["ece"] == pytest.approx(found.ece, abs=1e-12)
+    assert "over 15 equally wide bins" in METRICS["ece"].definition and ECE_BINS == 15
 
 
 @pytest.mark.parametrize("score", [0.0, 1e-300, 0.3, 1.0])

@@ -62,7 +62,7 @@ def test_normal_parts_alone_give_a_threshold_and_no_promise_about_misses(one: Ma
     found = made(parts(one, 30, 0))
     assert found.calibration.ok is None and found.calibration.scaling.method == "none"
     assert found.calibration.quality is None
-    assert any("no promise about misses" in warning for warning in found.calibration.warnings)
+    assert any("no promise about escapes" in warning for warning in found.calibration.warnings)
     assert any("the model's own" in warning for warning in found.calibration.warnings)
 
 
