@@ -9,6 +9,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,7 @@ from PIL import Image
 from adfm.data.build import build
 from adfm.data.check import KINDS, Broken, broken, check
 from adfm.data.check.rows import MAX_ASPECT
-from adfm.data.contract import row_faults
-from adfm.data.manifest import sample_from_json
+from adfm.data.contract import LineError, sample_from_json
 from adfm.data.meta import counts
 from adfm.data.settings import BuildSettings
 from adfm.geometry import Frame
@@ -68,7 +68,10 @@ class Built:
         return row
 
     def save(self) -> None:
-        readable = [sample_from_json(row) for row in self.rows if not row_faults(row)]
+        readable = []
+        for row in self.rows:
+            with suppress(LineError):
+                readable.append(sample_from_json(row))
         self.meta["counts"] = counts(readable)
         self.meta_file.write_text(json.dumps(self.meta))
         self.manifest.write_text("".join(json.dumps(row) + "\n" for row in self.rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from PIL import Image
 
 from adfm.data.build import build
 from adfm.data.check import check
+from adfm.data.contract import LineError, sample_from_json, sample_json
 from adfm.data.layouts import choose
 from adfm.data.layouts.found import Saturation
-from adfm.data.manifest import read_manifest, row_faults, sample_json
+from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
 from adfm.errors import DataError
 from adfm.evaluation.run import prediction_of
@@ -148,8 +150,9 @@ def test_dagms_ellipses_are_not_tight_in_tiles_either(tmp_path: Path, picture: W
 @pytest.mark.parametrize(("value", "faulty"), [(False, False), (True, False), (None, True), (0, True), ("no", True)])
 def test_tight_is_true_false_or_absent(tmp_path: Path, picture: Write, mask: Write, value: Any, faulty: bool) -> None:
     row = sample_json(next(iter(built(dagm(tmp_path / "set", picture, mask), tmp_path / "out").values())))
-    assert row_faults(row) == []
-    assert bool(row_faults(row | {"tight": value})) is faulty
+    sample_from_json(row)
+    with pytest.raises(LineError, match="'tight' must be") if faulty else nullcontext():
+        sample_from_json(row | {"tight": value})
 
 
 def test_rewards_and_predictions_take_weak_boxes_as_they_are(tmp_path: Path, picture: Write, mask: Write) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from adfm import images
-from adfm.data.manifest import Manifest, sample_json
+from adfm.data.contract import sample_json
+from adfm.data.manifest import Manifest
 from adfm.errors import UserError
 from adfm.evaluation.decision import READ_VERDICT, Threshold
 from adfm.evaluation.predictions import PREDICTIONS, Prediction, prediction_json, read_predictions

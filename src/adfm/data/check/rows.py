@@ -10,9 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adfm.data.contract import row_faults
+from adfm.data.contract import LineError, sample_from_json
 from adfm.data.faults import Broken, Fault, broken
-from adfm.data.manifest import mask_paths, sample_from_json
+from adfm.data.manifest import mask_paths
 from adfm.errors import nearest
 from adfm.records import Sample
 
@@ -78,10 +78,10 @@ def _read(line: str) -> tuple[Sample | None, list[Broken]]:
         return None, [broken("line-object")]
     faults = [broken("key-twice", name=name) for name in twice]
     faults += [broken("field-unknown", name=n, hint=nearest(n, _FIELDS)) for n in row if n not in _FIELDS]
-    blocking = row_faults(row)
-    if blocking:
-        return None, faults + blocking
-    sample = sample_from_json(row)
+    try:
+        sample = sample_from_json(row)
+    except LineError as error:
+        return None, [*faults, *error.faults]
     return sample, [*faults, *_sample_faults(sample)]
 
 
