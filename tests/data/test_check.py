@@ -111,7 +111,7 @@ def torn_group(found: list[dict[str, Any]]) -> None:
     ("change", "rule"),
     [
         (lambda found: found.append(found[at(found, GOOD)]), "ids must be unique"),
-        (swap_split, "same picture as line"),
+        (swap_split, "same image as line"),
         (opposite, "opposite label"),
         (torn_group, "group 'board 7' is in another split"),
     ],

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
+from adfm.data.check.images import look
 from adfm.data.check.near import NEAR, Seen, near_duplicates, nearest
-from adfm.data.check.pictures import look
 from adfm.data.check.rows import Line
 from adfm.data.synthetic import make
 from adfm.records import Sample, Split

@@ -14,7 +14,7 @@ import pytest
 from adfm.data.build import build
 from adfm.data.check import check
 from adfm.data.faults import DataFaultsError
-from adfm.data.layouts import LAYOUTS, Found, choose
+from adfm.data.layouts import LAYOUTS, SourceImage, choose
 from adfm.data.layouts.drawn import coco_shape
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
@@ -42,7 +42,7 @@ def instances(file: Path, images: Sequence[Row], annotations: Sequence[Row]) -> 
     return file
 
 
-def read(root: Path) -> dict[str, Found]:
+def read(root: Path) -> dict[str, SourceImage]:
     layout = choose(root)
     assert layout.NAME == "coco"
     assert [each.NAME for each in LAYOUTS if each.recognise(root)] == ["coco"]
@@ -170,7 +170,7 @@ def test_shapes_without_a_box_are_enclosed_and_crowds_are_weak(boards: Path, tmp
 def test_a_listed_path_never_leaves_the_set(boards: Path, picture: Write, place: str) -> None:
     picture(boards.parent / "secret.png")
     instances(boards / "instances.json", [image(1, place)], [])
-    with pytest.raises(DataError, match="leads out of the set") as error:
+    with pytest.raises(DataError, match=r"\[path-outside\]") as error:
         read(boards)
     assert str(boards / "instances.json") in str(error.value)
     instances(boards / "instances.json", [image(1, "images/../images/a.png")], [])  # control: inside it may wander
@@ -184,7 +184,7 @@ def test_a_link_out_of_the_set_is_refused(boards: Path, picture: Write) -> None:
     assert list(read(boards)) == ["images/a.png"]  # control: a link inside is followed
     (boards / "images" / "e.png").symlink_to(secret)
     instances(boards / "instances.json", [image(1, "e.png")], [])
-    with pytest.raises(DataError, match="leads out of the set"):
+    with pytest.raises(DataError, match=r"\[path-outside\]"):
         read(boards)
 
 
@@ -209,7 +209,7 @@ SHAPELESS = {"bbox": [], "segmentation": None}
         ({"categories": 3}, "'categories' must be a list of objects"),
         ({"annotations": [3]}, "'annotations' must be a list of objects"),
         ({"images": [{"id": 1}]}, "needs the text 'file_name'"),
-        ({"images": [image(1, "a\0.png")]}, "cannot be a path"),
+        ({"images": [image(1, "a\0.png")]}, "cannot be the name of a file"),
         ({"images": [image(2, "a.png")]}, "no image has the id 1"),
         ({"annotations": [annotation([1])]}, "needs the number or text 'image_id'"),
         ({"annotations": [annotation(1, bbox=(1, 2, 3))]}, "x, y, width, height must be"),
@@ -252,7 +252,7 @@ def test_a_broken_list_is_one_line(boards: Path, change: Row, said: str) -> None
 def test_a_torn_list_is_recognised_and_refused(boards: Path) -> None:
     file = boards / "instances.json"
     file.write_text(file.read_text()[:-40])
-    with pytest.raises(DataError, match=r"instances\.json: is not valid JSON"):
+    with pytest.raises(DataError, match=r"instances\.json: \[list-unreadable\] .*is not valid JSON"):
         read(boards)
 
 
@@ -262,13 +262,13 @@ def test_pictures_that_do_not_fit_their_list_are_one_line_each(boards: Path, tmp
     with pytest.raises(DataFaultsError) as error:
         build(boards, tmp_path / "out", BuildSettings())
     told = [
-        "a.png: is 48 x 32, its list says 96 x 64",
-        "b.png: a box lies outside its 48 x 32",
+        "[image-size] images/a.png: is 48 x 32, its list says 96 x 64",
+        "b.png: [box-outside] box [50, 5, 54, 9] must be inside 48 x 32",
         "none.png: no such file",
     ]
-    assert len(error.value.lines) == len(told)
-    for line, part in zip(error.value.lines, told, strict=True):
-        assert part in line
+    assert len(error.value.faults) == len(told)
+    for line, part in zip(error.value.faults, told, strict=True):
+        assert part in str(line)
     instances(file, [image(1, "a.png"), image(2, "a.png")], [])
     with pytest.raises(DataFaultsError, match=r"a\.png: is listed more than once"):
         build(boards, tmp_path / "out", BuildSettings())
@@ -278,7 +278,7 @@ def test_a_box_that_reaches_over_the_border_is_cut_and_told(boards: Path, tmp_pa
     instances(boards / "instances.json", [image(1, "a.png")], [annotation(1, bbox=(40, 20, 20, 20))])
     assert built(boards, tmp_path / "out")["a.png"].boxes == (Box(40, 20, 48, 32),)
     warnings = read_json(tmp_path / "out" / "manifest.meta.json")["warnings"]
-    assert any("reaches beyond its picture" in warning for warning in warnings)
+    assert any("reaches beyond its image" in warning for warning in warnings)
 
 
 def test_too_many_boxes_are_merged_as_a_masks_are(boards: Path, tmp_path: Path) -> None:

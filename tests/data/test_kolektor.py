@@ -53,7 +53,7 @@ def test_the_label_picture_decides(kolektor: Path, tmp_path: Path) -> None:
     assert all(not (s.mask or s.defect or s.boxes) for s in samples if not s.anomalous)
     meta = json.loads((tmp_path / "out" / "manifest.meta.json").read_text())
     assert meta["licence"]["as published"] == "KolektorSDD: CC BY-NC-SA 4.0"
-    assert meta["warnings"] == ["files that are no pictures: 1"]
+    assert meta["warnings"] == ["files that are no images: 1"]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -83,13 +83,14 @@ def test_damaged_input_is_one_line_a_file(kolektor: Path, tmp_path: Path, mask: 
     with pytest.raises(DataFaultsError) as error:
         build(kolektor, tmp_path / "out", BuildSettings())
     told = [
-        "kos01/Part1.jpg: has no label",
-        "kos02/Part1_label.bmp: is not a",
+        "[label-undecided] kos01/Part1.jpg: has no mask",
+        "kos02/Part1_label.bmp: cannot be read as a mask (is not a",
         "mask is 20 x 20",
-        "kos04/Part1.jpg: is",
+        "[image-format] kos04/Part1.jpg: is",
     ]
-    assert len(error.value.lines) == len(told)
-    for line, part in zip(sorted(error.value.lines), told, strict=True):
+    lines = [str(fault) for fault in error.value.faults]
+    assert len(lines) == len(told)
+    for line, part in zip(lines, told, strict=True):
         assert part in line
         assert "\n" not in line
     assert not (tmp_path / "out").exists()

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from adfm.data.layouts import LAYOUTS, Found, choose, folder, mvtec
-from adfm.errors import DataError
+from adfm.data.layouts import LAYOUTS, SourceImage, choose, folder, known_layouts, mvtec
+from adfm.errors import ConfigError, DataError
 
 Write = Callable[..., Path]
 
 
-def by_name(found: list[Found]) -> dict[str, Found]:
+def by_name(found: list[SourceImage]) -> dict[str, SourceImage]:
     return {each.image.as_posix(): each for each in found}
 
 
-def masks(found: Found) -> list[str]:
+def masks(found: SourceImage) -> list[str]:
     return [path.as_posix() for path in found.masks]
 
 
@@ -27,7 +28,7 @@ def test_mvtec_reads_labels_defects_and_its_own_split(mvtec_set: Path) -> None:
     scratch = found["test/scratch/004.png"]
     assert (scratch.label, scratch.defect, scratch.category, scratch.split) == ("anomalous", "scratch", "valve", "test")
     assert masks(scratch) == ["ground_truth/scratch/004_mask.png"]
-    assert found["train/good/004.png"] == Found(Path("train/good/004.png"), "normal", "valve", split="train")
+    assert found["train/good/004.png"] == SourceImage(Path("train/good/004.png"), "normal", "valve", split="train")
     assert found["test/dent/001.png"].masks == ()
 
 
@@ -107,7 +108,7 @@ def test_a_flat_mask_that_fits_two_pictures_is_refused(tmp_path: Path, picture: 
     mask(tmp_path / "masks" / "a.png")
     assert len(list(folder.read(tmp_path))) == 2  # control: one picture of that name is no doubt
     picture(tmp_path / "ng" / "dent" / "a.png")
-    with pytest.raises(DataError, match="fits several pictures"):
+    with pytest.raises(DataError, match="fits several images"):
         list(folder.read(tmp_path))
 
 
@@ -143,3 +144,56 @@ def test_the_test_folder_of_a_set_with_good_and_anomaly_is_no_category(tmp_path:
     assert choose(tmp_path / "toy").NAME == "mvtec"
     assert choose(tmp_path).NAME == "mvtec"
     assert choose(tmp_path / "toy" / "test").NAME == "folder"
+
+
+PLUGIN = """
+from pathlib import Path
+from adfm.data.layouts import SourceImage
+
+NAME, SHAPE, TERMS = "trays", "tray*/part.png", None
+
+def recognise(root):
+    return "trays" if any(root.glob("tray*")) else None
+
+def read(root):
+    for path in root.glob("tray*/*.png"):
+        yield SourceImage(path.relative_to(root), "normal", "part", group=path.parent.name)
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package in the search path that adds the layout `trays`."""
+    site = tmp_path / "site"
+    (site / "trays-0.1.dist-info").mkdir(parents=True)
+    (site / "trays-0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: trays\nVersion: 0.1\n")
+    (site / "trays-0.1.dist-info" / "entry_points.txt").write_text("[adfm.layouts]\ntrays = trays_layout\n")
+    (site / "trays_layout.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.delitem(sys.modules, "trays_layout", raising=False)
+
+
+def test_an_installed_package_adds_a_layout(tmp_path: Path, picture: Write, request: pytest.FixtureRequest) -> None:
+    for number in range(3):
+        picture(tmp_path / "set" / f"tray{number}" / "part.png")
+    with pytest.raises(DataError, match="has no known layout"):  # control
+        choose(tmp_path / "set")
+    request.getfixturevalue("installed")
+    assert [*known_layouts()] == [*(layout.NAME for layout in LAYOUTS), "trays"]
+    assert choose(tmp_path / "set").NAME == choose(tmp_path / "set", "trays").NAME == "trays"
+    assert {image.group for image in choose(tmp_path / "set").read(tmp_path / "set")} == {"tray0", "tray1", "tray2"}
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_installed_layout_counts_as_that_of_a_published_set(mvtec_set: Path, picture: Write) -> None:
+    assert choose(mvtec_set).NAME == "mvtec"
+    picture(mvtec_set / "tray0" / "part.png")
+    assert choose(mvtec_set).NAME == "trays"
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_installed_layout_that_is_broken_is_one_line(tmp_path: Path, mvtec_set: Path) -> None:
+    (tmp_path / "site" / "trays_layout.py").write_text(PLUGIN.replace("SHAPE, ", "").replace('"tray*/part.png", ', ""))
+    with pytest.raises(ConfigError, match=r"^extension trays of trays: lacks SHAPE"):
+        choose(mvtec_set)
+    assert choose(mvtec_set, "mvtec").NAME == "mvtec"  # what is not needed is not imported

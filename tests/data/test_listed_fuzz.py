@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from adfm.data.faults import DataFaultsError
 from adfm.data.layouts import LAYOUTS, Layout
-from adfm.errors import DataError
 
 BY_NAME: dict[str, Layout] = {layout.NAME: layout for layout in LAYOUTS}
 SPOILT: tuple[Any, ...] = (
@@ -87,7 +87,7 @@ def is_read(layout: Layout, root: Path) -> bool:
     """Whether the list is read; if not, one line of the vocabulary says why. Anything else is a crash."""
     try:
         found = list(layout.read(root))
-    except DataError as error:
+    except DataFaultsError as error:
         assert "\n" not in str(error)
         return False
     assert all((root / path).resolve().is_relative_to(root) for each in found for path in (each.image, *each.masks))

@@ -138,7 +138,7 @@ def test_one_split_of_a_manifest(tmp_path: Path) -> None:
     ("rows", "told"),
     [
         ([], "holds no sample"),
-        ([sample_json(NORMAL), sample_json(NORMAL)], "jsonl:2: id 'a' is used twice"),
+        ([sample_json(NORMAL), sample_json(NORMAL)], "jsonl:2: [id-twice] id 'a' is also line 1; ids must be unique"),
         ([sample_json(NORMAL), sample_json(UNKNOWN) | {"width": True}], "jsonl:2: [field-type] 'width' must be"),
         (
             [sample_json(NORMAL) | {"image": "/etc/passwd"}],

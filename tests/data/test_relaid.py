@@ -73,10 +73,11 @@ def test_every_damaged_file_is_one_line(case: tuple[Path, str, str], tmp_path: P
         mask(path, size=(20, 20))
     with pytest.raises(DataFaultsError) as error:
         build(root, tmp_path / "out", BuildSettings())
-    assert len(error.value.lines) == len(damaged) + len(wrong) == 4
+    lines = [str(fault) for fault in error.value.faults]
+    assert len(lines) == len(damaged) + len(wrong) == 4
     for path in (*damaged, *wrong):
-        assert sum(str(path.relative_to(root)) in line for line in error.value.lines) == 1
-    assert not any("\n" in line for line in error.value.lines)
+        assert sum(str(path.relative_to(root)) in line for line in lines) == 1
+    assert not any("\n" in line for line in lines)
     assert not (tmp_path / "out").exists()
 
 
@@ -98,5 +99,5 @@ def test_a_normal_part_may_have_an_empty_mask_but_no_other(tmp_path: Path, pictu
     truth = mask(tmp_path / "set" / "tubes" / "ground_truth" / "good" / "000_mask.png", [])
     assert len(read_manifest(build(tmp_path / "set", tmp_path / "out", BuildSettings()).manifest).samples) == 12
     mask(truth)
-    with pytest.raises(DataFaultsError, match="labelled normal but its mask marks"):
+    with pytest.raises(DataFaultsError, match="is normal but its mask marks"):
         build(tmp_path / "set", tmp_path / "again", BuildSettings())

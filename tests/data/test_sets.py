@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adfm.data.build import build
-from adfm.data.layouts import Found, choose
+from adfm.data.layouts import SourceImage, choose
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
 from adfm.errors import DataError
@@ -22,17 +22,17 @@ Write = Callable[..., Path]
 SIZE = (48, 32)
 
 
-def read(root: Path, name: str) -> dict[str, Found]:
+def read(root: Path, name: str) -> dict[str, SourceImage]:
     layout = choose(root)
     assert name == layout.NAME
     return {each.image.as_posix(): each for each in layout.read(root)}
 
 
-def tally(found: dict[str, Found]) -> Counter[tuple[str | None, str]]:
+def tally(found: dict[str, SourceImage]) -> Counter[tuple[str | None, str]]:
     return Counter((each.split, each.label) for each in found.values())
 
 
-def masks(found: Found) -> list[str]:
+def masks(found: SourceImage) -> list[str]:
     return [path.as_posix() for path in found.masks]
 
 
@@ -74,7 +74,7 @@ def test_visa_has_splits_where_its_list_lies_beside(tmp_path: Path, picture: Wri
     assert masks(found["candle/Data/Images/Anomaly/001.JPG"]) == ["candle/Data/Masks/Anomaly/001.png"]
     assert found["candle/Data/Images/Anomaly/000.JPG"].masks == ()
     (tmp_path / "split_csv" / "1cls.csv").write_text("image,split\nx,sideways\n")
-    with pytest.raises(DataError, match=r"1cls.csv: must be a list"):
+    with pytest.raises(DataError, match=r"1cls.csv: \[list-shape\].*must be a list"):
         read(tmp_path, "visa")
 
 
@@ -185,7 +185,7 @@ def test_a_listed_path_never_leaves_the_set(tmp_path: Path, picture: Write, plac
     picture(tmp_path / "secret.png")
     picture(root / "a" / "1.png")
     listed(root, [item("a/1.png", "a/1.png", 1) | {field: place}])
-    with pytest.raises(DataError, match="leads out of the set"):
+    with pytest.raises(DataError, match="\\[path-outside\\]"):
         read(root, "meta-json")
     listed(root, [item("a/1.png", "a/1.png", 1) | {field: "a/../a/1.png"}])
     assert len(read(root, "meta-json")) == 1

@@ -159,7 +159,7 @@ def test_a_training_copy_of_a_test_picture_leaves_train() -> None:
     items = [*mvtec(train=3, good=3), item(500, sha="same", side="train"), item(501, sha="same", side="test")]
     assignment = official(items, Held(0.0), 0)
     assert assignment.splits["good-500"] == "test"
-    assert "1 pictures" in assignment.notes[0]
+    assert "1 images" in assignment.notes[0]
 
 
 def test_labelled_moves_a_fifth_of_each_kind_of_test_and_keeps_train() -> None:

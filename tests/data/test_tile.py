@@ -19,7 +19,7 @@ from adfm.data.build import build
 from adfm.data.check import check
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
-from adfm.data.tile import _distinct, grid, starts, tight, tile_boxes
+from adfm.data.tile import distinct, grid, starts, tight, tile_boxes
 from adfm.geometry import Box, boxes_from_mask
 from adfm.records import Sample
 
@@ -170,8 +170,8 @@ def test_equal_tiles_are_kept_once_and_never_on_both_sides(mvtec_set: Path, tmp_
 def test_of_equal_tiles_the_one_that_tests_is_kept() -> None:
     tile = Sample("a-x0y0", "a.png", 8, 8, "normal", "part", None, None, (), "train", "same")
     others = [replace(tile, id="b-x0y0", split="test"), replace(tile, id="c-x0y0", split="validation")]
-    assert [kept.id for kept in _distinct([tile, *others])] == ["b-x0y0"]
-    assert [kept.id for kept in _distinct([tile, others[1]])] == ["c-x0y0"]
+    assert [kept.id for kept in distinct([tile, *others])] == ["b-x0y0"]
+    assert [kept.id for kept in distinct([tile, others[1]])] == ["c-x0y0"]
 
 
 def test_equal_tiles_with_opposite_labels_are_not_kept(mvtec_set: Path, tmp_path: Path, mask: Write) -> None:

@@ -17,7 +17,7 @@ from adfm.data.build import build
 from adfm.data.check import check
 from adfm.data.contract import LineError, sample_from_json, sample_json
 from adfm.data.layouts import choose
-from adfm.data.layouts.found import Saturation
+from adfm.data.layouts.walk import Saturation
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
 from adfm.errors import DataError

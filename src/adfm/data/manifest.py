@@ -1,4 +1,4 @@
-"""`manifest.jsonl` in and out: the one form in which every later stage meets a data set (design section 2)."""
+"""Reads and writes `manifest.jsonl`, the one form in which every later stage meets a data set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from adfm.data.contract import LineError, sample_from_json, sample_json
-from adfm.data.faults import Fault
+from adfm.data.faults import DataFaultsError, broken
 from adfm.errors import DataError
 from adfm.records import Sample, Split
 from adfm.storage import read_jsonl, write_jsonl
@@ -34,12 +34,12 @@ class Manifest(NamedTuple):
         return Manifest(self.root, chosen)
 
     def image_path(self, sample: Sample) -> Path:
-        """Where a sample's picture lies."""
+        """Return the path of a sample's image file."""
         return self.root / sample.image
 
 
 def mask_paths(sample: Sample) -> tuple[str, ...]:
-    """Return the paths of a sample's masks as they stand in the manifest: none, one or several."""
+    """Return the paths of a sample's masks as the manifest has them: none, one or several."""
     return (sample.mask,) if isinstance(sample.mask, str) else sample.mask or ()
 
 
@@ -57,20 +57,21 @@ def read_manifest(path: Path) -> Manifest:
     """Read a manifest file, or the one in a folder; stops at the first fault (`adfm data check` lists them all).
 
     Raises:
-        DataError: missing, empty, or a line that breaks the contract.
+        DataError: the file is missing or not JSON lines.
+        DataFaultsError: it is empty, a line breaks the contract, or two lines have one id.
     """
     file = manifest_path(path)
     rows = read_jsonl(file)
     if not rows:
-        raise DataError(f"{file}: holds no sample; run `adfm data build` first")
+        raise DataFaultsError([broken("manifest-empty").at(file)])
     samples: dict[str, Sample] = {}
     for number, row in enumerate(rows, 1):
         try:
             sample = sample_from_json(row)
         except LineError as error:
-            code, rule = error.faults[0]
-            raise DataError(str(Fault(code, str(file), number, rule))) from error
+            raise DataFaultsError([fault.at(file, number) for fault in error.faults]) from error
         if sample.id in samples:
-            raise DataError(f"{file}:{number}: id '{sample.id}' is used twice; ids must be unique")
+            first = list(samples).index(sample.id) + 1
+            raise DataFaultsError([broken("id-twice", id=sample.id, first=first).at(file, number)])
         samples[sample.id] = sample
     return Manifest(file.parent, tuple(samples.values()))

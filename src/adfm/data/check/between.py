@@ -1,4 +1,4 @@
-"""Rules that hold between the lines of a manifest: names, copies, groups and shared masks; the later line carries the fault."""
+"""Rules between the lines of a manifest: names, copies, groups and shared masks; the later line carries the fault."""
 
 from __future__ import annotations
 
@@ -10,43 +10,36 @@ from adfm.data.faults import Broken, broken
 from adfm.data.manifest import mask_paths
 from adfm.records import Sample
 
-Found = Iterator[tuple[int, Broken]]
+Numbered = Iterator[tuple[int, Broken]]
 
 
-def between(lines: Sequence[Line]) -> Found:
+def between(lines: Sequence[Line]) -> Numbered:
     """Yield (line, fault) for every pair of lines that contradict each other."""
-    yield from _ids(lines)
-    yield from _copies(lines)
-    yield from _groups(lines)
-    yield from _variants(lines, "category", lambda sample: sample.category)
-    yield from _variants(lines, "defect", lambda sample: sample.defect)
-    yield from _shared_masks(lines)
-
-
-def _ids(lines: Sequence[Line]) -> Found:
-    for first, line in _clashes(lines, lambda s: s.id, _each()):
+    for first, line in _clashes(lines, lambda s: s.id, _never_equal):
         yield line.number, broken("id-twice", id=line.sample.id, first=first)
     for first, line in _clashes(lines, lambda s: s.id.casefold(), lambda s: s.id):
         yield line.number, broken("id-case", id=line.sample.id, first=first)
-
-
-def _copies(lines: Sequence[Line]) -> Found:
     for first, line in _clashes(lines, lambda s: s.sha256, lambda s: s.label):
-        yield line.number, broken("same-picture-labels", first=first)
+        yield line.number, broken("same-picture-labels", first=f"line {first}")
     for first, line in _clashes(lines, lambda s: s.sha256, lambda s: s.split):
         yield line.number, broken("same-picture-splits", first=first)
-    alike = _clashes(lines, lambda s: (s.sha256, s.label, s.split), _each())
-    for first, line in alike:
+    for first, line in _clashes(lines, lambda s: (s.sha256, s.label, s.split), _never_equal):
         yield line.number, broken("same-picture", first=first)
-
-
-def _groups(lines: Sequence[Line]) -> Found:
     for first, line in _clashes(lines, lambda s: s.group, lambda s: s.split):
         yield line.number, broken("group-splits", group=line.sample.group, first=first)
+    yield from _variants(lines, "category", lambda sample: sample.category)
+    yield from _variants(lines, "defect", lambda sample: sample.defect)
+    # Copies of one image may share a mask; two different images may not.
+    seen: dict[str, Line] = {}
+    for line in lines:
+        for path in map(os.path.normpath, mask_paths(line.sample)):
+            known = seen.setdefault(path, line)
+            if known.sample.sha256 != line.sample.sha256:
+                yield line.number, broken("mask-shared", path=path, first=known.number)
 
 
-def _variants(lines: Sequence[Line], field: str, name: Callable[[Sample], str | None]) -> Found:
-    """Names of one thing that differ in case or white space alone; each spelling is told once, where it first stands."""
+def _variants(lines: Sequence[Line], field: str, name: Callable[[Sample], str | None]) -> Numbered:
+    """Names of one thing that differ in case or white space alone; each spelling is reported once, on its first line."""
     spelt: dict[str, dict[str, int]] = {}
     for line in lines:
         given = name(line.sample)
@@ -57,16 +50,6 @@ def _variants(lines: Sequence[Line], field: str, name: Callable[[Sample], str | 
             other, first = next(iter(known.items()))
             yield line.number, broken("name-variants", field=field, name=given, other=other, first=first)
         known[given] = line.number
-
-
-def _shared_masks(lines: Sequence[Line]) -> Found:
-    """One mask file under two different pictures; copies of one picture may share theirs."""
-    seen: dict[str, Line] = {}
-    for line in lines:
-        for path in map(os.path.normpath, mask_paths(line.sample)):
-            first = seen.setdefault(path, line)
-            if first.sample.sha256 != line.sample.sha256:
-                yield line.number, broken("mask-shared", path=path, first=first.number)
 
 
 def _clashes(
@@ -83,6 +66,6 @@ def _clashes(
             yield number, line
 
 
-def _each() -> Callable[[Sample], object]:
+def _never_equal(_: Sample) -> object:
     """A value that no two samples share, so that meeting a key twice is a clash."""
-    return lambda _: object()
+    return object()
