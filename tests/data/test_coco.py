@@ -138,18 +138,18 @@ def test_run_lengths_give_the_box_of_their_mask(seed: int) -> None:
     mask[top : top + 7, left : left + 20] = rng.random((7, 20)) < 0.6
     mask[top, left] = mask[top + 6, left + 19] = 1
     runs, box = columns(mask), Box(left, top, left + 20, top + 7)
-    assert coco_shape({"size": [37, 53], "counts": runs}) == box
-    assert coco_shape({"size": [37, 53], "counts": compressed(runs)}) == box
+    assert coco_shape({"segmentation": {"size": [37, 53], "counts": runs}}) == box
+    assert coco_shape({"segmentation": {"size": [37, 53], "counts": compressed(runs)}}) == box
 
 
 def test_a_text_of_run_lengths_worked_out_by_hand() -> None:
     """A ring of 3 x 3 in 5 x 5: runs 6 3 2 1 1 1 2 3 6; from the fourth on the differences -2 -1 0 1 2 4."""
     assert compressed([6, 3, 2, 1, 1, 1, 2, 3, 6]) == "632NO0124"
-    assert coco_shape({"size": [5, 5], "counts": "632NO0124"}) == Box(1, 1, 4, 4)
+    assert coco_shape({"segmentation": {"size": [5, 5], "counts": "632NO0124"}}) == Box(1, 1, 4, 4)
 
 
 def test_a_chequered_mask_has_many_runs() -> None:
-    assert coco_shape({"size": [31, 20], "counts": [1] * 620}) == Box(0, 0, 20, 31)
+    assert coco_shape({"segmentation": {"size": [31, 20], "counts": [1] * 620}}) == Box(0, 0, 20, 31)
 
 
 def test_shapes_without_a_box_are_enclosed_and_crowds_are_weak(boards: Path, tmp_path: Path) -> None:

@@ -6,12 +6,16 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adfm.data.split import Assignment, Held, Item, contradictions, fractions, labelled, official, units
+from adfm.data.faults import DataFaultsError
+from adfm.data.layouts import SourceImage
+from adfm.data.split import Assignment, Held, Item, contradictions, fractions, grouped, labelled, official, units
+from adfm.errors import ConfigError
 from adfm.records import Split
 
 SHARES: dict[Split, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
@@ -177,3 +181,20 @@ def test_labelled_moves_a_fifth_of_each_kind_of_test_and_keeps_train() -> None:
 def test_only_opposite_labels_of_one_picture_contradict() -> None:
     same = [item(0, sha="x"), item(1, "dent", sha="x"), item(2, "scratch", sha="y"), item(3, "dent", sha="y")]
     assert contradictions(same) == [("dent-001", "good-000")]
+
+
+def pieces(*stems: str, group: str | None = None) -> list[SourceImage]:
+    return [SourceImage(Path(f"{stem}.png"), "normal", "part", group=group) for stem in stems]
+
+
+def test_groups_are_the_layouts_own_else_the_patterns() -> None:
+    source, images = Path("set"), pieces("board1_a", "board1_b", "tray") + pieces("board2_a", group="item")
+    assert grouped(source, images, None) == ([None, None, None, "part/item"], [])
+    groups, notes = grouped(source, images, r"^(board\d)")
+    assert groups == ["part/board1", "part/board1", None, "part/item"]
+    assert notes == ["1 images fit no --group-by group and stand alone"]
+    with pytest.raises(DataFaultsError, match=r"^set: \[group-none\]"):
+        grouped(source, images, r"^(crate\d)")
+    for pattern in ("(", r"^board\d"):
+        with pytest.raises(ConfigError, match="--group-by"):
+            grouped(source, images, pattern)

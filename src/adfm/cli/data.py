@@ -28,49 +28,34 @@ adfm data build mvtec/hazelnut --out data/hazelnut --split labelled
 adfm data build boards --out data/boards --tile 160 --group-by '^([0-9]{5})' --split fractions
 """
 
-# The options of `BuildSettings` by the title of their group; {} becomes the default of the setting.
+_COUNT, _SHARE = {"type": int, "metavar": "N"}, {"type": float, "metavar": "F"}
+# The options of `BuildSettings` by the title of their group; {} in a help becomes the default.
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "layout": {"layout": {"metavar": "NAME", "help": "auto (default: the one that fits), {}"}},
     "masks to boxes": {
-        "dilate": {
-            "type": float,
-            "metavar": "R",
-            "help": "merge fragments closer than this share of the short side ({})",
-        },
-        "min_area": {"type": int, "metavar": "N", "help": "drop specks of fewer pixels ({})"},
-        "max_boxes": {"type": int, "metavar": "N", "help": "more boxes: dilation is raised until they fit ({})"},
+        "dilate": _SHARE | {"help": "merge fragments closer than this share of the short side ({})", "metavar": "R"},
+        "min_area": _COUNT | {"help": "drop specks of fewer pixels ({})"},
+        "max_boxes": _COUNT | {"help": "more boxes: dilation is raised until they fit ({})"},
     },
     "tiles": {
-        "tile": {"type": int, "metavar": "PX", "help": "cut images into tiles of this side"},
-        "tile_overlap": {"type": float, "metavar": "SHARE", "help": "overlap of neighbouring tiles ({})"},
-        "tile_normals": {"type": int, "metavar": "N", "help": "keep at most N normal tiles per image"},
+        "tile": _COUNT | {"help": "cut images into tiles of this side", "metavar": "PX"},
+        "tile_overlap": _SHARE | {"help": "overlap of neighbouring tiles ({})", "metavar": "SHARE"},
+        "tile_normals": _COUNT | {"help": "keep at most N normal tiles per image"},
     },
     "split": {
         "split": {
             "metavar": "RULE",
             "help": "official (the layout's own), fractions, or labelled (part of test trains)",
         },
-        "shares": {
-            "type": float,
-            "nargs": 3,
-            "metavar": ("TRAIN", "VALIDATION", "TEST"),
-            "help": "for fractions ({})",
-        },
-        "labelled_fraction": {
-            "type": float,
-            "metavar": "F",
-            "help": "share of the official test split that trains ({})",
-        },
-        "validation": {"type": float, "metavar": "F", "help": "share of train that becomes validation ({})"},
-        "validation_normals": {
-            "type": float,
-            "metavar": "F",
-            "help": "share of train's normal parts that becomes validation ({})",
-        },
+        "shares": _SHARE | {"help": "for fractions ({})", "nargs": 3, "metavar": ("TRAIN", "VALIDATION", "TEST")},
+        "labelled_fraction": _SHARE | {"help": "share of the official test split that trains ({})"},
+        "validation": _SHARE | {"help": "share of train that becomes validation ({})"},
+        "validation_normals": _SHARE | {"help": "share of train's normal parts that becomes validation ({})"},
         "group_by": {
             "metavar": "REGEX",
             "help": "first capture group in a file's stem: never split (a board, a video)",
         },
-        "seed": {"type": int, "metavar": "N", "help": "which images go where ({})"},
+        "seed": _COUNT | {"help": "which images go where ({})"},
     },
 }
 
@@ -97,29 +82,26 @@ def run(args: argparse.Namespace) -> int:
 
 def add_build_options(parser: Parser) -> None:
     """Add the options that decide a manifest, which `adfm adapt` takes too."""
-    layout = parser.add_argument("--layout", metavar="NAME")
-    parser.explained_later[layout] = _explained_layouts
     for title, options in OPTIONS.items():
         group = parser.add_argument_group(title)
         for name, option in options.items():
             action = group.add_argument(f"--{name.replace('_', '-')}", **option)
-            parser.explained_later[action] = partial(_with_default, name, option["help"])
+            parser.explained_later[action] = partial(_explained, name, option["help"])
     parser.add_argument("--workers", type=int, metavar="N", help="threads (at most 4 by default)")
     parser.add_argument("--json", action="store_true", help="print the meta file instead of a table")
 
 
-def _explained_layouts() -> str:
+def _explained(name: str, text: str) -> str:
+    """Fill the default of a setting, or the names of the layouts, into the help of its option."""
     from adfm.data.layouts import known_layouts
-
-    return f"auto (default: the one that fits), {', '.join(known_layouts())}"
-
-
-def _with_default(name: str, text: str) -> str:
     from adfm.data.settings import BuildSettings
 
+    if "{}" not in text:
+        return text
+    if name == "layout":
+        return text.format(", ".join(known_layouts()))
     default = BuildSettings.model_fields[name].default
-    numbers = default if isinstance(default, tuple) else (default,)
-    return text.format(" ".join(f"{number:g}" for number in numbers)) if "{}" in text else text
+    return text.format(" ".join(f"{number:g}" for number in (default if isinstance(default, tuple) else (default,))))
 
 
 def build_settings(args: argparse.Namespace) -> BuildSettings:
@@ -138,8 +120,13 @@ def build_settings(args: argparse.Namespace) -> BuildSettings:
 
 def run_build(args: argparse.Namespace) -> int:
     """Build, then print what was built, its warnings and what to run next."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     from adfm.data.build import build
     from adfm.data.faults import DataFaultsError
+    from adfm.records import LABELS, SPLITS
 
     try:
         with progress_bar() as progress:
@@ -150,30 +137,22 @@ def run_build(args: argparse.Namespace) -> int:
         return 2
     if args.json:
         print_json({"manifest": str(report.manifest), **report.meta})
-    else:
-        _print_meta(report.meta)
-        print(f"{report.samples} samples in {folded(str(report.manifest))}")
-        print(f"next: adfm data check {folded(str(report.manifest.parent))}")
-    return 0
-
-
-def _print_meta(meta: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from adfm.records import LABELS, SPLITS
-
-    console = Console(soft_wrap=True, highlight=False)
+        return 0
     table = Table("category", "split", *LABELS, box=None)
-    for category, splits in meta["counts"].items():
+    for category, splits in report.meta["counts"].items():
         for split in (split for split in SPLITS if split in splits):
             table.add_row(escape(category), split, *(str(splits[split].get(label, 0)) for label in LABELS))
-    console.print(table)
-    if boxes := meta["boxes"]:
-        per, area = boxes["per_sample"], boxes["relative_area"]
-        several = f"{boxes['share_of_several']:.0%} with several"
+    Console(soft_wrap=True, highlight=False).print(table)
+    if boxes := report.meta["boxes"]:
+        per, area, several = (
+            boxes["per_sample"],
+            boxes["relative_area"],
+            f"{boxes['share_of_several']:.0%} with several",
+        )
         print(f"boxes per anomalous sample: mean {per['mean']:.2f}, median {per['p50']:g}, max {per['max']}; {several}")
         print(f"box area / image area: p5 {area['p5']:.3%}, median {area['p50']:.3%}, p95 {area['p95']:.3%}")
-    for warning in meta["warnings"]:
+    for warning in report.meta["warnings"]:
         print(f"note: {folded(warning)}")
+    print(f"{report.samples} samples in {folded(str(report.manifest))}")
+    print(f"next: adfm data check {folded(str(report.manifest.parent))}")
+    return 0

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from adfm.data import layouts, meta, split
-from adfm.data.faults import DataFaultsError, broken
-from adfm.data.layouts import Layout, SourceImage
+from adfm.data.faults import DataFaultsError
+from adfm.data.layouts import SourceImage
 from adfm.data.manifest import MANIFEST, META, write_manifest
-from adfm.data.measure import Measurement, measure
+from adfm.data.measure import measure
 from adfm.data.settings import BuildSettings
 from adfm.data.threads import Progress, Threads
 from adfm.data.tile import cut_all
-from adfm.records import Sample
 from adfm.storage import published_folder, require_new_folder, write_json
 
 
@@ -46,13 +45,13 @@ def build(source: Path, out: Path, settings: BuildSettings, progress: Progress |
     require_new_folder(out)
     root, target = source.resolve(), out.resolve()
     layout = layouts.choose(source, settings.layout)
-    listed = _listed(source, root, layout)
+    listed = layouts.listed_images(source, layout)
     threads = Threads(settings.workers, progress)
     measured = threads.map("images", lambda image: measure(root, image, settings), listed)
     if faults := [fault for one in measured for fault in one.faults]:
         raise DataFaultsError(faults)
     way = Path(os.path.relpath(root, target))  # once: it is the same for every image
-    samples = [_sample(way, one, id_) for one, id_ in zip(measured, sample_ids(listed), strict=True)]
+    samples = [one.sample(id_, way) for one, id_ in zip(measured, sample_ids(listed), strict=True)]
     samples, notes = split.placed(source, layout.NAME, listed, samples, settings)
     warnings = [*meta.doubts(measured), *meta.unmasked(listed), *meta.unused(root, listed), *notes]
     with published_folder(target) as staging:
@@ -64,21 +63,6 @@ def build(source: Path, out: Path, settings: BuildSettings, progress: Progress |
         write_json(staging / META, content)
         write_manifest(staging / MANIFEST, samples)
     return BuildReport(out / MANIFEST, len(samples), content)
-
-
-def _listed(source: Path, root: Path, layout: Layout) -> list[SourceImage]:
-    """Return what a layout finds below the root, sorted by path; `source` is the folder as the user named it.
-
-    Raises:
-        DataFaultsError: it finds nothing, one path twice, or a fault of its own.
-    """
-    listed = sorted(layout.read(root), key=lambda image: image.image)
-    if not listed:
-        raise DataFaultsError([broken("source-empty", name=layout.NAME, shape=layout.SHAPE).at(source)])
-    twice = [path for path, count in Counter(image.image for image in listed).items() if count > 1]
-    if twice:
-        raise DataFaultsError([broken("image-twice", path=path).at(source) for path in twice])
-    return listed
 
 
 def sample_ids(listed: Sequence[SourceImage]) -> list[str]:
@@ -93,24 +77,3 @@ def sample_ids(listed: Sequence[SourceImage]) -> list[str]:
         name if taken[name.casefold()] == 1 else f"{name}-{sha256(image.image.as_posix().encode()).hexdigest()[:8]}"
         for name, image in zip(plain, listed, strict=True)
     ]
-
-
-def _sample(way: Path, measured: Measurement, id_: str) -> Sample:
-    """Return the sample of an image, in train for now; `way` leads from the manifest's folder to the source."""
-    source = measured.source
-    masks = tuple((way / mask).as_posix() for mask in source.masks) if measured.boxes else ()
-    return Sample(
-        id=id_,
-        image=(way / source.image).as_posix(),
-        width=measured.width,
-        height=measured.height,
-        label=measured.label,
-        category=source.category,
-        defect=source.defect,
-        mask=masks if len(masks) > 1 else masks[0] if masks else None,
-        boxes=measured.boxes,
-        split="train",
-        sha256=measured.sha256,
-        box_ratio=measured.box_ratio,
-        tight=measured.tight,
-    )

@@ -33,14 +33,28 @@ T = TypeVar("T", str, tuple[str, ...])
 
 _ANCHOR = re.compile(r"[A-Za-z]:|[\\/]")  # a drive or a root, on any system
 _NO_NAME = re.compile("[\0\ud800-\udfff]")  # what no name of a file can hold
+_NULLS = {"defect": None, "mask": None, "boxes": None}  # may be left out by other writers; ours writes them
+_CHOICES: dict[str, tuple[str, ...]] = {"label": LABELS, "split": SPLITS}
 
 
 class LineError(DataError):
-    """A manifest line that cannot be read as a sample; `faults` holds every rule that it breaks, at least one."""
+    """A manifest line that cannot be read as a sample; `faults` holds every rule that it breaks, each once."""
 
-    def __init__(self, faults: list[Broken]) -> None:
+    def __init__(self, error: ValidationError) -> None:
+        faults: dict[Broken, None] = {}
+        for complaint in error.errors(include_url=False, include_input=False):
+            name, own = str(complaint["loc"][0]), complaint.get("ctx", {}).get("fault")
+            if isinstance(own, Broken):
+                fault = own
+            elif complaint["type"] == "missing":
+                fault = broken("field-missing", name=name)
+            elif name in _CHOICES:
+                fault = broken(f"{name}-unknown", known=", ".join(_CHOICES[name]))
+            else:
+                fault = broken("field-type", name=name, kind=Line.model_fields[name].description)
+            faults[fault] = None
         self.faults = tuple(faults)
-        super().__init__(faults[0].rule)
+        super().__init__(self.faults[0].rule)
 
 
 def _fault(code: LiteralString, **details: object) -> PydanticCustomError:
@@ -149,10 +163,6 @@ class Line(BaseModel):
         return boxes
 
 
-_NULLS = {"defect": None, "mask": None, "boxes": None}  # may be left out by other writers; ours writes them
-_CHOICES: dict[str, tuple[str, ...]] = {"label": LABELS, "split": SPLITS}
-
-
 def sample_json(sample: Sample) -> dict[str, Any]:
     """Return a sample as its manifest line: the contract's fields first, our own where they differ from the default."""
     return Line.model_construct(**vars(sample)).model_dump(mode="json", exclude_defaults=True)
@@ -167,21 +177,4 @@ def sample_from_json(row: dict[str, Any]) -> Sample:
     try:
         return Sample(**vars(Line.model_validate(_NULLS | row)))
     except ValidationError as error:
-        raise LineError(_faults(error)) from error
-
-
-def _faults(error: ValidationError) -> list[Broken]:
-    """Return pydantic's complaints as our faults, each once."""
-    faults: dict[Broken, None] = {}
-    for complaint in error.errors(include_url=False, include_input=False):
-        name, own = str(complaint["loc"][0]), complaint.get("ctx", {}).get("fault")
-        if isinstance(own, Broken):
-            fault = own
-        elif complaint["type"] == "missing":
-            fault = broken("field-missing", name=name)
-        elif name in _CHOICES:
-            fault = broken(f"{name}-unknown", known=", ".join(_CHOICES[name]))
-        else:
-            fault = broken("field-type", name=name, kind=Line.model_fields[name].description)
-        faults[fault] = None
-    return list(faults)
+        raise LineError(error) from error

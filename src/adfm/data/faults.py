@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from adfm.errors import DataError
 
@@ -79,218 +79,129 @@ def broken(code: str, **details: object) -> Broken:
     return Broken(code, KINDS[code].rule.format(**printable))
 
 
-_AGAIN = "build the manifest again"
+# The parts of a data set and, below each, its types of fault: code | level | rule | fix.
+_TABLE = """
+The source folder
+source-missing | fault | is not a folder | give the folder that holds the images
+layout-unknown | fault | has no known layout (known: {known}) | arrange its folders as one of these
+layout-ambiguous | fault | fits several layouts ({names}) | name one with --layout
+layout-differs | fault | does not have the layout '{name}', which is {shape} | name another one, or none
+source-empty | fault | holds no images in the layout '{name}', which is {shape} | check the names of its folders
+split-none | fault | the layout '{name}' has no split of its own | use --split fractions
+group-none | fault | --group-by '{pattern}' fits no file name | the pattern is searched in names without suffix
+image-twice | fault | {path}: is listed more than once | keep one entry
+label-undecided | fault | {path}: has no mask, and only a mask decides its label | restore the mask, or remove the image
+mask-ambiguous | fault | fits several images named {name} | put masks in folders named as theirs
 
-# part of a data set -> (code, level, rule, fix)
-_TABLE: dict[str, tuple[tuple[str, Level, str, str], ...]] = {
-    "The source folder": (
-        ("source-missing", "fault", "is not a folder", "give the folder that holds the images"),
-        ("layout-unknown", "fault", "has no known layout (known: {known})", "arrange its folders as one of these"),
-        ("layout-ambiguous", "fault", "fits several layouts ({names})", "name one with --layout"),
-        ("layout-differs", "fault", "does not have the layout '{name}', which is {shape}", "name another one, or none"),
-        (
-            "source-empty",
-            "fault",
-            "holds no images in the layout '{name}', which is {shape}",
-            "check the names of its folders",
-        ),
-        ("split-none", "fault", "the layout '{name}' has no split of its own", "use --split fractions"),
-        (
-            "group-none",
-            "fault",
-            "--group-by '{pattern}' fits no file name",
-            "the pattern is searched in names without suffix",
-        ),
-        ("image-twice", "fault", "{path}: is listed more than once", "keep one entry"),
-        (
-            "label-undecided",
-            "fault",
-            "{path}: has no mask, and only a mask decides its label",
-            "restore the mask, or remove the image",
-        ),
-        ("mask-ambiguous", "fault", "fits several images named {name}", "put masks in folders named as theirs"),
-    ),
-    "Lists of images in the source": (
-        ("list-unreadable", "fault", "cannot be read ({why})", "export it again"),
-        ("list-shape", "fault", "does not have its format's shape: {why}", "export it again"),
-        ("list-field", "fault", "every item needs {what}", "add it to the list"),
-        ("list-entry", "fault", "{entry}: {why}", "correct or remove it"),
-        ("list-image-unknown", "fault", "no image has the id {id}", "remove its annotations"),
-    ),
-    "The manifest": (
-        ("manifest-unreadable", "fault", "cannot be read ({why})", "run `adfm data build` first"),
-        ("manifest-encoding", "fault", "is not UTF-8 text (byte {byte})", "save it as UTF-8"),
-        ("manifest-bom", "fault", "begins with a byte order mark", "save it as UTF-8 without one"),
-        ("manifest-empty", "fault", "holds no sample", "run `adfm data build` first"),
-    ),
-    "A line": (
-        ("line-json", "fault", "is not JSON ({why})", "remove the line or build again"),
-        ("line-object", "fault", "is not a JSON object", "write one sample a line, in braces"),
-        ("key-twice", "fault", "names '{name}' twice, and only one can count", "remove one of them"),
-        ("field-unknown", "fault", "unknown field '{name}'{hint}", "remove or rename it"),
-        ("field-missing", "fault", "'{name}' is missing", "add it or build again"),
-        ("field-type", "fault", "'{name}' must be {kind}", "correct the value or build again"),
-        ("text-control", "fault", "'{name}' holds a control character or half a character", "rename it"),
-        ("label-unknown", "fault", "'label' must be one of {known}", "correct the label"),
-        ("split-unknown", "fault", "'split' must be one of {known}", "correct the split"),
-        ("size-limit", "fault", "{width} x {height} is over {limit} pixels", "tile or shrink the image"),
-        ("size-aspect", "warning", "{width} x {height} is longer than {most} : 1", "no model reads it: tile it"),
-        ("sha256-malformed", "fault", "'sha256' must be 64 digits of 0-9 and a-f", _AGAIN),
-        ("defect-on-normal", "fault", "a normal sample must have no defect", "correct the label or the defect"),
-        ("gold-marks", "fault", "cannot earn full marks: {why}", "the boxes or the label are not usable for training"),
-    ),
-    "Paths": (
-        ("path-absolute", "fault", "path '{path}' must be relative and must not name a drive", _AGAIN),
-        ("path-text", "fault", "path '{path}' cannot be the name of a file", "rename the file"),
-        ("path-backslash", "warning", "path '{path}' holds a backslash", "write / between folders"),
-        (
-            "path-outside",
-            "fault",
-            "'{path}' leads outside the folders that may hold it",
-            "move the file, or name it by a path inside",
-        ),
-        ("link-outside", "fault", "'{path}' is a link, or is behind one, that leads outside", "put the file there"),
-    ),
-    "Images": (
-        ("image-missing", "fault", "{path}: no such file", "put it back or build again"),
-        ("image-unreadable", "fault", "{path}: is not a readable file ({why})", "replace or remove it"),
-        ("image-empty", "fault", "{path}: has 0 bytes", "replace or remove it"),
-        ("image-format", "fault", "{path}: is not a PNG, JPEG, BMP, TIFF or WebP image", "convert it"),
-        ("image-damaged", "fault", "{path}: is damaged or cut off", "replace or remove it"),
-        ("image-limit", "fault", "{path}: is over {limit} pixels", "tile or shrink it"),
-        ("image-suffix", "warning", "{path}: holds {format}, its name says otherwise", "rename it"),
-        ("image-frames", "warning", "{path}: holds several frames, and the first counts", "save it alone"),
-        ("image-depth", "warning", "{path}: has over 8 bits a channel ({mode})", "8 bits will be read"),
-        ("image-colours", "warning", "{path}: has {mode} colours, read without their profile", "save it as RGB"),
-        ("image-alpha", "warning", "{path}: has a transparency channel, and white shows through", "save it without"),
-        ("image-uniform", "warning", "{path}: has one colour all over", "remove it, if the part cannot be seen"),
-        (
-            "image-size",
-            "fault",
-            "{path}: is {width} x {height}, {origin} says {listed_width} x {listed_height}",
-            "build again, or correct the list",
-        ),
-        (
-            "image-rotated",
-            "fault",
-            "{path}: its EXIF tag rotates it to {width} x {height}, the manifest has the size before that",
-            "sizes and boxes are those of the image as shown: build again",
-        ),
-        ("sha256-differs", "fault", "{path}: has changed since the manifest was built (sha256)", _AGAIN),
-        ("known-bad", "fault", "{path}: is on a list of known bad images ({why})", "remove it from the set"),
-        (
-            "known-bad-name",
-            "warning",
-            "{path}: has the name of a known bad image ({why})",
-            "look at it, remove it if so",
-        ),
-    ),
-    "Masks": (
-        ("mask-missing", "fault", "{path}: no such file (a mask)", "put it back or build again"),
-        ("mask-unreadable", "fault", "{path}: cannot be read as a mask ({why})", "export it again as PNG"),
-        (
-            "mask-size",
-            "fault",
-            "{path}: mask is {width} x {height}, its image {image_width} x {image_height}",
-            "export it at the image's size",
-        ),
-        ("mask-is-image", "fault", "'{path}' is given as the image and as its mask", "name the mask"),
-        ("mask-on-normal", "fault", "is normal but its mask marks a defect", "correct the label or the mask"),
-        ("mask-empty", "warning", "is anomalous but its mask marks nothing", "draw it, or set it to null"),
-        ("mask-inverted", "warning", "mask covers {share} of the image", "if it is inverted, export it again"),
-        ("mask-lossy", "warning", "{path}: a mask is a JPEG, whose noise counts as defect", "export it as PNG"),
-        ("mask-colour", "warning", "{path}: mask has colours; all but black is defect", "export it as grey"),
-        (
-            "mask-soft",
-            "warning",
-            "{path}: mask has {levels} grey levels; all above 0 is defect",
-            "export it with hard edges",
-        ),
-        (
-            "mask-orientation",
-            "warning",
-            "{path}: mask has another EXIF orientation than its image",
-            "see that it covers the image as shown",
-        ),
-        ("mask-shared", "warning", "'{path}' is also the mask of line {first}", "a mask belongs to one image"),
-    ),
-    "Boxes": (
-        ("boxes-type", "fault", "'boxes' must be a list or null", "correct the value or build again"),
-        ("box-malformed", "fault", "box {box} must be four whole numbers [x1, y1, x2, y2]", _AGAIN),
-        ("box-empty", "fault", "box {box} needs x1 < x2 and y1 < y2", "[x, y, width, height] is not the form here"),
-        ("box-outside", "fault", "box {box} must be inside {width} x {height}", "correct the box or build again"),
-        ("boxes-on-normal", "fault", "a normal sample must have no boxes", "correct the label or the boxes"),
-        (
-            "boxes-empty",
-            "fault",
-            "an anomalous sample must have boxes, or null where they are unknown",
-            "correct the label or the boxes",
-        ),
-        ("box-twice", "warning", "box {box} is given twice", "remove one of them"),
-        ("boxes-unsorted", "warning", "boxes are not sorted by (y1, x1, y2, x2)", "sort them or build again"),
-        ("boxes-many", "warning", "has {count} boxes, more than {most}", "build again with a larger --dilate"),
-        ("boxes-null", "warning", "boxes are null though a mask marks the defect", _AGAIN),
-        ("boxes-differ", "warning", "boxes are not what the mask gives", "build again, or drop the mask"),
-    ),
-    "Between samples": (
-        ("id-twice", "fault", "id '{id}' is also line {first}", "ids must be unique"),
-        ("id-case", "warning", "id '{id}' differs from line {first} in its case alone", "rename one"),
-        ("same-picture-labels", "fault", "is the same image as {first} with the opposite label", "remove one"),
-        ("same-picture-splits", "fault", "is the same image as line {first} in another split", "keep one of them"),
-        ("same-picture", "warning", "is the same image as line {first}", "it counts twice: remove one"),
-        (
-            "near-duplicate",
-            "warning",
-            "looks like line {first} in another split (grey levels apart: {distance})",
-            "put both in one split, or a --group-by",
-        ),
-        ("group-splits", "fault", "group '{group}' is in another split on line {first}", "a group is never split"),
-        (
-            "name-variants",
-            "warning",
-            "{field} '{name}' differs from '{other}' (line {first}) in case or spaces alone",
-            "use one name",
-        ),
-    ),
-    "The set as a whole": (
-        (
-            "split-empty",
-            "warning",
-            "the {split} split holds no sample",
-            "`adfm data build --split fractions` gives it some",
-        ),
-        (
-            "split-one-label",
-            "warning",
-            "the {split} split holds no {label} sample",
-            "`adfm data build --split labelled` or `fractions` gives it some",
-        ),
-        (
-            "category-untested",
-            "warning",
-            "category '{category}' is in train and not in test",
-            "nothing will measure how well it went: build with another split",
-        ),
-        (
-            "category-untrained",
-            "warning",
-            "category '{category}' is in test and not in train",
-            "build with another split, unless that is the question",
-        ),
-        (
-            "defect-unnamed",
-            "warning",
-            "{count} anomalous samples of '{category}' have no defect type",
-            "name it for metrics by defect type",
-        ),
-    ),
-    "The meta file": (
-        ("meta-missing", "warning", "is missing, so less can be checked", _AGAIN),
-        ("meta-unreadable", "warning", "cannot be read as a JSON object ({why})", _AGAIN),
-        ("meta-source", "warning", "'source' must name a folder, so paths are unchecked", _AGAIN),
-        ("meta-settings", "warning", "{why}; how boxes were made is unknown", _AGAIN),
-        ("meta-counts", "warning", "counts are not the manifest's", _AGAIN),
-    ),
+Lists of images in the source
+list-unreadable | fault | cannot be read ({why}) | export it again
+list-shape | fault | does not have its format's shape: {why} | export it again
+list-field | fault | every item needs {what} | add it to the list
+list-entry | fault | {entry}: {why} | correct or remove it
+list-image-unknown | fault | no image has the id {id} | remove its annotations
+
+The manifest
+manifest-unreadable | fault | cannot be read ({why}) | run `adfm data build` first
+manifest-encoding | fault | is not UTF-8 text (byte {byte}) | save it as UTF-8
+manifest-bom | fault | begins with a byte order mark | save it as UTF-8 without one
+manifest-empty | fault | holds no sample | run `adfm data build` first
+
+A line
+line-json | fault | is not JSON ({why}) | remove the line or build again
+line-object | fault | is not a JSON object | write one sample a line, in braces
+key-twice | fault | names '{name}' twice, and only one can count | remove one of them
+field-unknown | fault | unknown field '{name}'{hint} | remove or rename it
+field-missing | fault | '{name}' is missing | add it or build again
+field-type | fault | '{name}' must be {kind} | correct the value or build again
+text-control | fault | '{name}' holds a control character or half a character | rename it
+label-unknown | fault | 'label' must be one of {known} | correct the label
+split-unknown | fault | 'split' must be one of {known} | correct the split
+size-limit | fault | {width} x {height} is over {limit} pixels | tile or shrink the image
+size-aspect | warning | {width} x {height} is longer than {most} : 1 | no model reads it: tile it
+sha256-malformed | fault | 'sha256' must be 64 digits of 0-9 and a-f | build the manifest again
+defect-on-normal | fault | a normal sample must have no defect | correct the label or the defect
+gold-marks | fault | cannot earn full marks: {why} | the boxes or the label are not usable for training
+
+Paths
+path-absolute | fault | path '{path}' must be relative and must not name a drive | build the manifest again
+path-text | fault | path '{path}' cannot be the name of a file | rename the file
+path-backslash | warning | path '{path}' holds a backslash | write / between folders
+path-outside | fault | '{path}' leads outside the folders that may hold it | move the file, or name it by a path inside
+link-outside | fault | '{path}' is a link, or is behind one, that leads outside | put the file there
+
+Images
+image-missing | fault | {path}: no such file | put it back or build again
+image-unreadable | fault | {path}: is not a readable file ({why}) | replace or remove it
+image-empty | fault | {path}: has 0 bytes | replace or remove it
+image-format | fault | {path}: is not a PNG, JPEG, BMP, TIFF or WebP image | convert it
+image-damaged | fault | {path}: is damaged or cut off | replace or remove it
+image-limit | fault | {path}: is over {limit} pixels | tile or shrink it
+image-suffix | warning | {path}: holds {format}, its name says otherwise | rename it
+image-frames | warning | {path}: holds several frames, and the first counts | save it alone
+image-depth | warning | {path}: has over 8 bits a channel ({mode}) | 8 bits will be read
+image-colours | warning | {path}: has {mode} colours, read without their profile | save it as RGB
+image-alpha | warning | {path}: has a transparency channel, and white shows through | save it without
+image-uniform | warning | {path}: has one colour all over | remove it, if the part cannot be seen
+image-size | fault | {path}: is {width} x {height}, {origin} says {listed_width} x {listed_height} | build again, or correct the list
+image-rotated | fault | {path}: EXIF rotates it to {width} x {height}, the manifest has the size before | build again
+sha256-differs | fault | {path}: has changed since the manifest was built (sha256) | build the manifest again
+known-bad | fault | {path}: is on a list of known bad images ({why}) | remove it from the set
+known-bad-name | warning | {path}: has the name of a known bad image ({why}) | look at it, remove it if so
+
+Masks
+mask-missing | fault | {path}: no such file (a mask) | put it back or build again
+mask-unreadable | fault | {path}: cannot be read as a mask ({why}) | export it again as PNG
+mask-size | fault | {path}: mask is {width} x {height}, its image {image_width} x {image_height} | export it at the image's size
+mask-is-image | fault | '{path}' is given as the image and as its mask | name the mask
+mask-on-normal | fault | is normal but its mask marks a defect | correct the label or the mask
+mask-empty | warning | is anomalous but its mask marks nothing | draw it, or set it to null
+mask-inverted | warning | mask covers {share} of the image | if it is inverted, export it again
+mask-lossy | warning | {path}: a mask is a JPEG, whose noise counts as defect | export it as PNG
+mask-colour | warning | {path}: mask has colours; all but black is defect | export it as grey
+mask-soft | warning | {path}: mask has {levels} grey levels; all above 0 is defect | export it with hard edges
+mask-orientation | warning | {path}: mask has another EXIF orientation than its image | see that it covers the image as shown
+mask-shared | warning | '{path}' is also the mask of line {first} | a mask belongs to one image
+
+Boxes
+boxes-type | fault | 'boxes' must be a list or null | correct the value or build again
+box-malformed | fault | box {box} must be four whole numbers [x1, y1, x2, y2] | build the manifest again
+box-empty | fault | box {box} needs x1 < x2 and y1 < y2 | [x, y, width, height] is not the form here
+box-outside | fault | box {box} must be inside {width} x {height} | correct the box or build again
+boxes-on-normal | fault | a normal sample must have no boxes | correct the label or the boxes
+boxes-empty | fault | an anomalous sample must have boxes, or null where they are unknown | correct the label or the boxes
+box-twice | warning | box {box} is given twice | remove one of them
+boxes-unsorted | warning | boxes are not sorted by (y1, x1, y2, x2) | sort them or build again
+boxes-many | warning | has {count} boxes, more than {most} | build again with a larger --dilate
+boxes-null | warning | boxes are null though a mask marks the defect | build the manifest again
+boxes-differ | warning | boxes are not what the mask gives | build again, or drop the mask
+
+Between samples
+id-twice | fault | id '{id}' is also line {first} | ids must be unique
+id-case | warning | id '{id}' differs from line {first} in its case alone | rename one
+same-picture-labels | fault | is the same image as {first} with the opposite label | remove one
+same-picture-splits | fault | is the same image as line {first} in another split | keep one of them
+same-picture | warning | is the same image as line {first} | it counts twice: remove one
+near-duplicate | warning | looks like line {first} in another split (grey levels apart: {distance}) | put both in one split, or a --group-by
+group-splits | fault | group '{group}' is in another split on line {first} | a group is never split
+name-variants | warning | {field} '{name}' differs from '{other}' (line {first}) in case or spaces alone | use one name
+
+The set as a whole
+split-empty | warning | the {split} split holds no sample | `adfm data build --split fractions` gives it some
+split-one-label | warning | the {split} split holds no {label} sample | `adfm data build --split labelled` or `fractions` gives it some
+category-untested | warning | category '{category}' is in train and not in test | nothing will measure it: build with another split
+category-untrained | warning | category '{category}' is in test and not in train | build with another split, unless that is the question
+defect-unnamed | warning | {count} anomalous samples of '{category}' have no defect type | name it for metrics by defect type
+
+The meta file
+meta-missing | warning | is missing, so less can be checked | build the manifest again
+meta-unreadable | warning | cannot be read as a JSON object ({why}) | build the manifest again
+meta-source | warning | 'source' must name a folder, so paths are unchecked | build the manifest again
+meta-settings | warning | {why}; how boxes were made is unknown | build the manifest again
+meta-counts | warning | counts are not the manifest's | build the manifest again
+"""
+
+KINDS: dict[str, Kind] = {
+    kind.code: kind
+    for part, *rows in (section.splitlines() for section in _TABLE.strip().split("\n\n"))
+    for kind in (Kind(part, *cast("tuple[str, Level, str, str]", row.split(" | "))) for row in rows)
 }
-
-KINDS = {code: Kind(part, code, level, rule, fix) for part, rows in _TABLE.items() for code, level, rule, fix in rows}

@@ -18,7 +18,7 @@ from adfm.data.layouts import SourceImage
 from adfm.data.settings import BuildSettings
 from adfm.errors import ImageError
 from adfm.geometry import Box, boxes_from_mask, clip, filled, foreground
-from adfm.records import Label
+from adfm.records import Label, Sample
 from adfm.storage import sha256_file
 
 LOSSY = frozenset({".jpg", ".jpeg"})
@@ -41,6 +41,25 @@ class Measurement:
     tight: bool = True
     faults: tuple[Fault, ...] = ()
     doubts: tuple[str, ...] = ()
+
+    def sample(self, id_: str, way: Path) -> Sample:
+        """Return the image as a sample, in train for now; `way` leads from the manifest's folder to the source."""
+        masks = tuple((way / mask).as_posix() for mask in self.source.masks) if self.boxes else ()
+        return Sample(
+            id=id_,
+            image=(way / self.source.image).as_posix(),
+            width=self.width,
+            height=self.height,
+            label=self.label,
+            category=self.source.category,
+            defect=self.source.defect,
+            mask=masks if len(masks) > 1 else masks[0] if masks else None,
+            boxes=self.boxes,
+            split="train",
+            sha256=self.sha256,
+            box_ratio=self.box_ratio,
+            tight=self.tight,
+        )
 
 
 def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measurement:

@@ -47,20 +47,23 @@ def make_meta(
     }
 
 
-def counts(samples: Sequence[Sample]) -> dict[str, dict[str, dict[str, int]]]:
+def counts(samples: Sequence[Sample]) -> dict[str, Any]:
     """Return category -> split -> label -> number of samples."""
-    table: dict[str, dict[str, dict[str, int]]] = {}
-    for (category, split, label), count in sorted(Counter((s.category, s.split, s.label) for s in samples).items()):
-        table.setdefault(category, {}).setdefault(split, {})[label] = count
-    return table
+    return _nested_counts((sample.category, sample.split, sample.label) for sample in samples)
 
 
-def defects(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:
+def defects(samples: Sequence[Sample]) -> dict[str, Any]:
     """Return category -> defect type -> number of samples."""
-    table: dict[str, dict[str, int]] = {}
-    types = Counter((s.category, s.defect or "unnamed") for s in samples if s.anomalous)
-    for (category, defect), count in sorted(types.items()):
-        table.setdefault(category, {})[defect] = count
+    return _nested_counts((sample.category, sample.defect or "unnamed") for sample in samples if sample.anomalous)
+
+
+def _nested_counts(keys: Iterable[tuple[str, ...]]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for (*outer, last), count in sorted(Counter(keys).items()):
+        inner = table
+        for key in outer:
+            inner = inner.setdefault(key, {})
+        inner[last] = count
     return table
 
 

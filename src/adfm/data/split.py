@@ -83,7 +83,7 @@ def placed(
             labels.
         ConfigError: the settings of the rule cannot be used.
     """
-    groups, notes = _grouped(source, listed, settings.group_by)
+    groups, notes = grouped(source, listed, settings.group_by)
     items = []
     for sample, image, group in zip(samples, listed, groups, strict=True):
         place = f"{sample.category}/{sample.label}"
@@ -101,7 +101,7 @@ def placed(
     return split, [*notes, *assignment.notes]
 
 
-def _grouped(source: Path, listed: Sequence[SourceImage], pattern: str | None) -> tuple[list[str | None], list[str]]:
+def grouped(source: Path, listed: Sequence[SourceImage], pattern: str | None) -> tuple[list[str | None], list[str]]:
     """Return every image's group and notes: the layout's group, else the first capture group of `pattern` in its stem.
 
     Raises:

@@ -23,15 +23,7 @@ THUMB = 32  # side of a thumbnail, px
 
 Thumb = NDArray[np.uint8]
 
-_FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-}
+_FORMATS = {".jpg": "JPEG", ".tif": "TIFF"}  # of the suffixes that are not their format's name
 _PLAIN = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "La", "RGBa")
 
 
@@ -71,8 +63,8 @@ def look(sample: Sample, place: Path, known: Mapping[str, str]) -> Look:
 
 
 def _header_faults(place: Path, head: images.Header) -> Iterator[Broken]:
-    named = _FORMATS.get(place.suffix.lower(), head.format)
-    if named != head.format:
+    suffix = place.suffix.lower()
+    if suffix in images.SUFFIXES and _FORMATS.get(suffix, suffix[1:].upper()) != head.format:
         yield broken("image-suffix", path=place, format=head.format)
     if head.several:
         yield broken("image-frames", path=place)

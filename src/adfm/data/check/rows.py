@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,11 +79,9 @@ def _read_line(line: str) -> tuple[Sample | None, list[Broken]]:
 
 
 def _object(pairs: list[tuple[str, Any]], twice: list[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in row and name not in twice:
-            twice.append(name)
-        row[name] = value
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        twice += [name for name, count in Counter(name for name, _ in pairs).items() if count > 1 and name not in twice]
     return row
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -33,7 +34,7 @@ from adfm.data.layouts.walk import SourceImage
 from adfm.errors import DataError, nearest
 from adfm.extensions import extended
 
-__all__ = ["LAYOUTS", "Layout", "SourceImage", "choose", "known_layouts"]
+__all__ = ["LAYOUTS", "Layout", "SourceImage", "choose", "known_layouts", "listed_images"]
 
 GROUP = "adfm.layouts"  # of the entry points by which installed packages add layouts
 PARTS = ("NAME", "SHAPE", "TERMS", "recognise", "read")
@@ -113,3 +114,18 @@ def choose(root: Path, name: str = "auto") -> Layout:
         if fitting:
             return fitting[0]
     raise DataFaultsError([broken("layout-unknown", known=", ".join(known)).at(root)])
+
+
+def listed_images(source: Path, layout: Layout) -> list[SourceImage]:
+    """Return what a layout finds in a folder, sorted by path.
+
+    Raises:
+        DataFaultsError: nothing, one path twice, or a fault that the layout found.
+    """
+    listed = sorted(layout.read(source.resolve()), key=lambda image: image.image)
+    if not listed:
+        raise DataFaultsError([broken("source-empty", name=layout.NAME, shape=layout.SHAPE).at(source)])
+    twice = [path for path, count in Counter(image.image for image in listed).items() if count > 1]
+    if twice:
+        raise DataFaultsError([broken("image-twice", path=path).at(source) for path in twice])
+    return listed

@@ -56,10 +56,22 @@ def listed_shapes(value: Any) -> list[tuple[str, Box]]:
     return [(name, rectangle(*numbers(box, "x, y, width, height", 4))) for name, box in zip(names, boxes, strict=True)]
 
 
-def coco_shape(value: Any) -> Box:
-    """Return the box of COCO's `segmentation`: polygons [[x, y, x, y, ...], ...], or run lengths {size, counts}."""
+def coco_shape(row: dict[str, Any]) -> Box:
+    """Return the box of an annotation of COCO: its `bbox` [x, y, width, height], else that of its `segmentation`.
+
+    A segmentation holds polygons [[x, y, x, y, ...], ...], or run lengths {size, counts}, which go down the columns and
+    begin with background.
+    """
+    if row.get("bbox"):
+        return rectangle(*numbers(row["bbox"], "x, y, width, height", 4))
+    value = row.get("segmentation")
     if isinstance(value, dict):
-        return _run_length_box(value)
+        height, width = _sides(value.get("size"))
+        counts = value.get("counts")
+        runs = _coco_runs(counts) if isinstance(counts, str) else [int(count) for count in numbers(counts, "counts")]
+        if min(runs, default=-1) < 0 or sum(runs) != height * width:
+            raise ValueError(f"its runs must add up to {width} x {height} pixels")
+        return _box(np.repeat(np.resize(np.array([0, 1], np.uint8), len(runs)), runs).reshape(width, height).T)
     if not isinstance(value, list) or not value:
         raise ValueError("it needs a bbox or a segmentation")
     points: list[tuple[float, float]] = []
@@ -69,16 +81,6 @@ def coco_shape(value: Any) -> Box:
             raise ValueError("a polygon must have as many x as y")
         points += zip(flat[::2], flat[1::2], strict=True)
     return outline(points)
-
-
-def _run_length_box(value: dict[str, Any]) -> Box:
-    """Return the box of run lengths, which go down the columns and begin with background."""
-    height, width = _sides(value.get("size"))
-    counts = value.get("counts")
-    runs = _coco_runs(counts) if isinstance(counts, str) else [int(count) for count in numbers(counts, "counts")]
-    if min(runs, default=-1) < 0 or sum(runs) != height * width:
-        raise ValueError(f"its runs must add up to {width} x {height} pixels")
-    return _box(np.repeat(np.resize(np.array([0, 1], np.uint8), len(runs)), runs).reshape(width, height).T)
 
 
 def _box(mask: NDArray[np.uint8]) -> Box:

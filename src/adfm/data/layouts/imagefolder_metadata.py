@@ -11,7 +11,6 @@ from typing import Any
 from adfm.data.layouts import listed
 from adfm.data.layouts.drawn import listed_shapes
 from adfm.data.layouts.walk import SourceImage
-from adfm.geometry import Box
 
 NAME = "imagefolder-metadata"
 SHAPE = "metadata.csv or metadata.jsonl with file_name and label or objects, beside the images or in train/, test/"
@@ -37,23 +36,16 @@ def read(root: Path) -> Iterator[SourceImage]:
         DataFaultsError: metadata are not of that shape, contradict themselves, or name a path outside the root.
     """
     for file in _files(root):
-        for row in listed.table_rows(file):
+        for row in listed.read_list(file):
             path = listed.locate(root, file, [name := listed.text(file, row, "file_name")], [""])
             with listed.entry(file, f"{name!r:.200}"):
-                shapes, classes, split = _shapes(row), _classes(row), listed.split_in(path.parent)
+                value: Any = row.get("objects") or {"bbox": []}
+                shapes = listed_shapes(json.loads(value) if isinstance(value, str) else value)
+                label = "" if row.get("label") is None else str(row["label"])
+                label = _BINARY.get(label.lower(), label)
+                if label.isdigit() or not (label or row.get("objects")):  # other numbers could be any class
+                    raise ValueError(
+                        f"it needs 'objects', or a 'label' that is 0, 1 or a class's name, not {label!r:.60}"
+                    )
+                split, classes = listed.split_in(path.parent), [label] if label else []
                 yield listed.annotated_image(path, root.resolve().name, shapes, split, classes=classes)
-
-
-def _classes(row: listed.Row) -> list[str]:
-    """The class of a label: 0 and 1 are normal and defective, other numbers could be any class."""
-    label = "" if row.get("label") is None else str(row["label"])
-    if label.lower() in _BINARY:
-        return [_BINARY[label.lower()]]
-    if label.isdigit() or not (label or row.get("objects")):
-        raise ValueError(f"it needs 'objects', or a 'label' that is 0, 1 or a class's name, not {label!r:.60}")
-    return [label] if label else []
-
-
-def _shapes(row: listed.Row) -> list[tuple[str, Box]]:
-    value: Any = row.get("objects") or {"bbox": []}
-    return listed_shapes(json.loads(value) if isinstance(value, str) else value)

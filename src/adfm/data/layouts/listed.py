@@ -41,29 +41,18 @@ def list_files(root: Path, names: str, beginning: re.Pattern[bytes]) -> list[Pat
     return fitting
 
 
-def document(file: Path) -> Any:
-    """Return the content of a JSON file.
+def read_list(file: Path) -> Any:
+    """Return the content of a list: the document of a .json file, or the rows of a .jsonl or .csv file.
+
+    The fields of a .csv row are texts.
 
     Raises:
         DataFaultsError: it cannot be read.
     """
     try:
-        return read_json(file)
-    except DataError as error:
-        why = str(error).removeprefix(f"{file}: ")
-        raise DataFaultsError([broken("list-unreadable", why=why).at(file)]) from error
-
-
-def table_rows(file: Path) -> list[Row]:
-    """Return the rows of a .csv file, whose fields are texts, or of a .jsonl file.
-
-    Raises:
-        DataFaultsError: it cannot be read.
-    """
-    try:
-        if file.suffix == ".jsonl":
-            return read_jsonl(file)
-        return list(csv.DictReader(StringIO(file.read_text(encoding="utf-8-sig"), newline="")))
+        if file.suffix == ".csv":
+            return list(csv.DictReader(StringIO(file.read_text(encoding="utf-8-sig"), newline="")))
+        return read_jsonl(file) if file.suffix == ".jsonl" else read_json(file)
     except (DataError, OSError, UnicodeDecodeError, csv.Error) as error:
         why = str(error).removeprefix(f"{file}:").lstrip()
         raise DataFaultsError([broken("list-unreadable", why=why).at(file)]) from error

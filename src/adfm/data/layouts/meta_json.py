@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from adfm.data.layouts.listed import document, inside, items, listed_image, text, wrong_shape
+from adfm.data.layouts.listed import inside, items, listed_image, read_list, text, wrong_shape
 from adfm.data.layouts.walk import SourceImage
 
 NAME = "meta-json"
@@ -25,7 +25,7 @@ def read(root: Path) -> Iterator[SourceImage]:
         DataFaultsError: the list is not of that shape, or names a path outside the root.
     """
     file = root / "meta.json"
-    value = document(file)
+    value = read_list(file)
     for name, classes in value.items() if isinstance(value, dict) else ():
         if not isinstance(classes, dict):
             raise wrong_shape(file, f"'{name}' must hold a list for each class")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adfm.data.layouts import mvtec
-from adfm.data.layouts.listed import document, wrong_shape
+from adfm.data.layouts.listed import read_list, wrong_shape
 from adfm.data.layouts.walk import Saturation, SourceImage, categories, recognised
 
 NAME = "mvtec-loco"
@@ -46,7 +46,7 @@ def _saturations(file: Path) -> tuple[Saturation, ...]:
     """Return what a category's configuration says of its codes; nothing where there is none."""
     if not file.is_file():
         return ()
-    rows = document(file)
+    rows = read_list(file)
     try:
         areas = [(row["pixel_value"], row["saturation_threshold"], row["relative_saturation"]) for row in rows]
         if not all(area > 0 for _, area, _ in areas):  # so that NaN is refused too

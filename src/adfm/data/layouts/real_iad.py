@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from adfm.data.layouts.listed import document, inside, items, listed_image, text
+from adfm.data.layouts.listed import inside, items, listed_image, read_list, text
 from adfm.data.layouts.walk import SourceImage, folders
 
 NAME = "real-iad"
@@ -40,7 +40,7 @@ def read(root: Path) -> Iterator[SourceImage]:
     """
     size = _sizes(root)[0]
     for file in _lists(root):
-        value = document(file)
+        value = read_list(file)
         meta = value.get("meta") if isinstance(value, dict) else None
         prefix = str(meta.get("prefix") or "") if isinstance(meta, dict) else ""
 

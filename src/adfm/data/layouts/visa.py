@@ -35,21 +35,17 @@ def read(root: Path) -> Iterator[SourceImage]:
     Raises:
         DataFaultsError: the list of splits cannot be read.
     """
-    splits = _listed_splits(root / "split_csv" / "1cls.csv")
+    splits: dict[str, Split] = {}
+    if (file := root / "split_csv" / "1cls.csv").is_file():
+        known: dict[str, Split] = {name: name for name in TRAIN_TEST}
+        try:
+            rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+            splits = {str(PurePosixPath(row["image"])): known[row["split"]] for row in rows}
+        except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError) as error:
+            why = f"must be a list with the columns image and split (train, test): {error}"
+            raise wrong_shape(file, why) from error
     for name, folder in categories(root, _is_category):
         images, masks = folder / "Data" / "Images", folder / "Data" / "Masks" / "Anomaly"
         normal = images_of(root, images / "Normal", name, "normal")
         for image in (*normal, *images_of(root, images / "Anomaly", name, "anomalous", masks=masks)):
             yield replace(image, split=splits.get(image.image.as_posix()))
-
-
-def _listed_splits(file: Path) -> dict[str, Split]:
-    """Return image -> split of a list with the columns `image` and `split`; none where there is no list."""
-    if not file.is_file():
-        return {}
-    known: dict[str, Split] = {name: name for name in TRAIN_TEST}
-    try:
-        rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
-        return {str(PurePosixPath(row["image"])): known[row["split"]] for row in rows}
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError) as error:
-        raise wrong_shape(file, f"must be a list with the columns image and split (train, test): {error}") from error
