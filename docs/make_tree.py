@@ -84,11 +84,11 @@ MEANINGS = {
     "vllm.memory": "share of the GPU's memory that vLLM may take",
     "vllm.tensor_parallel": "GPUs that share one copy of the rollout model",
     "vllm.sleep": "free vLLM's memory while the gradient is computed",
-    "levers.packed_loss": "pass each prompt once for all its answers when log-probabilities are computed",
-    "levers.shared_generation": "prefill each prompt once for all its answers",
-    "levers.pictures_once": "put each picture through the image processor once per step",
-    "levers.drop_flat_groups": "leave answers without advantage out of the loss's passes, where that is exact",
-    "self_check": "hold the levers' first step against the stock engine's before training",
+    "shared_prefix.packed_loss": "pass each prompt once for all its answers when log-probabilities are computed",
+    "shared_prefix.shared_generation": "prefill each prompt once for all its answers",
+    "shared_prefix.preprocess_once": "put each picture through the image processor once per step",
+    "shared_prefix.skip_zero_advantage": "leave answers without advantage out of the loss's passes, where that is exact",
+    "self_check": "compare the first step with the stock engine's before training",
 }
 
 

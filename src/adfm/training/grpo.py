@@ -43,7 +43,7 @@ from adfm.training.run import (
 )
 from adfm.training.settings import GrpoSettings
 from adfm.training.shared_prefix.selfcheck import SelfCheckedSteps
-from adfm.training.shared_prefix.support import supported_levers
+from adfm.training.shared_prefix.support import supported
 
 
 class GroundedGRPOTrainer(DurableRun, SelfCheckedSteps, GRPOTrainer):  # type: ignore[misc]
@@ -213,10 +213,10 @@ def build_trainer(
     trainer.zero_tolerance = settings.zero_tolerance
     trainer.resample = settings.resample
     trainer.monitor = RolloutMonitor(samples, stages)
-    levers, refused = supported_levers(settings.levers, trainer)
+    shared_prefix, refused = supported(settings.shared_prefix, trainer)
     for reason in refused:
         logging.getLogger("adfm").warning(reason)
-    trainer.attach_levers(levers)
+    trainer.use_shared_prefix(shared_prefix)
     trainer.self_check = settings.self_check
     return trainer
 

@@ -89,13 +89,13 @@ class VllmSettings(Settings):
     sleep: bool = False
 
 
-class LeverSettings(Settings):
-    """What makes a step faster with the same numbers coming out (design 6); all off is the stock engine."""
+class SharedPrefixSettings(Settings):
+    """Compute what the answers of a group share once, with the same numbers coming out; all off is the stock engine."""
 
     packed_loss: bool = True
     shared_generation: bool = True
-    pictures_once: bool = True
-    drop_flat_groups: bool = True
+    preprocess_once: bool = True
+    skip_zero_advantage: bool = True
 
 
 class GrpoSettings(TrainSettings):
@@ -113,5 +113,5 @@ class GrpoSettings(TrainSettings):
     resample: Annotated[int, Field(ge=0, le=10)] = 0
     rewards: RewardSettings = RewardSettings(preset="set_iou")
     vllm: VllmSettings | None = None
-    levers: LeverSettings = LeverSettings()
+    shared_prefix: SharedPrefixSettings = SharedPrefixSettings()
     self_check: bool = False

@@ -37,5 +37,5 @@ def qwen25(tmp_path_factory: Any) -> Path:
 
 @pytest.fixture
 def train(tmp_path: Path) -> Callable[..., Any]:
-    """Run a few steps with some levers and return the trainer."""
+    """Run a few steps with some settings and return the trainer."""
     return partial(train_with, tmp_path)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from adfm.models.files import load_processor, load_weights
-from adfm.training.settings import LeverSettings
+from adfm.training.settings import SharedPrefixSettings
 from adfm.training.shared_prefix.rows import Rows, albums_of
 
 STOPS = [1, *range(30, 120, 6)]
@@ -81,13 +81,13 @@ def dataset(count: int = 8) -> Any:
 
 
 def train_with(
-    out: Path, folder: Path, levers: LeverSettings, *, lora: Any = None, go: bool = True, **options: Any
+    out: Path, folder: Path, shared_prefix: SharedPrefixSettings, *, lora: Any = None, go: bool = True, **options: Any
 ) -> Any:
     """Run a few steps of a tiny model and return the trainer; `answers` holds what was sampled."""
     from trl import GRPOConfig, GRPOTrainer
 
     from adfm.training.shared_prefix.selfcheck import SelfCheckedSteps
-    from adfm.training.shared_prefix.support import supported_levers
+    from adfm.training.shared_prefix.support import supported
 
     class Trainer(SelfCheckedSteps, GRPOTrainer):  # type: ignore[misc]
         pass
@@ -122,7 +122,7 @@ def train_with(
         peft_config=lora,
     )
     trainer.answers = spy(trainer)
-    trainer.attach_levers(supported_levers(levers, trainer)[0])
+    trainer.use_shared_prefix(supported(shared_prefix, trainer)[0])
     if go:
         trainer.train()
     return trainer

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from adfm.training.settings import LeverSettings
+from adfm.training.settings import SharedPrefixSettings
 from adfm.training.shared_prefix import generate, packed
 from adfm.training.shared_prefix import trainer as steps
 from adfm.training.shared_prefix.layout import pack
 from adfm.training.shared_prefix.selfcheck import SelfCheckError
 from adfm.training.shared_prefix.trainer import ALL_OFF
 
-ON = LeverSettings()
+ON = SharedPrefixSettings()
 
 
 def checked(train: Any, folder: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Whole runs beside the stock trainer: the same answers, and after ten optimizer steps the same weights; and when levers refuse."""
+"""Whole runs beside the stock trainer: the same answers, and after ten optimizer steps the same weights; and when parts are refused."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from step_helpers import trained
 from trl import GRPOTrainer
 
 from adfm.models.files import load_weights
-from adfm.training.settings import LeverSettings
+from adfm.training.settings import SharedPrefixSettings
 from adfm.training.shared_prefix import trainer as steps
-from adfm.training.shared_prefix.support import supported_levers
+from adfm.training.shared_prefix.support import supported
 from adfm.training.shared_prefix.trainer import ALL_OFF, chunks
 
-ON = LeverSettings()
+ON = SharedPrefixSettings()
 WEIGHTS = 1e-5
 LORA = LoraConfig(
     r=4, lora_alpha=8, target_modules=r".*language_model.*(q_proj|v_proj|down_proj)", task_type="CAUSAL_LM"
@@ -36,7 +36,7 @@ def moved(trainer: Any, folder: Any) -> float:
 
 
 def test_ten_steps_end_at_the_same_weights(folder: Any, train: Any) -> None:
-    theirs, ours = (train(folder, levers, max_steps=10, learning_rate=3e-5) for levers in (ALL_OFF, ON))
+    theirs, ours = (train(folder, settings, max_steps=10, learning_rate=3e-5) for settings in (ALL_OFF, ON))
     assert ours.answers == theirs.answers
     assert apart(ours, theirs) < WEIGHTS
     assert moved(ours, folder) > 10 * WEIGHTS
@@ -61,7 +61,7 @@ CASES = {
 @pytest.mark.parametrize("case", list(CASES))
 def test_the_same_steps_in_every_mode(folder: Any, train: Any, case: str) -> None:
     options: dict[str, Any] = {"learning_rate": 3e-5} | CASES[case]
-    theirs, ours = (train(folder, levers, **options) for levers in (ALL_OFF, ON))
+    theirs, ours = (train(folder, settings, **options) for settings in (ALL_OFF, ON))
     assert ours.answers == theirs.answers
     assert apart(ours, theirs) < WEIGHTS
     for a, b in zip(theirs.state.log_history, ours.state.log_history, strict=True):
@@ -76,9 +76,9 @@ def test_the_same_steps_in_every_mode(folder: Any, train: Any, case: str) -> Non
             assert b[name] == pytest.approx(a[name], rel=1e-4, abs=1e-5), name
 
 
-@pytest.mark.parametrize("lever", list(LeverSettings.model_fields))
-def test_each_lever_alone_changes_nothing(qwen25: Any, train: Any, lever: str) -> None:
-    theirs, ours = (train(qwen25, levers) for levers in (ALL_OFF, ALL_OFF.model_copy(update={lever: True})))
+@pytest.mark.parametrize("part", list(SharedPrefixSettings.model_fields))
+def test_each_part_alone_changes_nothing(qwen25: Any, train: Any, part: str) -> None:
+    theirs, ours = (train(qwen25, settings) for settings in (ALL_OFF, ALL_OFF.model_copy(update={part: True})))
     assert ours.answers == theirs.answers
     assert apart(ours, theirs) < WEIGHTS
 
@@ -93,7 +93,7 @@ def test_rows_without_advantage_are_dropped(qwen25: Any, train: Any, monkeypatch
 
 def test_a_wrong_row_for_a_dropped_one_would_be_seen(qwen25: Any, train: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(steps, "_busy", lambda idle, answers: list(range(len(answers) // 2)))
-    theirs, ours = (train(qwen25, levers) for levers in (ALL_OFF, ON))
+    theirs, ours = (train(qwen25, settings) for settings in (ALL_OFF, ON))
     assert apart(ours, theirs) > 2 * WEIGHTS
 
 
@@ -115,8 +115,8 @@ def test_a_batch_without_any_lesson_still_steps(qwen25: Any, train: Any) -> None
 
 def test_pictures_and_prompts_are_passed_once_per_group(qwen25: Any, train: Any) -> None:
     counts = {}
-    for name, levers in (("stock", ALL_OFF), ("ours", ON.model_copy(update={"drop_flat_groups": False}))):
-        trainer = train(qwen25, levers, go=False)
+    for name, settings in (("stock", ALL_OFF), ("ours", ON.model_copy(update={"skip_zero_advantage": False}))):
+        trainer = train(qwen25, settings, go=False)
         patches: list[int] = []
         tower = trainer.model.model.visual
         tower.register_forward_pre_hook(lambda module, args, seen=patches: seen.append(len(args[0])))
@@ -126,37 +126,37 @@ def test_pictures_and_prompts_are_passed_once_per_group(qwen25: Any, train: Any)
 
 
 @pytest.mark.parametrize(
-    ("options", "lever"),
+    ("options", "part"),
     [
-        ({"beta": 0.1}, "drop_flat_groups"),
-        ({"entropy_coef": 0.01}, "drop_flat_groups"),
-        ({"top_entropy_quantile": 0.5}, "drop_flat_groups"),
+        ({"beta": 0.1}, "skip_zero_advantage"),
+        ({"entropy_coef": 0.01}, "skip_zero_advantage"),
+        ({"top_entropy_quantile": 0.5}, "skip_zero_advantage"),
         ({"repetition_penalty": 1.2}, "shared_generation"),
     ],
 )
-def test_a_lever_that_would_not_be_exact_is_refused_with_a_reason(
-    qwen25: Any, train: Any, options: Any, lever: str
+def test_a_part_that_would_not_be_exact_is_refused_with_a_reason(
+    qwen25: Any, train: Any, options: Any, part: str
 ) -> None:
-    levers, reasons = supported_levers(ON, train(qwen25, ALL_OFF, go=False, **options))
-    assert not getattr(levers, lever)
-    assert sum(map(int, levers.model_dump().values())) == 3
+    settings, reasons = supported(ON, train(qwen25, ALL_OFF, go=False, **options))
+    assert not getattr(settings, part)
+    assert sum(map(int, settings.model_dump().values())) == 3
     assert len(reasons) == 1
-    assert reasons[0].startswith(f"levers.{lever} is off: ")
+    assert reasons[0].startswith(f"shared_prefix.{part} is off: ")
 
 
 def test_dropout_in_an_adapter_refuses_the_packed_loss_alone(qwen25: Any, train: Any) -> None:
     dropping = LoraConfig(r=4, lora_dropout=0.1, target_modules=r".*language_model.*q_proj", task_type="CAUSAL_LM")
-    levers, reasons = supported_levers(ON, train(qwen25, ALL_OFF, go=False, lora=dropping))
-    assert levers == ON.model_copy(update={"packed_loss": False})
+    settings, reasons = supported(ON, train(qwen25, ALL_OFF, go=False, lora=dropping))
+    assert settings == ON.model_copy(update={"packed_loss": False})
     assert "lora.dropout=0" in reasons[0]
-    assert supported_levers(ON, train(qwen25, ALL_OFF, go=False, lora=LORA)) == (ON, [])
+    assert supported(ON, train(qwen25, ALL_OFF, go=False, lora=LORA)) == (ON, [])
 
 
 def test_another_attention_refuses_both_shared_passes(qwen25: Any, train: Any) -> None:
     trainer = train(qwen25, ALL_OFF, go=False)
     trainer.model.set_attn_implementation("eager")
-    levers, reasons = supported_levers(ON, trainer)
-    assert (levers.packed_loss, levers.shared_generation, levers.pictures_once) == (False, False, True)
+    settings, reasons = supported(ON, trainer)
+    assert (settings.packed_loss, settings.shared_generation, settings.preprocess_once) == (False, False, True)
     assert len(reasons) == 2
 
 

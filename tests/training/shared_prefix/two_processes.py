@@ -1,4 +1,4 @@
-"""Run by the launcher in each of two processes: train with and without the levers, and write what came out (rank 0)."""
+"""Run by the launcher in each of two processes: train with and without the shared prefix, and write what came out (rank 0)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 import torch  # noqa: E402
 from step_helpers import train_with, trained  # noqa: E402
 
-from adfm.training.settings import LeverSettings  # noqa: E402
+from adfm.training.settings import SharedPrefixSettings  # noqa: E402
 from adfm.training.shared_prefix.trainer import ALL_OFF  # noqa: E402
 
 
 def main(folder: Path, out: Path) -> None:
     torch.set_num_threads(1)
     runs = {}
-    for name, levers in (("stock", ALL_OFF), ("ours", LeverSettings())):
-        trainer = train_with(out / name, folder, levers, per_device_train_batch_size=8, learning_rate=3e-5, max_steps=2)
+    for name, settings in (("stock", ALL_OFF), ("ours", SharedPrefixSettings())):
+        trainer = train_with(
+            out / name, folder, settings, per_device_train_batch_size=8, learning_rate=3e-5, max_steps=2
+        )
         runs[name] = trainer
     apart = float((trained(runs["ours"]) - trained(runs["stock"])).abs().max())
     result = {

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from adfm.errors import UserError
-from adfm.training.settings import LeverSettings
+from adfm.training.settings import SharedPrefixSettings
 from adfm.training.shared_prefix.rows import albums_of, gathered
 from adfm.training.shared_prefix.trainer import ALL_OFF, SharedPrefixSteps
 
@@ -31,7 +31,7 @@ class SelfCheckError(UserError):
 
 
 class SelfCheckedSteps(SharedPrefixSteps):
-    """Mix-in: the levers, with the first step checked where `self_check` is set."""
+    """Mix-in: the shared prefix, with the first step checked where `self_check` is set."""
 
     self_check: bool = False
     _samples_checked = False
@@ -50,7 +50,7 @@ class SelfCheckedSteps(SharedPrefixSteps):
             return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest, **more)
         self._samples_checked = True
         state, once = torch.get_rng_state(), self._prompts_once
-        with self._levers_as(ALL_OFF):
+        with self._with_settings(ALL_OFF):
             self._prompts_once = None
             theirs = super()._generate_single_turn(*super()._tokenize_prompts(self._chats or []), *rest, **more)[0]
         torch.set_rng_state(state)
@@ -84,19 +84,19 @@ class SelfCheckedSteps(SharedPrefixSteps):
         return not low and weight.device.type == "cpu"
 
     @contextmanager
-    def _levers_as(self, levers: LeverSettings) -> Iterator[None]:
-        """Change the levers for a while, and leave no trace in the logged metrics."""
-        kept, metrics = self.levers, copy.deepcopy(self._metrics)
-        self.levers = levers
+    def _with_settings(self, settings: SharedPrefixSettings) -> Iterator[None]:
+        """Change the settings for a while, and leave no trace in the logged metrics."""
+        kept, metrics = self.shared_prefix, copy.deepcopy(self._metrics)
+        self.shared_prefix = settings
         try:
             yield
         finally:
-            self.levers, self._metrics = kept, metrics
+            self.shared_prefix, self._metrics = kept, metrics
 
     def _both(self, compute: Any, inputs: Any, stock: Any) -> tuple[Any, Any]:
-        with self._levers_as(self.levers):
+        with self._with_settings(self.shared_prefix):
             ours = compute(inputs)
-        with self._levers_as(ALL_OFF):
+        with self._with_settings(ALL_OFF):
             return ours, compute(stock)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
@@ -143,7 +143,7 @@ def check_samples(ours: Sequence[Sequence[int]], theirs: Sequence[Sequence[int]]
     differ = sum(list(a) != list(b) for a, b in zip(ours, theirs, strict=True))
     if differ > SAMPLES * len(ours):
         raise SelfCheckError(
-            f"self_check: {differ} of {len(ours)} answers differ from the stock engine's; set levers.shared_generation=false"
+            f"self_check: {differ} of {len(ours)} answers differ from the stock engine's; set shared_prefix.shared_generation=false"
         )
 
 
@@ -157,7 +157,7 @@ def check_log_probs(ours: Tensor, theirs: Tensor, *, exact: bool) -> None:
     if not difference <= LOG_PROB[exact]:
         raise SelfCheckError(
             f"self_check: log-probabilities differ from the stock engine's by {difference:.1e} on average "
-            f"(allowed {LOG_PROB[exact]:.0e}); set levers.packed_loss=false"
+            f"(allowed {LOG_PROB[exact]:.0e}); set shared_prefix.packed_loss=false"
         )
 
 
@@ -171,5 +171,5 @@ def check_gradients(ours: Tensor, theirs: Tensor, *, exact: bool) -> None:
     if not difference <= GRADIENT[exact]:
         raise SelfCheckError(
             f"self_check: the gradient differs from the stock engine's by {difference:.1e} of its size "
-            f"(allowed {GRADIENT[exact]:.0e}); set levers.packed_loss=false and levers.drop_flat_groups=false"
+            f"(allowed {GRADIENT[exact]:.0e}); set shared_prefix.packed_loss=false and shared_prefix.skip_zero_advantage=false"
         )

@@ -1,10 +1,10 @@
-"""Which levers are exact for a model and its settings, and why the others are not; nothing is changed here."""
+"""Which parts of the shared prefix are exact for a model and its settings, and why the others are not; nothing is changed here."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from adfm.training.settings import LeverSettings
+from adfm.training.settings import SharedPrefixSettings
 
 ROW_BOUND = {
     "num_beams": 1,
@@ -19,18 +19,18 @@ ROW_BOUND = {
 """Generation settings, with their neutral values, whose processors or modes are made for a fixed batch of rows."""
 
 
-def supported_levers(wanted: LeverSettings, trainer: Any) -> tuple[LeverSettings, list[str]]:
-    """Return the levers that can be pulled and, for each of the others that was wanted, one line that says why not."""
+def supported(wanted: SharedPrefixSettings, trainer: Any) -> tuple[SharedPrefixSettings, list[str]]:
+    """Return the settings with every inexact part off and, for each part that this switches off, one line that says why."""
     obstacles = {
         "packed_loss": _model_obstacle(trainer) or _loss_obstacle(trainer),
         "shared_generation": _model_obstacle(trainer) or _generation_obstacle(trainer),
-        "pictures_once": None if _takes_grids(trainer) else "the processor does not return a grid per picture",
-        "drop_flat_groups": _gradient_obstacle(trainer)
+        "preprocess_once": None if _takes_grids(trainer) else "the processor does not return a grid per picture",
+        "skip_zero_advantage": _gradient_obstacle(trainer)
         or (None if _takes_grids(trainer) else "unknown picture format"),
     }
     refused = {name: reason for name, reason in obstacles.items() if reason and getattr(wanted, name)}
-    levers = wanted.model_copy(update=dict.fromkeys(refused, False))
-    return levers, [f"levers.{name} is off: {reason}" for name, reason in refused.items()]
+    settings = wanted.model_copy(update=dict.fromkeys(refused, False))
+    return settings, [f"shared_prefix.{name} is off: {reason}" for name, reason in refused.items()]
 
 
 def _takes_grids(trainer: Any) -> bool:

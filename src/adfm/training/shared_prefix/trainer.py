@@ -1,6 +1,6 @@
-"""The levers, attached to TRL's `GRPOTrainer` by small overrides that call the stock method.
+"""The shared prefix, attached to TRL's `GRPOTrainer` by small overrides that call the stock method.
 
-A mix-in before the trainer. Without levers, or for what a lever does not cover, every method is the stock one. Left out: tools and
+A mix-in before the trainer. With all settings off, and for what they do not cover, every method is the stock one. Left out: tools and
 environments, where answers of a group stop sharing a prompt.
 """
 
@@ -15,13 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adfm.training.settings import LeverSettings
+from adfm.training.settings import SharedPrefixSettings
 from adfm.training.shared_prefix.attention import install
 from adfm.training.shared_prefix.packed import packed_log_probs
 from adfm.training.shared_prefix.pictures import neighbours, once_per_picture
 from adfm.training.shared_prefix.rows import Rows, albums_of, thinned
 
-ALL_OFF = LeverSettings(packed_loss=False, shared_generation=False, pictures_once=False, drop_flat_groups=False)
+ALL_OFF = SharedPrefixSettings(
+    packed_loss=False, shared_generation=False, preprocess_once=False, skip_zero_advantage=False
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Shares:
 class SharedPrefixSteps:
     """Mix-in: one prompt, one pass."""
 
-    levers: LeverSettings = ALL_OFF
+    shared_prefix: SharedPrefixSettings = ALL_OFF
     _shares: Shares | None = None
     _prompts_once: tuple[list[Any], list[int]] | None = None
     # of the trainer:
@@ -50,10 +52,10 @@ class SharedPrefixSteps:
     num_generations_eval: int
     _buffered_inputs: Any
 
-    def attach_levers(self, levers: LeverSettings) -> None:
-        """Switch levers on; they must have been checked by `supported_levers`."""
-        self.levers = levers
-        if levers.packed_loss or levers.shared_generation:
+    def use_shared_prefix(self, settings: SharedPrefixSettings) -> None:
+        """Switch it on; the settings must have been checked by `supported`."""
+        self.shared_prefix = settings
+        if settings.packed_loss or settings.shared_generation:
             for model in (self.model, self.ref_model):
                 if model is not None:
                     install(self._plain(model))
@@ -67,17 +69,17 @@ class SharedPrefixSteps:
         size = self.num_generations if self.model.training else self.num_generations_eval
         first = self.accelerator.process_index * len(inputs)
         groups = torch.arange(first, first + len(inputs), device=self.accelerator.device) // size
-        with self._pictures_once(), self._sharing(Shares(groups)):
+        with self._preprocess_once(), self._sharing(Shares(groups)):
             output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
         output["prompt_groups"] = groups
         whole = self.args.steps_per_generation == 1 or self.args.per_device_train_batch_size % size == 0
-        return thinned(output) if self.levers.packed_loss and whole and "image_grid_thw" in output else output
+        return thinned(output) if self.shared_prefix.packed_loss and whole and "image_grid_thw" in output else output
 
     @contextmanager
-    def _pictures_once(self) -> Iterator[None]:
+    def _preprocess_once(self) -> Iterator[None]:
         """Use a processor with a memory while a batch is generated and scored."""
         kept = self.processing_class
-        if self.levers.pictures_once:
+        if self.shared_prefix.preprocess_once:
             self.processing_class = once_per_picture(kept)
         try:
             yield
@@ -93,7 +95,7 @@ class SharedPrefixSteps:
             self._shares = before
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
-        if not self.levers.shared_generation:
+        if not self.shared_prefix.shared_generation:
             return super()._tokenize_prompts(prompts)  # type: ignore[misc]
         runs = neighbours([_texts(prompt) for prompt in prompts], [_pictures(prompt) for prompt in prompts])
         ids, images, fields = super()._tokenize_prompts([prompts[start] for start, _ in runs])  # type: ignore[misc]
@@ -123,16 +125,16 @@ class SharedPrefixSteps:
         before = self._buffered_inputs
         inputs = super()._prepare_inputs(generation_batch)  # type: ignore[misc]
         batches = self._buffered_inputs
-        if batches is before or not self.levers.packed_loss or len(batches) == 1:
+        if batches is before or not self.shared_prefix.packed_loss or len(batches) == 1:
             return inputs
         self._buffered_inputs = groups_together(batches)
         return self._buffered_inputs[next(number for number, batch in enumerate(batches) if batch is inputs)]
 
     def _compute_loss(self, model: Any, inputs: Any) -> Any:
         groups = inputs.get("prompt_groups")
-        if groups is None or not (self.levers.packed_loss or self.levers.drop_flat_groups):
+        if groups is None or not (self.shared_prefix.packed_loss or self.shared_prefix.skip_zero_advantage):
             return super()._compute_loss(model, inputs)  # type: ignore[misc]
-        idle = inputs["advantages"] == 0 if self.levers.drop_flat_groups and self.model.training else None
+        idle = inputs["advantages"] == 0 if self.shared_prefix.skip_zero_advantage and self.model.training else None
         with self._sharing(Shares(groups, idle, inputs.get("old_per_token_logps"))):
             return super()._compute_loss(model, inputs)  # type: ignore[misc]
 
@@ -159,7 +161,7 @@ class SharedPrefixSteps:
         rows = _rows(input_ids, attention_mask, logits_to_keep, fields, self._shares.groups.tolist())
         kept = _busy(self._shares.idle, attention_mask[:, -logits_to_keep:])
         chosen = rows if kept is None else rows.select(kept)
-        if self.levers.packed_loss and bool(chosen.mask[:, chosen.prompt :].any()):
+        if self.shared_prefix.packed_loss and bool(chosen.mask[:, chosen.prompt :].any()):
             passed = self._packed(model, chosen, batch_size)
         else:
             passed = stock(chosen.ids, chosen.mask, batch_size=batch_size, **chosen.engine_fields())[:2]

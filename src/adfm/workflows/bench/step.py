@@ -118,7 +118,7 @@ def _sides(
     ours = _trainer(GroundedGRPOTrainer, settings, subject, samples)
     ours.monitor = RolloutMonitor({sample.id: sample for sample in samples}, FULL)
     ours.zero_tolerance, ours.resample = settings.zero_tolerance, 0
-    ours.attach_levers(settings.levers)
+    ours.use_shared_prefix(settings.shared_prefix)
     return stock, Side(ours, optimizer)
 
 
@@ -138,7 +138,7 @@ def _trainer(kind: type, settings: GrpoSettings, subject: Subject, samples: Sequ
 
 
 def spread(completion_ids: list[list[int]], **_: Any) -> list[float]:
-    """A reward that differs between answers of noise, so that no group is dropped: that lever is not measured here."""
+    """A reward that differs between answers of noise, so that no group is dropped: `skip_zero_advantage` is not measured here."""
     return [sum(ids) % 101 / 101 for ids in completion_ids]
 
 
