@@ -97,8 +97,8 @@ def test_the_same_input_gives_the_same_bytes(mvtec_set: Path, tmp_path: Path) ->
 
 
 def test_all_faults_are_told_at_once_and_nothing_is_written(mvtec_set: Path, tmp_path: Path, mask: Write) -> None:
-    picture = mvtec_set / "train" / "good" / "003.png"
-    picture.write_bytes(picture.read_bytes()[:-900])
+    draw_image = mvtec_set / "train" / "good" / "003.png"
+    draw_image.write_bytes(draw_image.read_bytes()[:-900])
     (mvtec_set / "test" / "good" / "001.png").write_text("no picture")
     mask(mvtec_set / "ground_truth" / "scratch" / "001_mask.png", size=(47, 32))
     mask(mvtec_set / "ground_truth" / "good" / "002_mask.png")
@@ -121,7 +121,7 @@ def test_an_empty_mask_is_an_unknown_place(mvtec_set: Path, tmp_path: Path, mask
     assert any("empty mask" in warning for warning in meta(tmp_path / "out")["warnings"])
 
 
-def test_an_empty_mask_of_a_normal_picture_is_fine(mvtec_set: Path, tmp_path: Path, mask: Write) -> None:
+def test_an_empty_mask_of_a_normal_image_is_fine(mvtec_set: Path, tmp_path: Path, mask: Write) -> None:
     mask(mvtec_set / "ground_truth" / "good" / "001_mask.png", [])
     assert built(mvtec_set, tmp_path / "out")["valve/test/good/001"].boxes == ()
 
@@ -163,8 +163,8 @@ def test_doubtful_masks_are_named(mvtec_set: Path, tmp_path: Path, mask: Write) 
     assert "lossy format (JPEG): 1" in warnings
 
 
-def test_links_that_leave_the_source_are_refused(mvtec_set: Path, tmp_path: Path, picture: Write) -> None:
-    secret = picture(tmp_path / "elsewhere" / "secret.png")
+def test_links_that_leave_the_source_are_refused(mvtec_set: Path, tmp_path: Path, draw_image: Write) -> None:
+    secret = draw_image(tmp_path / "elsewhere" / "secret.png")
     inner = mvtec_set / "train" / "good" / "inner.png"
     inner.symlink_to(mvtec_set / "train" / "good" / "000.png")
     built(mvtec_set, tmp_path / "control")  # a link inside is a file like any other
@@ -190,7 +190,7 @@ def test_an_empty_folder_is_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_picture_with_both_labels_is_a_fault(mvtec_set: Path, tmp_path: Path) -> None:
+def test_a_image_with_both_labels_is_a_fault(mvtec_set: Path, tmp_path: Path) -> None:
     shutil.copy(mvtec_set / "test/good/000.png", mvtec_set / "test/dent/copy.png")
     lines = faults(mvtec_set, tmp_path / "out")
     assert len(lines) == 1
@@ -204,10 +204,10 @@ def test_copies_stay_on_one_side(mvtec_set: Path, tmp_path: Path) -> None:
     assert any("left the official split" in warning for warning in meta(tmp_path / "out")["warnings"])
 
 
-def test_groups_are_read_from_names(tmp_path: Path, picture: Write) -> None:
+def test_groups_are_read_from_names(tmp_path: Path, draw_image: Write) -> None:
     for board in range(6):
         for view in range(4):
-            picture(tmp_path / "set" / ("ok" if view else "ng") / f"board{board}_{view}.png")
+            draw_image(tmp_path / "set" / ("ok" if view else "ng") / f"board{board}_{view}.png")
     samples = built(tmp_path / "set", tmp_path / "out", group_by=r"^(board\d)")
     assert len({sample.group for sample in samples.values()}) == 6
     for group in {sample.group for sample in samples.values()}:
@@ -219,9 +219,9 @@ def test_groups_are_read_from_names(tmp_path: Path, picture: Write) -> None:
             built(tmp_path / "set", tmp_path / "c", group_by=broken)
 
 
-def test_a_split_that_cannot_be_is_told(tmp_path: Path, picture: Write) -> None:
-    picture(tmp_path / "set" / "ok" / "a.png")
-    picture(tmp_path / "set" / "ng" / "a.png")
+def test_a_split_that_cannot_be_is_told(tmp_path: Path, draw_image: Write) -> None:
+    draw_image(tmp_path / "set" / "ok" / "a.png")
+    draw_image(tmp_path / "set" / "ng" / "a.png")
     for rule in ("official", "labelled"):
         with pytest.raises(DataError, match="--split fractions"):
             built(tmp_path / "set", tmp_path / "out", split=rule)

@@ -22,14 +22,14 @@ Change = Callable[["Source"], object]
 class Source:
     """A sound folder in the MVTec layout that a case changes; `settings` are those of the build."""
 
-    def __init__(self, root: Path, picture: Write, mask: Write) -> None:
-        self.root, self.picture, self.mask = root, picture, mask
+    def __init__(self, root: Path, draw_image: Write, mask: Write) -> None:
+        self.root, self.draw_image, self.mask = root, draw_image, mask
         self.settings: dict[str, Any] = {}
 
     def listed(self, *images: dict[str, Any], annotations: object = (), **more: Any) -> None:
         """Let a COCO list take the place of the folders, with `a.png` as its only image."""
         shutil.rmtree(self.root)
-        self.picture(self.root / "a.png")
+        self.draw_image(self.root / "a.png")
         value = {"images": images or [{"id": 1, "file_name": "a.png"}], "annotations": annotations, "categories": []}
         (self.root / "instances.json").write_text(json.dumps(value | more))
 
@@ -37,7 +37,7 @@ class Source:
         """Let these images take the place of the folders."""
         shutil.rmtree(self.root)
         for place in places:
-            self.picture(self.root / place)
+            self.draw_image(self.root / place)
 
 
 def emptied(source: Source) -> None:
@@ -63,7 +63,7 @@ def undecided(source: Source) -> None:
 
 
 def linked(source: Source) -> None:
-    outside = source.picture(source.root.parent / "outside.png")
+    outside = source.draw_image(source.root.parent / "outside.png")
     (source.root / "train" / "good" / "link.png").symlink_to(outside)
 
 
@@ -76,7 +76,7 @@ CASES: dict[str, Change] = {
     "source-missing": lambda source: shutil.rmtree(source.root),
     "source-empty": emptied,
     "layout-unknown": lambda source: source.folders("a.png"),
-    "layout-ambiguous": lambda source: [source.picture(source.root / name / "a.png") for name in ("ok", "ng")],
+    "layout-ambiguous": lambda source: [source.draw_image(source.root / name / "a.png") for name in ("ok", "ng")],
     "layout-differs": lambda source: source.settings.update(layout="folder"),
     "split-none": lambda source: [source.folders("ok/a.png", "ng/a.png"), source.settings.update(split="labelled")],
     "group-none": lambda source: source.settings.update(group_by="^(tray)"),
@@ -107,9 +107,9 @@ CASES: dict[str, Change] = {
 
 @pytest.mark.parametrize("code", CASES)
 def test_a_folder_with_one_fault_has_this_fault_and_no_other(
-    code: str, mvtec_set: Path, tmp_path: Path, picture: Write, mask: Write
+    code: str, mvtec_set: Path, tmp_path: Path, draw_image: Write, mask: Write
 ) -> None:
-    source = Source(mvtec_set, picture, mask)
+    source = Source(mvtec_set, draw_image, mask)
     CASES[code](source)
     with pytest.raises(DataFaultsError) as error:
         build(mvtec_set, tmp_path / "out", BuildSettings(**source.settings))

@@ -55,11 +55,11 @@ def built(root: Path, out: Path, **settings: Any) -> dict[str, Sample]:
 
 
 @pytest.fixture
-def boards(tmp_path: Path, picture: Write) -> Path:
+def boards(tmp_path: Path, draw_image: Write) -> Path:
     """A scratch, a scratch and a dent, and a normal part."""
     root = tmp_path / "boards"
     for name in "abc":
-        picture(root / "images" / f"{name}.png")
+        draw_image(root / "images" / f"{name}.png")
     rows = [annotation(1), annotation(2), annotation(2, 2, (30.4, 20.2, 8, 6.5))]
     instances(root / "instances.json", [image(n, f"{name}.png") for n, name in enumerate("abc", 1)], rows)
     return root
@@ -92,19 +92,19 @@ def test_boxes_become_a_manifest_without_masks(boards: Path, tmp_path: Path) -> 
         ("contest.json", "a.jpg", "a.jpg", None),
     ],
 )
-def test_pictures_lie_where_tools_put_them(
-    tmp_path: Path, picture: Write, list_: str, place: str, name: str, split: str | None
+def test_images_lie_where_tools_put_them(
+    tmp_path: Path, draw_image: Write, list_: str, place: str, name: str, split: str | None
 ) -> None:
     root = tmp_path / "set"
-    picture(root / place)
+    draw_image(root / place)
     instances(root / list_, [image(1, name)], [])
     assert {path: each.split for path, each in read(root).items()} == {place: split}
 
 
-def test_the_same_name_in_two_splits_is_two_pictures(tmp_path: Path, picture: Write) -> None:
+def test_the_same_name_in_two_splits_is_two_images(tmp_path: Path, draw_image: Write) -> None:
     root = tmp_path / "set"
     for split in ("train", "val"):
-        picture(root / split / "a.png")
+        draw_image(root / split / "a.png")
         instances(root / "annotations" / f"instances_{split}.json", [image(1, "a.png")], [annotation(1)])
     assert set(read(root)) == {"train/a.png", "val/a.png"}
 
@@ -167,8 +167,8 @@ def test_shapes_without_a_box_are_enclosed_and_crowds_are_weak(boards: Path, tmp
 
 
 @pytest.mark.parametrize("place", ["../secret.png", "/etc/hostname.png", "images/../../secret.png", "..\\secret.png"])
-def test_a_listed_path_never_leaves_the_set(boards: Path, picture: Write, place: str) -> None:
-    picture(boards.parent / "secret.png")
+def test_a_listed_path_never_leaves_the_set(boards: Path, draw_image: Write, place: str) -> None:
+    draw_image(boards.parent / "secret.png")
     instances(boards / "instances.json", [image(1, place)], [])
     with pytest.raises(DataError, match=r"\[path-outside\]") as error:
         read(boards)
@@ -177,8 +177,8 @@ def test_a_listed_path_never_leaves_the_set(boards: Path, picture: Write, place:
     assert list(read(boards)) == ["images/a.png"]
 
 
-def test_a_link_out_of_the_set_is_refused(boards: Path, picture: Write) -> None:
-    secret = picture(boards.parent / "secret.png")
+def test_a_link_out_of_the_set_is_refused(boards: Path, draw_image: Write) -> None:
+    secret = draw_image(boards.parent / "secret.png")
     (boards / "images" / "d.png").symlink_to(boards / "images" / "a.png")
     instances(boards / "instances.json", [image(1, "d.png")], [])
     assert list(read(boards)) == ["images/a.png"]  # control: a link inside is followed
@@ -256,7 +256,7 @@ def test_a_torn_list_is_recognised_and_refused(boards: Path) -> None:
         read(boards)
 
 
-def test_pictures_that_do_not_fit_their_list_are_one_line_each(boards: Path, tmp_path: Path) -> None:
+def test_images_that_do_not_fit_their_list_are_one_line_each(boards: Path, tmp_path: Path) -> None:
     rows = [image(1, "a.png", width=96, height=64), image(2, "b.png"), image(3, "none.png")]
     file = instances(boards / "instances.json", rows, [annotation(1), annotation(2, bbox=(50, 5, 4, 4))])
     with pytest.raises(DataFaultsError) as error:

@@ -1,4 +1,4 @@
-"""KolektorSDD: its label pictures decide, and the photographs of one commutator stay on one side of every split."""
+"""KolektorSDD: its label images decide, and the photographs of one commutator stay on one side of every split."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Write = Callable[..., Path]
 
 
 @pytest.fixture
-def kolektor(tmp_path: Path, picture: Write, mask: Write) -> Path:
+def kolektor(tmp_path: Path, draw_image: Write, mask: Write) -> Path:
     """Twelve commutators of four photographs; one of each third commutator's is defective."""
     root = tmp_path / "KolektorSDD"
     for item in range(1, 13):
         for part in range(4):
-            picture(root / f"kos{item:02d}" / f"Part{part}.jpg")
+            draw_image(root / f"kos{item:02d}" / f"Part{part}.jpg")
             marked = [(4, 5, 20, 15)] if item % 3 == 0 and part == 2 else []
             mask(root / f"kos{item:02d}" / f"Part{part}_label.bmp", marked)
     (root / "kos01" / "Thumbs.db").write_bytes(b"x")
@@ -45,7 +45,7 @@ def divided(samples: list[Sample]) -> set[str]:
     return {name for name, found in splits.items() if len(found) > 1}
 
 
-def test_the_label_picture_decides(kolektor: Path, tmp_path: Path) -> None:
+def test_the_label_image_decides(kolektor: Path, tmp_path: Path) -> None:
     assert [layout.NAME for layout in LAYOUTS if layout.recognise(kolektor)] == ["kolektor-sdd"]
     samples = built(kolektor, tmp_path / "out")
     assert Counter(sample.label for sample in samples) == {"normal": 44, "anomalous": 4}

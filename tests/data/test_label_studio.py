@@ -57,10 +57,10 @@ def built(root: Path, out: Path) -> dict[str, Sample]:
 
 
 @pytest.fixture
-def parts(tmp_path: Path, picture: Write) -> Path:
-    """A folder of four pictures."""
+def parts(tmp_path: Path, draw_image: Write) -> Path:
+    """A folder of four images."""
     for name in "abcd":
-        picture(tmp_path / "parts" / "images" / f"{name}.png")
+        draw_image(tmp_path / "parts" / "images" / f"{name}.png")
     return tmp_path / "parts"
 
 
@@ -144,9 +144,9 @@ def test_only_answers_count_and_the_ground_truth_first(parts: Path) -> None:
     assert {name: each.label for name, each in found.items()} == {"images/a.png": "anomalous"}
 
 
-def test_the_folder_of_a_picture_is_its_split(tmp_path: Path, picture: Write) -> None:
+def test_the_folder_of_a_image_is_its_split(tmp_path: Path, draw_image: Write) -> None:
     for split in ("train", "test"):
-        picture(tmp_path / "set" / split / "test_1.png")
+        draw_image(tmp_path / "set" / split / "test_1.png")
     tasks = [task(f"/data/local-files/?d=set/{split}/test_1.png", choice("OK")) for split in ("train", "test")]
     found = read(export(tmp_path / "set", *tasks))
     assert {name: each.split for name, each in found.items()} == {
@@ -165,15 +165,15 @@ def test_the_folder_of_a_picture_is_its_split(tmp_path: Path, picture: Write) ->
         ("..\\secret.png", "images\\a.png"),
     ],
 )
-def test_an_address_never_leaves_the_set(parts: Path, picture: Write, outside: str, inside: str) -> None:
-    picture(parts.parent / "secret.png")
+def test_an_address_never_leaves_the_set(parts: Path, draw_image: Write, outside: str, inside: str) -> None:
+    draw_image(parts.parent / "secret.png")
     with pytest.raises(DataError, match=r"\[path-outside\]"):
         read(export(parts, task(outside)))
     assert list(read(export(parts, task(inside)))) == ["images/a.png"]  # control
 
 
-def test_an_absolute_address_is_looked_for_inside_alone(parts: Path, picture: Write, tmp_path: Path) -> None:
-    secret = picture(parts.parent / "secret.png")
+def test_an_absolute_address_is_looked_for_inside_alone(parts: Path, draw_image: Write, tmp_path: Path) -> None:
+    secret = draw_image(parts.parent / "secret.png")
     with pytest.raises(DataFaultsError, match="no such file") as error:
         build(
             export(parts, task(str(secret)), task(f"file://{secret.with_name('other.png')}")),

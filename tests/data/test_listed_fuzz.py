@@ -96,11 +96,11 @@ def is_read(layout: Layout, root: Path) -> bool:
 
 @pytest.mark.parametrize(("name", "file", "document"), CASES, ids=[case[0] for case in CASES])
 def test_a_spoilt_list_is_read_or_refused(
-    name: str, file: str, document: Any, tmp_path: Path, picture: Callable[[Path], Path]
+    name: str, file: str, document: Any, tmp_path: Path, draw_image: Callable[[Path], Path]
 ) -> None:
     root, layout = tmp_path / "set", BY_NAME[name]
-    picture(root / "a.png")
-    picture(tmp_path / "x.png")
+    draw_image(root / "a.png")
+    draw_image(tmp_path / "x.png")
     every = [(place, other) for place in places(document) for other in SPOILT]
     outcomes = []
     for place, other in random.Random(0).sample(every, min(600, len(every))):

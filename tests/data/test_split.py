@@ -79,7 +79,7 @@ def test_groups_and_copies_are_never_split_whatever_the_order(
     assert RULES[name](shuffled).splits == splits
 
 
-def test_control_without_groups_pictures_of_one_board_are_split() -> None:
+def test_control_without_groups_images_of_one_board_are_split() -> None:
     boards = [item(n, group=f"board-{n % 5}") for n in range(50)]
     alone = [replace(each, group=None) for each in boards]
     sides: dict[str, set[str]] = {}
@@ -116,7 +116,7 @@ def test_strata_of_one_still_share_out_their_label() -> None:
     assert found == {"train": 7, "validation": 1, "test": 2}
 
 
-def test_a_single_picture_goes_where_most_go() -> None:
+def test_a_single_image_goes_where_most_go() -> None:
     assert fractions([item(0)], SHARES, 0).splits == {"good-000": "train"}
     assert labelled([item(0, "dent", side="test")], 0.2, Held(), 0).splits == {"dent-000": "test"}
 
@@ -159,7 +159,7 @@ def test_a_normal_part_that_shares_its_group_with_a_defect_stays_in_train() -> N
     assert {assignment.splits[each.id] for each in tied} == {"train"}
 
 
-def test_a_training_copy_of_a_test_picture_leaves_train() -> None:
+def test_a_training_copy_of_a_test_image_leaves_train() -> None:
     items = [*mvtec(train=3, good=3), item(500, sha="same", side="train"), item(501, sha="same", side="test")]
     assignment = official(items, Held(0.0), 0)
     assert assignment.splits["good-500"] == "test"
@@ -178,7 +178,7 @@ def test_labelled_moves_a_fifth_of_each_kind_of_test_and_keeps_train() -> None:
     )
 
 
-def test_only_opposite_labels_of_one_picture_contradict() -> None:
+def test_only_opposite_labels_of_one_image_contradict() -> None:
     same = [item(0, sha="x"), item(1, "dent", sha="x"), item(2, "scratch", sha="y"), item(3, "dent", sha="y")]
     assert contradictions(same) == [("dent-001", "good-000")]
 
