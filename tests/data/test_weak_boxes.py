@@ -17,7 +17,7 @@ from adfm.data.build import build
 from adfm.data.check import check
 from adfm.data.contract import LineError, sample_from_json, sample_json
 from adfm.data.layouts import choose
-from adfm.data.layouts.walk import Saturation
+from adfm.data.layouts.walk import Saturation, SourceImage
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
 from adfm.errors import DataError
@@ -128,7 +128,9 @@ def test_a_broken_configuration_is_one_line(loco: Path, content: str) -> None:
     ],
 )
 def test_a_region_is_loose_where_less_than_all_of_it_is_enough(saturation: Saturation, loose: bool) -> None:
-    assert saturation.loose(100) is loose
+    image = SourceImage(Path("a.png"), "anomalous", "box", saturations=(saturation, Saturation(7, 1.0, True)))
+    assert image.loose(1, 100) is loose
+    assert image.loose(2, 100)  # a code that is not listed
 
 
 def dagm(root: Path, draw_image: Write, mask: Write) -> Path:

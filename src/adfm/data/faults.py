@@ -176,13 +176,13 @@ boxes-null | warning | boxes are null though a mask marks the defect | build the
 boxes-differ | warning | boxes are not what the mask gives | build again, or drop the mask
 
 Between samples
-id-twice | fault | id '{id}' is also line {first} | ids must be unique
-id-case | warning | id '{id}' differs from line {first} in its case alone | rename one
+id-twice | fault | id '{id}' is also {first} | ids must be unique
+id-case | warning | id '{id}' differs from {first} in its case alone | rename one
 same-picture-labels | fault | is the same image as {first} with the opposite label | remove one
-same-picture-splits | fault | is the same image as line {first} in another split | keep one of them
-same-picture | warning | is the same image as line {first} | it counts twice: remove one
+same-picture-splits | fault | is the same image as {first} in another split | keep one of them
+same-picture | warning | is the same image as {first} | it counts twice: remove one
 near-duplicate | warning | looks like line {first} in another split (grey levels apart: {distance}) | put both in one split, or a --group-by
-group-splits | fault | group '{group}' is in another split on line {first} | a group is never split
+group-splits | fault | group '{group}' is in another split on {first} | a group is never split
 name-variants | warning | {field} '{name}' differs from '{other}' (line {first}) in case or spaces alone | use one name
 
 The set as a whole

@@ -72,6 +72,6 @@ def read_manifest(path: Path) -> Manifest:
             raise DataFaultsError([fault.at(file, number) for fault in error.faults]) from error
         if sample.id in samples:
             first = list(samples).index(sample.id) + 1
-            raise DataFaultsError([broken("id-twice", id=sample.id, first=first).at(file, number)])
+            raise DataFaultsError([broken("id-twice", id=sample.id, first=f"line {first}").at(file, number)])
         samples[sample.id] = sample
     return Manifest(file.parent, tuple(samples.values()))

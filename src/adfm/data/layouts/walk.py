@@ -24,10 +24,6 @@ class Saturation(NamedTuple):
     threshold: float
     relative: bool
 
-    def loose(self, area: int) -> bool:
-        """Whether a region of `area` pixels marks more places than the defect takes up."""
-        return area > (self.threshold * area if self.relative else self.threshold)
-
 
 @dataclass(frozen=True)
 class SourceImage:
@@ -58,8 +54,8 @@ class SourceImage:
 
     def loose(self, code: int, area: int) -> bool:
         """Whether a region of that code and area (px) marks more places than the defect takes up; so for unknown codes."""
-        known = {saturation.code: saturation for saturation in self.saturations}
-        return code not in known or known[code].loose(area)
+        limits = {known.code: known.threshold * (area if known.relative else 1) for known in self.saturations}
+        return area > limits.get(code, 0)
 
 
 def truth(name: str) -> tuple[Label, str | None]:
