@@ -58,7 +58,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Response:
-    """What could be read from one answer without guessing (design 1.2); `problems` names what could not.
+    """What could be read from one answer without guessing; `problems` names what could not.
 
     `verdict` and `located` are None where they could not be read; `strict` is True for the exact format.
     """
@@ -82,5 +82,5 @@ class Reward:
 
 
 def region_json(region: Region) -> dict[str, Any]:
-    """Return a region as it stands in the output files, in original pixels."""
+    """Return a region as the output files hold it, in original pixels."""
     return {"bbox_2d": [float(edge) for edge in region.box], "label": region.label}

@@ -1,4 +1,4 @@
-"""Lists that name every image of a set, whoever wrote them: what they may say, and where their images are."""
+"""Lists that name every image of a set: what they may say, and where their images are."""
 
 from __future__ import annotations
 
