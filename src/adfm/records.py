@@ -16,11 +16,15 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture and its truth: a line of `manifest.jsonl` (design section 2).
+    """One image and its truth: a line of `manifest.jsonl`.
 
-    `boxes` is None where an anomalous picture's places are unknown; `box_ratio` is the dilation that made them.
-    `tight` is False where the boxes mark more than the defect (coarse ellipses, all places a part could be missing).
-    `group` names what must stay on one side of a split (the source picture of a tile, a board, a video).
+    Attributes:
+        image: path relative to the manifest; so are the paths of `mask`.
+        width: of the image as shown (EXIF orientation applied), px; so is `height`.
+        boxes: half-open, in original pixels; None where the places of an anomalous image are unknown.
+        box_ratio: the dilation that made the boxes, where it was raised.
+        tight: False where the boxes mark more than the defect (coarse ellipses, all places a part could be missing).
+        group: what must stay on one side of a split (the source image of a tile, a board, a video).
     """
 
     id: str
@@ -54,7 +58,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Response:
-    """What could be read from one answer without guessing (design 1.2); `problems` names what could not.
+    """What could be read from one answer without guessing; `problems` names what could not.
 
     `verdict` and `located` are None where they could not be read; `strict` is True for the exact format.
     """
@@ -92,5 +96,5 @@ class Votes(NamedTuple):
 
 
 def region_json(region: Region) -> dict[str, Any]:
-    """Return a region as it stands in the output files, in original pixels."""
+    """Return a region as the output files hold it, in original pixels."""
     return {"bbox_2d": [float(edge) for edge in region.box], "label": region.label}

@@ -177,7 +177,7 @@ def test_check_names_what_cannot_earn_full_marks(built: Path, capsys: pytest.Cap
     assert f":{number}: [gold-marks] cannot earn full marks: " in capsys.readouterr().out
 
 
-def test_check_with_a_list_of_bad_pictures(built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_with_a_list_of_bad_images(built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     row = json.loads((built / "manifest.jsonl").read_text().splitlines()[4])
     bad = tmp_path / "bad.txt"
     bad.write_text(f"# ours\n\n{row['sha256'].upper()}  blurred by hand\n{'0' * 64}\n")

@@ -1,4 +1,4 @@
-"""Small folders of real pictures and masks, made afresh for every test."""
+"""Small folders of real images and masks, made afresh for every test."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from PIL import Image
 
 SIZE = (48, 32)
 Corners = tuple[int, int, int, int]
-WritePicture = Callable[..., Path]
+WriteImage = Callable[..., Path]
 WriteMask = Callable[..., Path]
 
 
 @pytest.fixture
-def picture() -> WritePicture:
-    """Write a picture of noise that depends on its path alone."""
+def draw_image() -> WriteImage:
+    """Write an image of noise that depends on its path alone."""
 
     def write(path: Path, size: tuple[int, int] = SIZE) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,15 +46,15 @@ def mask() -> WriteMask:
 
 
 @pytest.fixture
-def mvtec_set(tmp_path: Path, picture: WritePicture, mask: WriteMask) -> Path:
+def mvtec_set(tmp_path: Path, draw_image: WriteImage, mask: WriteMask) -> Path:
     """One category: 8 + 6 normal parts, 6 scratches with masks, 3 dents without."""
     root = tmp_path / "valve"
     for number in range(8):
-        picture(root / "train" / "good" / f"{number:03d}.png")
+        draw_image(root / "train" / "good" / f"{number:03d}.png")
     for number in range(6):
-        picture(root / "test" / "good" / f"{number:03d}.png")
-        picture(root / "test" / "scratch" / f"{number:03d}.png")
+        draw_image(root / "test" / "good" / f"{number:03d}.png")
+        draw_image(root / "test" / "scratch" / f"{number:03d}.png")
         mask(root / "ground_truth" / "scratch" / f"{number:03d}_mask.png", [(4, 5, 20, 15 + number)])
     for number in range(3):
-        picture(root / "test" / "dent" / f"{number:03d}.png")
+        draw_image(root / "test" / "dent" / f"{number:03d}.png")
     return root

@@ -14,7 +14,7 @@ from PIL import Image
 
 from adfm.data.build import build, sample_ids
 from adfm.data.faults import DataFaultsError
-from adfm.data.layouts import Found
+from adfm.data.layouts import SourceImage
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
 from adfm.errors import ConfigError, DataError, UserError
@@ -41,7 +41,7 @@ def faults(source: Path, out: Path, **settings: Any) -> tuple[str, ...]:
     assert not out.exists()
     assert not list(out.parent.glob(".*.part"))
     assert "\n" not in str(error.value)
-    return error.value.lines
+    return tuple(map(str, error.value.faults))
 
 
 def test_a_manifest_says_what_the_folder_holds(mvtec_set: Path, tmp_path: Path) -> None:
@@ -84,9 +84,9 @@ def test_the_meta_file_counts_and_warns(mvtec_set: Path, tmp_path: Path) -> None
     assert told["licence"] == {"LICENSE.txt": "CC BY 4.0"}
     warnings = " | ".join(told["warnings"])
     assert "without a mask (boxes null): 3" in warnings
-    assert "masks without a picture: 1 (stray.png)" in warnings
+    assert "masks without an image: 1 (stray.png)" in warnings
     assert "hidden files and folders: 1" in warnings
-    assert "no pictures: 2" in warnings
+    assert "no images: 2" in warnings
 
 
 def test_the_same_input_gives_the_same_bytes(mvtec_set: Path, tmp_path: Path) -> None:
@@ -97,18 +97,18 @@ def test_the_same_input_gives_the_same_bytes(mvtec_set: Path, tmp_path: Path) ->
 
 
 def test_all_faults_are_told_at_once_and_nothing_is_written(mvtec_set: Path, tmp_path: Path, mask: Write) -> None:
-    picture = mvtec_set / "train" / "good" / "003.png"
-    picture.write_bytes(picture.read_bytes()[:-900])
+    draw_image = mvtec_set / "train" / "good" / "003.png"
+    draw_image.write_bytes(draw_image.read_bytes()[:-900])
     (mvtec_set / "test" / "good" / "001.png").write_text("no picture")
     mask(mvtec_set / "ground_truth" / "scratch" / "001_mask.png", size=(47, 32))
     mask(mvtec_set / "ground_truth" / "good" / "002_mask.png")
     lines = faults(mvtec_set, tmp_path / "out")
     assert len(lines) == 4
     for told in (
-        "003.png: is damaged",
-        "001.png: is not a PNG",
-        "mask is 47 x 32, its picture 48 x 32",
-        "labelled normal",
+        "[image-damaged] train/good/003.png: is damaged",
+        "[image-format] test/good/001.png: is not a PNG",
+        "mask is 47 x 32, its image 48 x 32",
+        "test/good/002.png: [mask-on-normal] is normal but its mask marks a defect",
     ):
         assert sum(told in line for line in lines) == 1, told
 
@@ -121,7 +121,7 @@ def test_an_empty_mask_is_an_unknown_place(mvtec_set: Path, tmp_path: Path, mask
     assert any("empty mask" in warning for warning in meta(tmp_path / "out")["warnings"])
 
 
-def test_an_empty_mask_of_a_normal_picture_is_fine(mvtec_set: Path, tmp_path: Path, mask: Write) -> None:
+def test_an_empty_mask_of_a_normal_image_is_fine(mvtec_set: Path, tmp_path: Path, mask: Write) -> None:
     mask(mvtec_set / "ground_truth" / "good" / "001_mask.png", [])
     assert built(mvtec_set, tmp_path / "out")["valve/test/good/001"].boxes == ()
 
@@ -129,7 +129,7 @@ def test_an_empty_mask_of_a_normal_picture_is_fine(mvtec_set: Path, tmp_path: Pa
 def test_a_missing_mask_among_others_is_counted(mvtec_set: Path, tmp_path: Path) -> None:
     (mvtec_set / "ground_truth" / "scratch" / "001_mask.png").unlink()
     built(mvtec_set, tmp_path / "out")
-    assert "test/scratch: 1 of 6 pictures have no mask, the others do" in meta(tmp_path / "out")["warnings"]
+    assert "test/scratch: 1 of 6 images have no mask, the others do" in meta(tmp_path / "out")["warnings"]
 
 
 def test_several_masks_are_united(mvtec_set: Path, tmp_path: Path, mask: Write) -> None:
@@ -163,8 +163,8 @@ def test_doubtful_masks_are_named(mvtec_set: Path, tmp_path: Path, mask: Write) 
     assert "lossy format (JPEG): 1" in warnings
 
 
-def test_links_that_leave_the_source_are_refused(mvtec_set: Path, tmp_path: Path, picture: Write) -> None:
-    secret = picture(tmp_path / "elsewhere" / "secret.png")
+def test_links_that_leave_the_source_are_refused(mvtec_set: Path, tmp_path: Path, draw_image: Write) -> None:
+    secret = draw_image(tmp_path / "elsewhere" / "secret.png")
     inner = mvtec_set / "train" / "good" / "inner.png"
     inner.symlink_to(mvtec_set / "train" / "good" / "000.png")
     built(mvtec_set, tmp_path / "control")  # a link inside is a file like any other
@@ -185,16 +185,16 @@ def test_an_output_folder_with_something_in_it_is_left_alone(mvtec_set: Path, tm
 
 def test_an_empty_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "part" / "train" / "good").mkdir(parents=True)
-    with pytest.raises(DataError, match="holds no pictures"):
+    with pytest.raises(DataError, match="holds no images"):
         build(tmp_path / "part", tmp_path / "out", BuildSettings())
     assert not (tmp_path / "out").exists()
 
 
-def test_a_picture_with_both_labels_is_a_fault(mvtec_set: Path, tmp_path: Path) -> None:
+def test_a_image_with_both_labels_is_a_fault(mvtec_set: Path, tmp_path: Path) -> None:
     shutil.copy(mvtec_set / "test/good/000.png", mvtec_set / "test/dent/copy.png")
     lines = faults(mvtec_set, tmp_path / "out")
     assert len(lines) == 1
-    assert "opposite labels" in lines[0]
+    assert "test/good/000.png: [same-picture-labels] is the same image as test/dent/copy.png" in lines[0]
 
 
 def test_copies_stay_on_one_side(mvtec_set: Path, tmp_path: Path) -> None:
@@ -204,10 +204,10 @@ def test_copies_stay_on_one_side(mvtec_set: Path, tmp_path: Path) -> None:
     assert any("left the official split" in warning for warning in meta(tmp_path / "out")["warnings"])
 
 
-def test_groups_are_read_from_names(tmp_path: Path, picture: Write) -> None:
+def test_groups_are_read_from_names(tmp_path: Path, draw_image: Write) -> None:
     for board in range(6):
         for view in range(4):
-            picture(tmp_path / "set" / ("ok" if view else "ng") / f"board{board}_{view}.png")
+            draw_image(tmp_path / "set" / ("ok" if view else "ng") / f"board{board}_{view}.png")
     samples = built(tmp_path / "set", tmp_path / "out", group_by=r"^(board\d)")
     assert len({sample.group for sample in samples.values()}) == 6
     for group in {sample.group for sample in samples.values()}:
@@ -219,9 +219,9 @@ def test_groups_are_read_from_names(tmp_path: Path, picture: Write) -> None:
             built(tmp_path / "set", tmp_path / "c", group_by=broken)
 
 
-def test_a_split_that_cannot_be_is_told(tmp_path: Path, picture: Write) -> None:
-    picture(tmp_path / "set" / "ok" / "a.png")
-    picture(tmp_path / "set" / "ng" / "a.png")
+def test_a_split_that_cannot_be_is_told(tmp_path: Path, draw_image: Write) -> None:
+    draw_image(tmp_path / "set" / "ok" / "a.png")
+    draw_image(tmp_path / "set" / "ng" / "a.png")
     for rule in ("official", "labelled"):
         with pytest.raises(DataError, match="--split fractions"):
             built(tmp_path / "set", tmp_path / "out", split=rule)
@@ -231,16 +231,16 @@ def test_a_split_that_cannot_be_is_told(tmp_path: Path, picture: Write) -> None:
 
 def test_ids_are_unique_safe_and_stable() -> None:
     names = ["test/a b/ä#1.png", "test/a_b/ä_1.png", "test/x.png", "test/x.jpg", "test/X.png", "plain.png"]
-    found = [Found(Path(name), "normal", "my part") for name in names]
+    found = [SourceImage(Path(name), "normal", "my part") for name in names]
     ids = sample_ids(found)
     assert len({each.casefold() for each in ids}) == len(names)
     assert all(" " not in each and "#" not in each for each in ids)
     assert ids[-1] == "my_part/plain"
     assert sample_ids(found[::-1])[::-1] == ids
-    assert sample_ids([Found(Path("valve/test/good/1.png"), "normal", "valve")]) == ["valve/test/good/1"]
+    assert sample_ids([SourceImage(Path("valve/test/good/1.png"), "normal", "valve")]) == ["valve/test/good/1"]
 
 
 def test_progress_is_told_to_the_end(mvtec_set: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     build(mvtec_set, tmp_path / "out", BuildSettings(), lambda *step: told.append(step))
-    assert told == [("pictures", done, 23) for done in range(1, 24)]
+    assert told == [("images", done, 23) for done in range(1, 24)]

@@ -111,7 +111,7 @@ def torn_group(found: list[dict[str, Any]]) -> None:
     ("change", "rule"),
     [
         (lambda found: found.append(found[at(found, GOOD)]), "ids must be unique"),
-        (swap_split, "same picture as line"),
+        (swap_split, "same image as line"),
         (opposite, "opposite label"),
         (torn_group, "group 'board 7' is in another split"),
     ],
@@ -182,7 +182,7 @@ def test_more_rules_can_be_put_in(sound: Path) -> None:
     assert "[gold-marks] cannot earn full marks: is not to my liking; " in lines[0]
 
 
-def test_a_set_can_be_moved_with_its_pictures(sound: Path, mvtec_set: Path, tmp_path: Path) -> None:
+def test_a_set_can_be_moved_with_its_images(sound: Path, mvtec_set: Path, tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     shutil.move(sound, tmp_path / "new" / "out")
     shutil.move(mvtec_set, tmp_path / "new" / "valve")

@@ -23,7 +23,7 @@ from adfm.storage import sha256_file
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A manifest's folder with a picture, a mask, a meta file and traps beside them."""
+    """A manifest's folder with an image, a mask, a meta file and traps beside them."""
     out = tmp_path_factory.mktemp("hostile") / "out"
     out.mkdir()
     Image.effect_noise((24, 16), 60).save(out / "a.png")

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
+from adfm.data.check.images import look
 from adfm.data.check.near import NEAR, Seen, near_duplicates, nearest
-from adfm.data.check.pictures import look
 from adfm.data.check.rows import Line
 from adfm.data.synthetic import make
 from adfm.records import Sample, Split
@@ -34,8 +34,8 @@ def seen(number: int, image: Image.Image, split: Split, folder: Path, group: str
     return Seen(Line(number, sample), thumb)
 
 
-def told(*pictures: Seen) -> list[int]:
-    return [line for line, fault in near_duplicates(pictures) if fault.code == "near-duplicate"]
+def told(*images_files: Seen) -> list[int]:
+    return [line for line, fault in near_duplicates(images_files) if fault.code == "near-duplicate"]
 
 
 def recompressed(image: Image.Image) -> Image.Image:
@@ -61,9 +61,9 @@ def test_a_changed_copy_is_found(change: object, parts: list[Image.Image], tmp_p
 
 def test_other_parts_of_the_product_are_not(parts: list[Image.Image], tmp_path: Path) -> None:
     splits: tuple[Split, ...] = ("train", "validation", "test")
-    pictures = [seen(n, part, splits[n % 3], tmp_path) for n, part in enumerate(parts)]
-    assert len(pictures) >= 12
-    assert told(*pictures) == []
+    images_files = [seen(n, part, splits[n % 3], tmp_path) for n, part in enumerate(parts)]
+    assert len(images_files) >= 12
+    assert told(*images_files) == []
 
 
 def test_the_later_line_carries_it_and_every_pair_of_splits_counts(parts: list[Image.Image], tmp_path: Path) -> None:

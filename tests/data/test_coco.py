@@ -14,7 +14,7 @@ import pytest
 from adfm.data.build import build
 from adfm.data.check import check
 from adfm.data.faults import DataFaultsError
-from adfm.data.layouts import LAYOUTS, Found, choose
+from adfm.data.layouts import LAYOUTS, SourceImage, choose
 from adfm.data.layouts.drawn import coco_shape
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
@@ -42,7 +42,7 @@ def instances(file: Path, images: Sequence[Row], annotations: Sequence[Row]) -> 
     return file
 
 
-def read(root: Path) -> dict[str, Found]:
+def read(root: Path) -> dict[str, SourceImage]:
     layout = choose(root)
     assert layout.NAME == "coco"
     assert [each.NAME for each in LAYOUTS if each.recognise(root)] == ["coco"]
@@ -55,11 +55,11 @@ def built(root: Path, out: Path, **settings: Any) -> dict[str, Sample]:
 
 
 @pytest.fixture
-def boards(tmp_path: Path, picture: Write) -> Path:
+def boards(tmp_path: Path, draw_image: Write) -> Path:
     """A scratch, a scratch and a dent, and a normal part."""
     root = tmp_path / "boards"
     for name in "abc":
-        picture(root / "images" / f"{name}.png")
+        draw_image(root / "images" / f"{name}.png")
     rows = [annotation(1), annotation(2), annotation(2, 2, (30.4, 20.2, 8, 6.5))]
     instances(root / "instances.json", [image(n, f"{name}.png") for n, name in enumerate("abc", 1)], rows)
     return root
@@ -92,19 +92,19 @@ def test_boxes_become_a_manifest_without_masks(boards: Path, tmp_path: Path) -> 
         ("contest.json", "a.jpg", "a.jpg", None),
     ],
 )
-def test_pictures_lie_where_tools_put_them(
-    tmp_path: Path, picture: Write, list_: str, place: str, name: str, split: str | None
+def test_images_lie_where_tools_put_them(
+    tmp_path: Path, draw_image: Write, list_: str, place: str, name: str, split: str | None
 ) -> None:
     root = tmp_path / "set"
-    picture(root / place)
+    draw_image(root / place)
     instances(root / list_, [image(1, name)], [])
     assert {path: each.split for path, each in read(root).items()} == {place: split}
 
 
-def test_the_same_name_in_two_splits_is_two_pictures(tmp_path: Path, picture: Write) -> None:
+def test_the_same_name_in_two_splits_is_two_images(tmp_path: Path, draw_image: Write) -> None:
     root = tmp_path / "set"
     for split in ("train", "val"):
-        picture(root / split / "a.png")
+        draw_image(root / split / "a.png")
         instances(root / "annotations" / f"instances_{split}.json", [image(1, "a.png")], [annotation(1)])
     assert set(read(root)) == {"train/a.png", "val/a.png"}
 
@@ -138,18 +138,18 @@ def test_run_lengths_give_the_box_of_their_mask(seed: int) -> None:
     mask[top : top + 7, left : left + 20] = rng.random((7, 20)) < 0.6
     mask[top, left] = mask[top + 6, left + 19] = 1
     runs, box = columns(mask), Box(left, top, left + 20, top + 7)
-    assert coco_shape({"size": [37, 53], "counts": runs}) == box
-    assert coco_shape({"size": [37, 53], "counts": compressed(runs)}) == box
+    assert coco_shape({"segmentation": {"size": [37, 53], "counts": runs}}) == box
+    assert coco_shape({"segmentation": {"size": [37, 53], "counts": compressed(runs)}}) == box
 
 
 def test_a_text_of_run_lengths_worked_out_by_hand() -> None:
     """A ring of 3 x 3 in 5 x 5: runs 6 3 2 1 1 1 2 3 6; from the fourth on the differences -2 -1 0 1 2 4."""
     assert compressed([6, 3, 2, 1, 1, 1, 2, 3, 6]) == "632NO0124"
-    assert coco_shape({"size": [5, 5], "counts": "632NO0124"}) == Box(1, 1, 4, 4)
+    assert coco_shape({"segmentation": {"size": [5, 5], "counts": "632NO0124"}}) == Box(1, 1, 4, 4)
 
 
 def test_a_chequered_mask_has_many_runs() -> None:
-    assert coco_shape({"size": [31, 20], "counts": [1] * 620}) == Box(0, 0, 20, 31)
+    assert coco_shape({"segmentation": {"size": [31, 20], "counts": [1] * 620}}) == Box(0, 0, 20, 31)
 
 
 def test_shapes_without_a_box_are_enclosed_and_crowds_are_weak(boards: Path, tmp_path: Path) -> None:
@@ -167,24 +167,24 @@ def test_shapes_without_a_box_are_enclosed_and_crowds_are_weak(boards: Path, tmp
 
 
 @pytest.mark.parametrize("place", ["../secret.png", "/etc/hostname.png", "images/../../secret.png", "..\\secret.png"])
-def test_a_listed_path_never_leaves_the_set(boards: Path, picture: Write, place: str) -> None:
-    picture(boards.parent / "secret.png")
+def test_a_listed_path_never_leaves_the_set(boards: Path, draw_image: Write, place: str) -> None:
+    draw_image(boards.parent / "secret.png")
     instances(boards / "instances.json", [image(1, place)], [])
-    with pytest.raises(DataError, match="leads out of the set") as error:
+    with pytest.raises(DataError, match=r"\[path-outside\]") as error:
         read(boards)
     assert str(boards / "instances.json") in str(error.value)
     instances(boards / "instances.json", [image(1, "images/../images/a.png")], [])  # control: inside it may wander
     assert list(read(boards)) == ["images/a.png"]
 
 
-def test_a_link_out_of_the_set_is_refused(boards: Path, picture: Write) -> None:
-    secret = picture(boards.parent / "secret.png")
+def test_a_link_out_of_the_set_is_refused(boards: Path, draw_image: Write) -> None:
+    secret = draw_image(boards.parent / "secret.png")
     (boards / "images" / "d.png").symlink_to(boards / "images" / "a.png")
     instances(boards / "instances.json", [image(1, "d.png")], [])
     assert list(read(boards)) == ["images/a.png"]  # control: a link inside is followed
     (boards / "images" / "e.png").symlink_to(secret)
     instances(boards / "instances.json", [image(1, "e.png")], [])
-    with pytest.raises(DataError, match="leads out of the set"):
+    with pytest.raises(DataError, match=r"\[path-outside\]"):
         read(boards)
 
 
@@ -209,7 +209,7 @@ SHAPELESS = {"bbox": [], "segmentation": None}
         ({"categories": 3}, "'categories' must be a list of objects"),
         ({"annotations": [3]}, "'annotations' must be a list of objects"),
         ({"images": [{"id": 1}]}, "needs the text 'file_name'"),
-        ({"images": [image(1, "a\0.png")]}, "cannot be a path"),
+        ({"images": [image(1, "a\0.png")]}, "cannot be the name of a file"),
         ({"images": [image(2, "a.png")]}, "no image has the id 1"),
         ({"annotations": [annotation([1])]}, "needs the number or text 'image_id'"),
         ({"annotations": [annotation(1, bbox=(1, 2, 3))]}, "x, y, width, height must be"),
@@ -252,23 +252,23 @@ def test_a_broken_list_is_one_line(boards: Path, change: Row, said: str) -> None
 def test_a_torn_list_is_recognised_and_refused(boards: Path) -> None:
     file = boards / "instances.json"
     file.write_text(file.read_text()[:-40])
-    with pytest.raises(DataError, match=r"instances\.json: is not valid JSON"):
+    with pytest.raises(DataError, match=r"instances\.json: \[list-unreadable\] .*is not valid JSON"):
         read(boards)
 
 
-def test_pictures_that_do_not_fit_their_list_are_one_line_each(boards: Path, tmp_path: Path) -> None:
+def test_images_that_do_not_fit_their_list_are_one_line_each(boards: Path, tmp_path: Path) -> None:
     rows = [image(1, "a.png", width=96, height=64), image(2, "b.png"), image(3, "none.png")]
     file = instances(boards / "instances.json", rows, [annotation(1), annotation(2, bbox=(50, 5, 4, 4))])
     with pytest.raises(DataFaultsError) as error:
         build(boards, tmp_path / "out", BuildSettings())
     told = [
-        "a.png: is 48 x 32, its list says 96 x 64",
-        "b.png: a box lies outside its 48 x 32",
+        "[image-size] images/a.png: is 48 x 32, its list says 96 x 64",
+        "b.png: [box-outside] box [50, 5, 54, 9] must be inside 48 x 32",
         "none.png: no such file",
     ]
-    assert len(error.value.lines) == len(told)
-    for line, part in zip(error.value.lines, told, strict=True):
-        assert part in line
+    assert len(error.value.faults) == len(told)
+    for line, part in zip(error.value.faults, told, strict=True):
+        assert part in str(line)
     instances(file, [image(1, "a.png"), image(2, "a.png")], [])
     with pytest.raises(DataFaultsError, match=r"a\.png: is listed more than once"):
         build(boards, tmp_path / "out", BuildSettings())
@@ -278,7 +278,7 @@ def test_a_box_that_reaches_over_the_border_is_cut_and_told(boards: Path, tmp_pa
     instances(boards / "instances.json", [image(1, "a.png")], [annotation(1, bbox=(40, 20, 20, 20))])
     assert built(boards, tmp_path / "out")["a.png"].boxes == (Box(40, 20, 48, 32),)
     warnings = read_json(tmp_path / "out" / "manifest.meta.json")["warnings"]
-    assert any("reaches beyond its picture" in warning for warning in warnings)
+    assert any("reaches beyond its image" in warning for warning in warnings)
 
 
 def test_too_many_boxes_are_merged_as_a_masks_are(boards: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from adfm.data.build import build
 from adfm.data.faults import DataFaultsError
-from adfm.data.layouts import LAYOUTS, Found, choose
+from adfm.data.layouts import LAYOUTS, SourceImage, choose
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
 from adfm.errors import DataError
@@ -27,17 +27,17 @@ def truths(root: Path, name: str) -> dict[str, Truth]:
     return {each.image.as_posix(): (each.split, each.label, each.defect) for each in read(root)}
 
 
-def read(root: Path) -> list[Found]:
+def read(root: Path) -> list[SourceImage]:
     return list(choose(root).read(root))
 
 
 @pytest.mark.parametrize("normal", ["ok", "Normal", "PASS"])
-def test_class_folders_of_each_split(tmp_path: Path, picture: Write, normal: str) -> None:
+def test_class_folders_of_each_split(tmp_path: Path, draw_image: Write, normal: str) -> None:
     root = tmp_path / "casting"
     for place in (f"train/{normal}/1.jpg", "train/crack/2.jpg", f"Valid/{normal}/3.jpg", "test/defect/4.jpg"):
-        picture(root / place)
-    picture(root / "test" / normal / "more" / "5.jpg")
-    picture(root / "unlabelled" / "crack" / "6.jpg")
+        draw_image(root / place)
+    draw_image(root / "test" / normal / "more" / "5.jpg")
+    draw_image(root / "unlabelled" / "crack" / "6.jpg")
     assert truths(root, "imagefolder") == {
         f"train/{normal}/1.jpg": ("train", "normal", None),
         "train/crack/2.jpg": ("train", "anomalous", "crack"),
@@ -48,24 +48,24 @@ def test_class_folders_of_each_split(tmp_path: Path, picture: Write, normal: str
     assert {each.category for each in read(root)} == {"casting"}
 
 
-def test_class_folders_of_a_known_set_are_that_set(tmp_path: Path, picture: Write) -> None:
+def test_class_folders_of_a_known_set_are_that_set(tmp_path: Path, draw_image: Write) -> None:
     for place in ("a/train/good/1.png", "a/test/crack/2.png", "b/train/ok/1.png", "b/test/ok/2.png", "b/test/ko/3.png"):
-        picture(tmp_path / place)
+        draw_image(tmp_path / place)
     assert choose(tmp_path / "a").NAME == "mvtec"
     assert choose(tmp_path / "b").NAME == "btad"
     assert choose(tmp_path / "b", "imagefolder").NAME == "imagefolder"
 
 
-def test_classes_without_a_normal_one_are_not_taken_for_defects(tmp_path: Path, picture: Write) -> None:
-    picture(tmp_path / "train" / "cat" / "1.jpg")
-    picture(tmp_path / "test" / "dog" / "2.jpg")
+def test_classes_without_a_normal_one_are_not_taken_for_defects(tmp_path: Path, draw_image: Write) -> None:
+    draw_image(tmp_path / "train" / "cat" / "1.jpg")
+    draw_image(tmp_path / "test" / "dog" / "2.jpg")
     with pytest.raises(DataError, match="has no known layout"):
         choose(tmp_path)
 
 
-def lay(root: Path, picture: Write, *places: str) -> Path:
+def lay(root: Path, draw_image: Write, *places: str) -> Path:
     for place in places:
-        picture(root / place)
+        draw_image(root / place)
     return root
 
 
@@ -75,8 +75,8 @@ def jsonl(file: Path, *rows: Any) -> Path:
     return file
 
 
-def test_a_table_with_labels(tmp_path: Path, picture: Write) -> None:
-    root = lay(tmp_path / "set", picture, "a.png", "b.png", "train/c.png", "test/d.png", "e.png")
+def test_a_table_with_labels(tmp_path: Path, draw_image: Write) -> None:
+    root = lay(tmp_path / "set", draw_image, "a.png", "b.png", "train/c.png", "test/d.png", "e.png")
     rows = ["\ufefffile_name,label", "a.png,0", "b.png,1", "train/c.png,good", "test/d.png,bent lead", "e.png,True"]
     (root / "metadata.csv").write_text("\r\n".join(rows), encoding="utf-8")
     assert truths(root, "imagefolder-metadata") == {
@@ -88,8 +88,8 @@ def test_a_table_with_labels(tmp_path: Path, picture: Write) -> None:
     }
 
 
-def test_lines_with_boxes_beside_the_pictures_of_each_split(tmp_path: Path, picture: Write) -> None:
-    root = lay(tmp_path / "set", picture, "train/a.png", "train/b.png", "test/a.png", "test/b.png")
+def test_lines_with_boxes_beside_the_images_of_each_split(tmp_path: Path, draw_image: Write) -> None:
+    root = lay(tmp_path / "set", draw_image, "train/a.png", "train/b.png", "test/a.png", "test/b.png")
     one = {"bbox": [[4, 5, 16, 10]], "categories": ["scratch"]}
     two = {"bbox": [[4, 5, 16, 10], [30.4, 20.2, 8, 6.5]], "category": [0, 1]}
     jsonl(root / "train" / "metadata.jsonl", {"file_name": "a.png", "objects": one}, {"file_name": "b.png", "label": 0})
@@ -107,17 +107,17 @@ def test_lines_with_boxes_beside_the_pictures_of_each_split(tmp_path: Path, pict
     assert boxes["test/b.png"] == ()
 
 
-def test_boxes_in_a_table_are_json(tmp_path: Path, picture: Write) -> None:
-    root = lay(tmp_path / "set", picture, "a.png")
+def test_boxes_in_a_table_are_json(tmp_path: Path, draw_image: Write) -> None:
+    root = lay(tmp_path / "set", draw_image, "a.png")
     (root / "metadata.csv").write_text('file_name,objects\na.png,"{""bbox"": [[4, 5, 16, 10]]}"\n')
     assert [each.boxes for each in read(root)] == [(Box(4, 5, 20, 15),)]
 
 
-def test_metadata_come_before_class_folders_and_after_a_known_tree(tmp_path: Path, picture: Write) -> None:
-    root = lay(tmp_path / "set", picture, "train/ok/a.png", "train/crack/b.png")
+def test_metadata_come_before_class_folders_and_after_a_known_tree(tmp_path: Path, draw_image: Write) -> None:
+    root = lay(tmp_path / "set", draw_image, "train/ok/a.png", "train/crack/b.png")
     jsonl(root / "metadata.jsonl", {"file_name": "train/ok/a.png", "label": 0})
     assert choose(root).NAME == "imagefolder-metadata"
-    lay(root, picture, "train/good/c.png")
+    lay(root, draw_image, "train/good/c.png")
     assert choose(root).NAME == "mvtec"
 
 
@@ -128,8 +128,8 @@ def test_other_metadata_are_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["../secret.png", "/etc/hostname.png", "a/../../secret.png", "..\\secret.png"])
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-def test_a_listed_path_never_leaves_the_set(tmp_path: Path, picture: Write, place: str, kind: str) -> None:
-    root = lay(tmp_path / "set", picture, "a/1.png", "../secret.png")
+def test_a_listed_path_never_leaves_the_set(tmp_path: Path, draw_image: Write, place: str, kind: str) -> None:
+    root = lay(tmp_path / "set", draw_image, "a/1.png", "../secret.png")
     file = root / f"metadata.{kind}"
 
     def name(path: str) -> None:
@@ -137,7 +137,7 @@ def test_a_listed_path_never_leaves_the_set(tmp_path: Path, picture: Write, plac
         file.write_text(line)
 
     name(place)
-    with pytest.raises(DataError, match="leads out of the set"):
+    with pytest.raises(DataError, match=r"\[path-outside\]"):
         read(root)
     name("a/../a/1.png")  # control
     assert [each.image.as_posix() for each in read(root)] == ["a/1.png"]
@@ -162,8 +162,8 @@ FINE = {"file_name": "a.png", "label": 1, "objects": {"bbox": [[4, 5, 16, 10]], 
         ({"objects": "[" * 100_000}, "'a.png'"),
     ],
 )
-def test_a_broken_row_is_one_line(tmp_path: Path, picture: Write, change: dict[str, Any], said: str) -> None:
-    root = lay(tmp_path / "set", picture, "a.png")
+def test_a_broken_row_is_one_line(tmp_path: Path, draw_image: Write, change: dict[str, Any], said: str) -> None:
+    root = lay(tmp_path / "set", draw_image, "a.png")
     jsonl(root / "metadata.jsonl", FINE)
     assert [each.defect for each in read(root)] == ["dent"]  # control
     jsonl(root / "metadata.jsonl", FINE | change)
@@ -176,9 +176,9 @@ def test_a_broken_row_is_one_line(tmp_path: Path, picture: Write, change: dict[s
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("metadata.jsonl", b'{"file_name": ', r"metadata\.jsonl:1: is not valid JSON"),
-        ("metadata.csv", b"file_name,label\n\xff\xfe.png,0\n", "cannot be read as a table"),
-        ("metadata.csv", b"file_name,label\n" + b"x" * 200_000 + b",0\n", "cannot be read as a table"),
+        ("metadata.jsonl", b'{"file_name": ', r"metadata\.jsonl: \[list-unreadable\] .*1: is not valid JSON"),
+        ("metadata.csv", b"file_name,label\n\xff\xfe.png,0\n", r"\[list-unreadable\] cannot be read"),
+        ("metadata.csv", b"file_name,label\n" + b"x" * 200_000 + b",0\n", r"\[list-unreadable\] cannot be read"),
         ("metadata.csv", b"label,file_name\n0\n", "needs the text 'file_name'"),
     ],
 )
@@ -189,13 +189,13 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, name: str, content: bytes, s
     assert "\n" not in str(error.value)
 
 
-def test_missing_and_doubled_pictures_are_named(tmp_path: Path, picture: Write) -> None:
-    root = lay(tmp_path / "set", picture, "a.png")
+def test_missing_and_doubled_images_are_named(tmp_path: Path, draw_image: Write) -> None:
+    root = lay(tmp_path / "set", draw_image, "a.png")
     jsonl(root / "metadata.jsonl", {"file_name": "none.png", "label": 0}, {"file_name": "x" * 300 + ".png", "label": 0})
     with pytest.raises(DataFaultsError) as error:
         build(root, tmp_path / "out", BuildSettings())
-    assert len(error.value.lines) == 2
-    assert "none.png: no such file" in error.value.lines[0]
+    assert len(error.value.faults) == 2
+    assert "none.png: no such file" in str(error.value.faults[0])
     jsonl(root / "metadata.jsonl", {"file_name": "a.png", "label": 0}, {"file_name": "./a.png", "label": 1})
     with pytest.raises(DataFaultsError, match="is listed more than once"):
         build(root, tmp_path / "out", BuildSettings())

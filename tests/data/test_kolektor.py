@@ -1,4 +1,4 @@
-"""KolektorSDD: its label pictures decide, and the photographs of one commutator stay on one side of every split."""
+"""KolektorSDD: its label images decide, and the photographs of one commutator stay on one side of every split."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Write = Callable[..., Path]
 
 
 @pytest.fixture
-def kolektor(tmp_path: Path, picture: Write, mask: Write) -> Path:
+def kolektor(tmp_path: Path, draw_image: Write, mask: Write) -> Path:
     """Twelve commutators of four photographs; one of each third commutator's is defective."""
     root = tmp_path / "KolektorSDD"
     for item in range(1, 13):
         for part in range(4):
-            picture(root / f"kos{item:02d}" / f"Part{part}.jpg")
+            draw_image(root / f"kos{item:02d}" / f"Part{part}.jpg")
             marked = [(4, 5, 20, 15)] if item % 3 == 0 and part == 2 else []
             mask(root / f"kos{item:02d}" / f"Part{part}_label.bmp", marked)
     (root / "kos01" / "Thumbs.db").write_bytes(b"x")
@@ -45,7 +45,7 @@ def divided(samples: list[Sample]) -> set[str]:
     return {name for name, found in splits.items() if len(found) > 1}
 
 
-def test_the_label_picture_decides(kolektor: Path, tmp_path: Path) -> None:
+def test_the_label_image_decides(kolektor: Path, tmp_path: Path) -> None:
     assert [layout.NAME for layout in LAYOUTS if layout.recognise(kolektor)] == ["kolektor-sdd"]
     samples = built(kolektor, tmp_path / "out")
     assert Counter(sample.label for sample in samples) == {"normal": 44, "anomalous": 4}
@@ -53,7 +53,7 @@ def test_the_label_picture_decides(kolektor: Path, tmp_path: Path) -> None:
     assert all(not (s.mask or s.defect or s.boxes) for s in samples if not s.anomalous)
     meta = json.loads((tmp_path / "out" / "manifest.meta.json").read_text())
     assert meta["licence"]["as published"] == "KolektorSDD: CC BY-NC-SA 4.0"
-    assert meta["warnings"] == ["files that are no pictures: 1"]
+    assert meta["warnings"] == ["files that are no images: 1"]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -83,13 +83,14 @@ def test_damaged_input_is_one_line_a_file(kolektor: Path, tmp_path: Path, mask: 
     with pytest.raises(DataFaultsError) as error:
         build(kolektor, tmp_path / "out", BuildSettings())
     told = [
-        "kos01/Part1.jpg: has no label",
-        "kos02/Part1_label.bmp: is not a",
+        "[label-undecided] kos01/Part1.jpg: has no mask",
+        "kos02/Part1_label.bmp: cannot be read as a mask (is not a",
         "mask is 20 x 20",
-        "kos04/Part1.jpg: is",
+        "[image-format] kos04/Part1.jpg: is",
     ]
-    assert len(error.value.lines) == len(told)
-    for line, part in zip(sorted(error.value.lines), told, strict=True):
+    lines = [str(fault) for fault in error.value.faults]
+    assert len(lines) == len(told)
+    for line, part in zip(lines, told, strict=True):
         assert part in line
         assert "\n" not in line
     assert not (tmp_path / "out").exists()

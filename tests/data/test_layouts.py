@@ -1,23 +1,24 @@
-"""Layouts: what is recognised, which mask belongs to which picture (by name), and what is refused."""
+"""Layouts: what is recognised, which mask belongs to which image (by name), and what is refused."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from adfm.data.layouts import LAYOUTS, Found, choose, folder, mvtec
-from adfm.errors import DataError
+from adfm.data.layouts import LAYOUTS, SourceImage, choose, folder, known_layouts, mvtec
+from adfm.errors import ConfigError, DataError
 
 Write = Callable[..., Path]
 
 
-def by_name(found: list[Found]) -> dict[str, Found]:
+def by_name(found: list[SourceImage]) -> dict[str, SourceImage]:
     return {each.image.as_posix(): each for each in found}
 
 
-def masks(found: Found) -> list[str]:
+def masks(found: SourceImage) -> list[str]:
     return [path.as_posix() for path in found.masks]
 
 
@@ -27,7 +28,7 @@ def test_mvtec_reads_labels_defects_and_its_own_split(mvtec_set: Path) -> None:
     scratch = found["test/scratch/004.png"]
     assert (scratch.label, scratch.defect, scratch.category, scratch.split) == ("anomalous", "scratch", "valve", "test")
     assert masks(scratch) == ["ground_truth/scratch/004_mask.png"]
-    assert found["train/good/004.png"] == Found(Path("train/good/004.png"), "normal", "valve", split="train")
+    assert found["train/good/004.png"] == SourceImage(Path("train/good/004.png"), "normal", "valve", split="train")
     assert found["test/dent/001.png"].masks == ()
 
 
@@ -40,7 +41,7 @@ def test_masks_are_paired_by_name_never_by_order(mvtec_set: Path, mask: Write) -
         assert masks(found[f"test/scratch/00{number}.png"]) == [f"ground_truth/scratch/00{number}_mask.png"]
 
 
-def test_one_picture_may_have_several_masks(mvtec_set: Path, mask: Write) -> None:
+def test_one_image_may_have_several_masks(mvtec_set: Path, mask: Write) -> None:
     truth = mvtec_set / "ground_truth"
     for name in ("000_mask.png", "000_mask_2.png", "001.png"):
         mask(truth / "dent" / name)
@@ -52,9 +53,9 @@ def test_one_picture_may_have_several_masks(mvtec_set: Path, mask: Write) -> Non
     assert masks(found["test/dent/002.png"]) == ["ground_truth/dent/002/a.png", "ground_truth/dent/002/b.png"]
 
 
-def test_a_root_of_several_categories(tmp_path: Path, mvtec_set: Path, picture: Write) -> None:
-    picture(tmp_path / "bolt" / "train" / "good" / "a.png")
-    picture(tmp_path / "notes" / "a.png")
+def test_a_root_of_several_categories(tmp_path: Path, mvtec_set: Path, draw_image: Write) -> None:
+    draw_image(tmp_path / "bolt" / "train" / "good" / "a.png")
+    draw_image(tmp_path / "notes" / "a.png")
     found = list(mvtec.read(tmp_path))
     assert {each.category for each in found} == {"valve", "bolt"}
     assert len(found) == 24
@@ -64,10 +65,10 @@ def test_a_root_of_several_categories(tmp_path: Path, mvtec_set: Path, picture: 
 @pytest.mark.parametrize(
     ("ok", "ng"), [("OK", "NG"), ("good", "Bad"), ("io", "nio"), ("Pass", "FAIL"), ("normal", "defects")]
 )
-def test_folder_knows_the_common_names(tmp_path: Path, picture: Write, ok: str, ng: str) -> None:
-    picture(tmp_path / ok / "a.png")
-    picture(tmp_path / ng / "b.png")
-    picture(tmp_path / ng / "crack" / "c.png")
+def test_folder_knows_the_common_names(tmp_path: Path, draw_image: Write, ok: str, ng: str) -> None:
+    draw_image(tmp_path / ok / "a.png")
+    draw_image(tmp_path / ng / "b.png")
+    draw_image(tmp_path / ng / "crack" / "c.png")
     assert choose(tmp_path).NAME == "folder"
     found = by_name(list(folder.read(tmp_path)))
     assert found[f"{ok}/a.png"].label == "normal"
@@ -87,10 +88,10 @@ def test_folder_knows_the_common_names(tmp_path: Path, picture: Write, ok: str, 
         "NG/mask/crack/a.png",
     ],
 )
-def test_folder_finds_masks_that_mirror_the_names(tmp_path: Path, picture: Write, mask: Write, place: str) -> None:
-    picture(tmp_path / "ok" / "a.png")
-    picture(tmp_path / "NG" / "crack" / "a.png")
-    picture(tmp_path / "NG" / "crack" / "b.png")
+def test_folder_finds_masks_that_mirror_the_names(tmp_path: Path, draw_image: Write, mask: Write, place: str) -> None:
+    draw_image(tmp_path / "ok" / "a.png")
+    draw_image(tmp_path / "NG" / "crack" / "a.png")
+    draw_image(tmp_path / "NG" / "crack" / "b.png")
     if place == "label/ng/crack/a.bmp":
         place = "label/NG/crack/a.bmp"
     mask(tmp_path / place)
@@ -101,13 +102,13 @@ def test_folder_finds_masks_that_mirror_the_names(tmp_path: Path, picture: Write
     assert found["ok/a.png"].masks == ()
 
 
-def test_a_flat_mask_that_fits_two_pictures_is_refused(tmp_path: Path, picture: Write, mask: Write) -> None:
-    picture(tmp_path / "ok" / "a.png")
-    picture(tmp_path / "ng" / "crack" / "a.png")
+def test_a_flat_mask_that_fits_two_images_is_refused(tmp_path: Path, draw_image: Write, mask: Write) -> None:
+    draw_image(tmp_path / "ok" / "a.png")
+    draw_image(tmp_path / "ng" / "crack" / "a.png")
     mask(tmp_path / "masks" / "a.png")
-    assert len(list(folder.read(tmp_path))) == 2  # control: one picture of that name is no doubt
-    picture(tmp_path / "ng" / "dent" / "a.png")
-    with pytest.raises(DataError, match="fits several pictures"):
+    assert len(list(folder.read(tmp_path))) == 2  # control: one image of that name is no doubt
+    draw_image(tmp_path / "ng" / "dent" / "a.png")
+    with pytest.raises(DataError, match="fits several images"):
         list(folder.read(tmp_path))
 
 
@@ -119,10 +120,10 @@ def test_no_layout_is_one_line_that_lists_them(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_several_layouts_ask_for_one(mvtec_set: Path, picture: Write) -> None:
+def test_several_layouts_ask_for_one(mvtec_set: Path, draw_image: Write) -> None:
     assert choose(mvtec_set).NAME == "mvtec"
-    picture(mvtec_set / "ok" / "a.png")
-    picture(mvtec_set / "ng" / "a.png")
+    draw_image(mvtec_set / "ok" / "a.png")
+    draw_image(mvtec_set / "ng" / "a.png")
     with pytest.raises(DataError, match="--layout"):
         choose(mvtec_set)
     assert choose(mvtec_set, "folder").NAME == "folder"
@@ -137,9 +138,62 @@ def test_a_named_layout_must_fit_and_exist(mvtec_set: Path) -> None:
         choose(mvtec_set / "none")
 
 
-def test_the_test_folder_of_a_set_with_good_and_anomaly_is_no_category(tmp_path: Path, picture: Write) -> None:
+def test_the_test_folder_of_a_set_with_good_and_anomaly_is_no_category(tmp_path: Path, draw_image: Write) -> None:
     for place in ("train/good/a.png", "test/good/a.png", "test/anomaly/a.png"):
-        picture(tmp_path / "toy" / place)
+        draw_image(tmp_path / "toy" / place)
     assert choose(tmp_path / "toy").NAME == "mvtec"
     assert choose(tmp_path).NAME == "mvtec"
     assert choose(tmp_path / "toy" / "test").NAME == "folder"
+
+
+PLUGIN = """
+from pathlib import Path
+from adfm.data.layouts import SourceImage
+
+NAME, SHAPE, TERMS = "trays", "tray*/part.png", None
+
+def recognise(root):
+    return "trays" if any(root.glob("tray*")) else None
+
+def read(root):
+    for path in root.glob("tray*/*.png"):
+        yield SourceImage(path.relative_to(root), "normal", "part", group=path.parent.name)
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package in the search path that adds the layout `trays`."""
+    site = tmp_path / "site"
+    (site / "trays-0.1.dist-info").mkdir(parents=True)
+    (site / "trays-0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: trays\nVersion: 0.1\n")
+    (site / "trays-0.1.dist-info" / "entry_points.txt").write_text("[adfm.layouts]\ntrays = trays_layout\n")
+    (site / "trays_layout.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.delitem(sys.modules, "trays_layout", raising=False)
+
+
+def test_an_installed_package_adds_a_layout(tmp_path: Path, draw_image: Write, request: pytest.FixtureRequest) -> None:
+    for number in range(3):
+        draw_image(tmp_path / "set" / f"tray{number}" / "part.png")
+    with pytest.raises(DataError, match="has no known layout"):  # control
+        choose(tmp_path / "set")
+    request.getfixturevalue("installed")
+    assert [*known_layouts()] == [*(layout.NAME for layout in LAYOUTS), "trays"]
+    assert choose(tmp_path / "set").NAME == choose(tmp_path / "set", "trays").NAME == "trays"
+    assert {image.group for image in choose(tmp_path / "set").read(tmp_path / "set")} == {"tray0", "tray1", "tray2"}
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_installed_layout_counts_as_that_of_a_published_set(mvtec_set: Path, draw_image: Write) -> None:
+    assert choose(mvtec_set).NAME == "mvtec"
+    draw_image(mvtec_set / "tray0" / "part.png")
+    assert choose(mvtec_set).NAME == "trays"
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_installed_layout_that_is_broken_is_one_line(tmp_path: Path, mvtec_set: Path) -> None:
+    (tmp_path / "site" / "trays_layout.py").write_text(PLUGIN.replace("SHAPE, ", "").replace('"tray*/part.png", ', ""))
+    with pytest.raises(ConfigError, match=r"^extension trays of trays: lacks SHAPE"):
+        choose(mvtec_set)
+    assert choose(mvtec_set, "mvtec").NAME == "mvtec"  # what is not needed is not imported

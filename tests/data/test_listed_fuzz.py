@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from adfm.data.faults import DataFaultsError
 from adfm.data.layouts import LAYOUTS, Layout
-from adfm.errors import DataError
 
 BY_NAME: dict[str, Layout] = {layout.NAME: layout for layout in LAYOUTS}
 SPOILT: tuple[Any, ...] = (
@@ -87,7 +87,7 @@ def is_read(layout: Layout, root: Path) -> bool:
     """Whether the list is read; if not, one line of the vocabulary says why. Anything else is a crash."""
     try:
         found = list(layout.read(root))
-    except DataError as error:
+    except DataFaultsError as error:
         assert "\n" not in str(error)
         return False
     assert all((root / path).resolve().is_relative_to(root) for each in found for path in (each.image, *each.masks))
@@ -96,11 +96,11 @@ def is_read(layout: Layout, root: Path) -> bool:
 
 @pytest.mark.parametrize(("name", "file", "document"), CASES, ids=[case[0] for case in CASES])
 def test_a_spoilt_list_is_read_or_refused(
-    name: str, file: str, document: Any, tmp_path: Path, picture: Callable[[Path], Path]
+    name: str, file: str, document: Any, tmp_path: Path, draw_image: Callable[[Path], Path]
 ) -> None:
     root, layout = tmp_path / "set", BY_NAME[name]
-    picture(root / "a.png")
-    picture(tmp_path / "x.png")
+    draw_image(root / "a.png")
+    draw_image(tmp_path / "x.png")
     every = [(place, other) for place in places(document) for other in SPOILT]
     outcomes = []
     for place, other in random.Random(0).sample(every, min(600, len(every))):

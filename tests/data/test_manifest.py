@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adfm.data.manifest import (
-    mask_paths,
-    read_manifest,
-    row_faults,
-    sample_from_json,
-    sample_json,
-    write_manifest,
-)
+from adfm.data.contract import Line, LineError, sample_from_json, sample_json
+from adfm.data.faults import Broken
+from adfm.data.manifest import mask_paths, read_manifest, write_manifest
 from adfm.errors import DataError
 from adfm.geometry import Box
 from adfm.records import Sample
@@ -29,6 +25,16 @@ UNKNOWN = replace(
     NORMAL, id="ü c", label="anomalous", mask=("m.png", "n.png"), boxes=None, split="test", group="board 7"
 )
 ALL = (NORMAL, SCRATCHED, UNKNOWN)
+
+
+def line_faults(row: dict[str, Any]) -> tuple[Broken, ...]:
+    """Every fault for which a line cannot be read; none where it can."""
+    try:
+        sample_from_json(row)
+    except LineError as error:
+        assert error.faults
+        return error.faults
+    return ()
 
 
 def test_samples_go_round(tmp_path: Path) -> None:
@@ -44,6 +50,71 @@ def test_a_line_holds_the_fields_of_the_contract_first() -> None:
     assert list(sample_json(NORMAL)) == names
     assert list(sample_json(SCRATCHED))[: len(names)] == names
     assert sample_json(SCRATCHED)["boxes"] == [[0, 0, 40, 30], [1, 2, 3, 4]]
+    assert list(Line.model_fields) == [field.name for field in fields(Sample)]
+
+
+def test_the_bytes_of_a_line_are_a_contract(tmp_path: Path) -> None:
+    floats = replace(SCRATCHED, boxes=(Box(0.0, 1.0, 2.0, 3.0),), tight=False)
+    write_manifest(tmp_path / "manifest.jsonl", (NORMAL, floats, UNKNOWN))
+    sha256 = "f" * 64
+    assert (tmp_path / "manifest.jsonl").read_text(encoding="utf-8").splitlines() == [
+        '{"id": "a", "image": "p/a.png", "width": 40, "height": 30, "label": "normal", "category": "part", '
+        f'"defect": null, "mask": null, "boxes": [], "split": "train", "sha256": "{sha256}"}}',
+        '{"id": "b", "image": "p/a.png", "width": 40, "height": 30, "label": "anomalous", "category": "part", '
+        f'"defect": "scratch", "mask": "m.png", "boxes": [[0, 1, 2, 3]], "split": "train", "sha256": "{sha256}", '
+        '"box_ratio": 0.04, "tight": false}',
+        '{"id": "ü c", "image": "p/a.png", "width": 40, "height": 30, "label": "anomalous", "category": "part", '
+        f'"defect": null, "mask": ["m.png", "n.png"], "boxes": null, "split": "test", "sha256": "{sha256}", '
+        '"group": "board 7"}',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("width", True, "field-type"),
+        ("width", "40", "field-type"),
+        ("width", 40.0, "field-type"),
+        ("height", float("nan"), "field-type"),
+        ("id", 5, "field-type"),
+        ("id", "", "field-type"),
+        ("defect", "", "field-type"),
+        ("group", False, "field-type"),
+        ("tight", 0, "field-type"),
+        ("tight", "false", "field-type"),
+        ("tight", None, "field-type"),
+        ("box_ratio", "0.02", "field-type"),
+        ("box_ratio", True, "field-type"),
+        ("box_ratio", float("nan"), "field-type"),
+        ("box_ratio", float("inf"), "field-type"),
+        ("mask", [], "field-type"),
+        ("mask", ["m.png", 5], "field-type"),
+        ("mask", ["m.png", "/m.png"], "path-absolute"),
+        ("mask", ["m.png", "m\0.png"], "path-text"),
+        ("boxes", [[0, 0, 4, True]], "box-malformed"),
+        ("boxes", [[0, 0, 4.0, 4]], "box-malformed"),
+        ("boxes", [["0", "0", "4", "4"]], "box-malformed"),
+        ("boxes", [[0, 0, float("nan"), 4]], "box-malformed"),
+        ("boxes", "0, 0, 4, 4", "boxes-type"),
+    ],
+)
+def test_nothing_is_converted_silently(field: str, value: object, code: str) -> None:
+    row = sample_json(SCRATCHED)
+    assert line_faults(row) == ()
+    assert [fault.code for fault in line_faults(row | {field: value})] == [code]
+
+
+def test_every_broken_rule_of_a_line_is_named_once() -> None:
+    row = sample_json(SCRATCHED) | {"id": 1, "width": "40", "mask": ["/m", "/m", "C:n"], "split": "dev", "boxes": [5]}
+    codes = [fault.code for fault in line_faults(row)]
+    assert codes == ["field-type", "field-type", "path-absolute", "path-absolute", "box-malformed", "split-unknown"]
+
+
+def test_a_number_is_written_as_it_was_read() -> None:
+    for ratio in (0, 1, 0.04):
+        assert repr(sample_json(sample_from_json(sample_json(SCRATCHED) | {"box_ratio": ratio}))["box_ratio"]) == repr(
+            ratio
+        )
 
 
 def test_null_boxes_mean_none_for_a_normal_part_and_unknown_for_an_anomalous_one() -> None:
@@ -67,7 +138,7 @@ def test_one_split_of_a_manifest(tmp_path: Path) -> None:
     ("rows", "told"),
     [
         ([], "holds no sample"),
-        ([sample_json(NORMAL), sample_json(NORMAL)], "jsonl:2: id 'a' is used twice"),
+        ([sample_json(NORMAL), sample_json(NORMAL)], "jsonl:2: [id-twice] id 'a' is also line 1; ids must be unique"),
         ([sample_json(NORMAL), sample_json(UNKNOWN) | {"width": True}], "jsonl:2: [field-type] 'width' must be"),
         (
             [sample_json(NORMAL) | {"image": "/etc/passwd"}],
@@ -93,7 +164,7 @@ json_values = st.recursive(
 @given(st.sampled_from(ALL), st.sampled_from([*sample_json(SCRATCHED), "group", "more"]), json_values)
 def test_a_row_is_either_read_or_its_faults_are_named(sample: Sample, field: str, value: object) -> None:
     row = sample_json(sample) | {field: value}
-    if not row_faults(row):
+    if not line_faults(row):
         read = sample_from_json(row)
         assert read.label in ("normal", "anomalous")
         assert read.boxes is None or all(0 <= box.x1 < box.x2 <= read.width for box in read.boxes)
@@ -103,4 +174,4 @@ def test_a_row_is_either_read_or_its_faults_are_named(sample: Sample, field: str
 def test_a_missing_field_is_named(field: str) -> None:
     row = sample_json(NORMAL)
     del row[field]
-    assert any(f"'{field}'" in fault.rule for fault in row_faults(row))
+    assert any(f"'{field}'" in fault.rule for fault in line_faults(row))

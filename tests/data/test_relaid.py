@@ -24,26 +24,26 @@ SETS = [
 ]
 
 
-def lay(root: Path, picture: Write, mask: Write, kind: str, ending: str, suffix: str) -> None:
-    """Two training, one good and three bad pictures; the second mask is missing, an order would pair the third with it."""
+def lay(root: Path, draw_image: Write, mask: Write, kind: str, ending: str, suffix: str) -> None:
+    """Two training, one good and three bad images; the second mask is missing, an order would pair the third with it."""
     for number in range(2):
-        picture(root / "train" / "good" / f"00{number}.{suffix}")
-    picture(root / "test" / "good" / f"000.{suffix}")
+        draw_image(root / "train" / "good" / f"00{number}.{suffix}")
+    draw_image(root / "test" / "good" / f"000.{suffix}")
     for number in range(3):
-        picture(root / "test" / kind / f"00{number}.{suffix}")
+        draw_image(root / "test" / kind / f"00{number}.{suffix}")
     for number in (0, 2):
         mask(root / "ground_truth" / kind / f"00{number}{ending}.png", [(number, 0, 10, 10)])
     (root / "test" / kind / "Thumbs.db").write_bytes(b"x")
     (root / "test" / kind / f"._000.{suffix}").write_bytes(b"x")
-    picture(root / "template" / f"000.{suffix}")
+    draw_image(root / "template" / f"000.{suffix}")
 
 
 @pytest.fixture(params=SETS, ids=lambda each: each[0])
-def case(request: pytest.FixtureRequest, tmp_path: Path, picture: Write, mask: Write) -> tuple[Path, str, str]:
+def case(request: pytest.FixtureRequest, tmp_path: Path, draw_image: Write, mask: Write) -> tuple[Path, str, str]:
     name, categories, kind, ending, suffix, terms = request.param
     below = tmp_path / "set" / "1cls" if name == "visa-1cls" else tmp_path / "set"
     for category in categories:
-        lay(below / category, picture, mask, kind, ending, suffix)
+        lay(below / category, draw_image, mask, kind, ending, suffix)
     return tmp_path / "set", name, terms
 
 
@@ -73,30 +73,31 @@ def test_every_damaged_file_is_one_line(case: tuple[Path, str, str], tmp_path: P
         mask(path, size=(20, 20))
     with pytest.raises(DataFaultsError) as error:
         build(root, tmp_path / "out", BuildSettings())
-    assert len(error.value.lines) == len(damaged) + len(wrong) == 4
+    lines = [str(fault) for fault in error.value.faults]
+    assert len(lines) == len(damaged) + len(wrong) == 4
     for path in (*damaged, *wrong):
-        assert sum(str(path.relative_to(root)) in line for line in error.value.lines) == 1
-    assert not any("\n" in line for line in error.value.lines)
+        assert sum(str(path.relative_to(root)) in line for line in lines) == 1
+    assert not any("\n" in line for line in lines)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_category_of_another_name_or_alone_is_no_published_set(
-    case: tuple[Path, str, str], picture: Write, mask: Write
+    case: tuple[Path, str, str], draw_image: Write, mask: Write
 ) -> None:
     root, name, _ = case
     base = root / "1cls" if name == "visa-1cls" else root
     one = next(path for path in sorted(base.iterdir()) if path.is_dir())
     assert name == choose(root).NAME
     assert choose(one).NAME == "mvtec"
-    lay(base / "our_valve", picture, mask, "bad", "", "png")
+    lay(base / "our_valve", draw_image, mask, "bad", "", "png")
     assert choose(base).NAME == "mvtec"
 
 
-def test_a_normal_part_may_have_an_empty_mask_but_no_other(tmp_path: Path, picture: Write, mask: Write) -> None:
+def test_a_normal_part_may_have_an_empty_mask_but_no_other(tmp_path: Path, draw_image: Write, mask: Write) -> None:
     for category in ("tubes", "connector"):
-        lay(tmp_path / "set" / category, picture, mask, "anomalous", "_mask", "png")
+        lay(tmp_path / "set" / category, draw_image, mask, "anomalous", "_mask", "png")
     truth = mask(tmp_path / "set" / "tubes" / "ground_truth" / "good" / "000_mask.png", [])
     assert len(read_manifest(build(tmp_path / "set", tmp_path / "out", BuildSettings()).manifest).samples) == 12
     mask(truth)
-    with pytest.raises(DataFaultsError, match="labelled normal but its mask marks"):
+    with pytest.raises(DataFaultsError, match="is normal but its mask marks"):
         build(tmp_path / "set", tmp_path / "again", BuildSettings())

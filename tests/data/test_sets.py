@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adfm.data.build import build
-from adfm.data.layouts import Found, choose
+from adfm.data.layouts import SourceImage, choose
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
 from adfm.errors import DataError
@@ -22,26 +22,26 @@ Write = Callable[..., Path]
 SIZE = (48, 32)
 
 
-def read(root: Path, name: str) -> dict[str, Found]:
+def read(root: Path, name: str) -> dict[str, SourceImage]:
     layout = choose(root)
     assert name == layout.NAME
     return {each.image.as_posix(): each for each in layout.read(root)}
 
 
-def tally(found: dict[str, Found]) -> Counter[tuple[str | None, str]]:
+def tally(found: dict[str, SourceImage]) -> Counter[tuple[str | None, str]]:
     return Counter((each.split, each.label) for each in found.values())
 
 
-def masks(found: Found) -> list[str]:
+def masks(found: SourceImage) -> list[str]:
     return [path.as_posix() for path in found.masks]
 
 
-def test_btad_pairs_by_stem_over_mixed_suffixes(tmp_path: Path, picture: Write, mask: Write) -> None:
+def test_btad_pairs_by_stem_over_mixed_suffixes(tmp_path: Path, draw_image: Write, mask: Write) -> None:
     for product in ("01", "02"):
-        picture(tmp_path / product / "train" / "ok" / "0000.bmp")
-        picture(tmp_path / product / "test" / "ok" / "0001.png")
-        picture(tmp_path / product / "test" / "ko" / "0002.bmp")
-        picture(tmp_path / product / "test" / "ko" / "0003.png")
+        draw_image(tmp_path / product / "train" / "ok" / "0000.bmp")
+        draw_image(tmp_path / product / "test" / "ok" / "0001.png")
+        draw_image(tmp_path / product / "test" / "ko" / "0002.bmp")
+        draw_image(tmp_path / product / "test" / "ko" / "0003.png")
         mask(tmp_path / product / "ground_truth" / "ko" / "0002.png")
         mask(tmp_path / product / "ground_truth" / "ko" / "0003.bmp")
     found = read(tmp_path, "btad")
@@ -50,17 +50,17 @@ def test_btad_pairs_by_stem_over_mixed_suffixes(tmp_path: Path, picture: Write, 
     assert masks(found["02/test/ko/0003.png"]) == ["02/ground_truth/ko/0003.bmp"]
 
 
-def visa(root: Path, picture: Write, mask: Write) -> None:
+def visa(root: Path, draw_image: Write, mask: Write) -> None:
     data = root / "candle" / "Data"
     for number in range(3):
-        picture(data / "Images" / "Normal" / f"000{number}.JPG")
+        draw_image(data / "Images" / "Normal" / f"000{number}.JPG")
     for number in range(2):
-        picture(data / "Images" / "Anomaly" / f"00{number}.JPG")
+        draw_image(data / "Images" / "Anomaly" / f"00{number}.JPG")
     mask(data / "Masks" / "Anomaly" / "001.png")
 
 
-def test_visa_has_splits_where_its_list_lies_beside(tmp_path: Path, picture: Write, mask: Write) -> None:
-    visa(tmp_path, picture, mask)
+def test_visa_has_splits_where_its_list_lies_beside(tmp_path: Path, draw_image: Write, mask: Write) -> None:
+    visa(tmp_path, draw_image, mask)
     assert tally(read(tmp_path, "visa")) == {(None, "normal"): 3, (None, "anomalous"): 2}
     rows = ["object,split,label,image,mask"]
     for number in range(3):
@@ -74,15 +74,15 @@ def test_visa_has_splits_where_its_list_lies_beside(tmp_path: Path, picture: Wri
     assert masks(found["candle/Data/Images/Anomaly/001.JPG"]) == ["candle/Data/Masks/Anomaly/001.png"]
     assert found["candle/Data/Images/Anomaly/000.JPG"].masks == ()
     (tmp_path / "split_csv" / "1cls.csv").write_text("image,split\nx,sideways\n")
-    with pytest.raises(DataError, match=r"1cls.csv: must be a list"):
+    with pytest.raises(DataError, match=r"1cls.csv: \[list-shape\].*must be a list"):
         read(tmp_path, "visa")
 
 
-def test_visas_small_class_numbers_are_defects(tmp_path: Path, picture: Write) -> None:
+def test_visas_small_class_numbers_are_defects(tmp_path: Path, draw_image: Write) -> None:
     import numpy as np
     from PIL import Image
 
-    visa(tmp_path / "set", picture, lambda path: path)
+    visa(tmp_path / "set", draw_image, lambda path: path)
     truth = tmp_path / "set" / "candle" / "Data" / "Masks" / "Anomaly"
     truth.mkdir(parents=True)
     values = np.zeros((SIZE[1], SIZE[0]), np.uint8)
@@ -95,9 +95,9 @@ def test_visas_small_class_numbers_are_defects(tmp_path: Path, picture: Write) -
     assert "CC BY 4.0" in read_json(tmp_path / "out" / "manifest.meta.json")["licence"]["as published"]
 
 
-def test_defect_spectrum_is_a_test_part(tmp_path: Path, picture: Write, mask: Write) -> None:
-    picture(tmp_path / "pill" / "image" / "good" / "000.png")
-    picture(tmp_path / "pill" / "image" / "crack" / "000.png")
+def test_defect_spectrum_is_a_test_part(tmp_path: Path, draw_image: Write, mask: Write) -> None:
+    draw_image(tmp_path / "pill" / "image" / "good" / "000.png")
+    draw_image(tmp_path / "pill" / "image" / "crack" / "000.png")
     mask(tmp_path / "pill" / "mask" / "crack" / "000_mask.png")
     mask(tmp_path / "pill" / "rbg_mask" / "crack" / "000_rbg_mask.png")
     (tmp_path / "pill" / "image" / "crack" / "000.txt").write_text("a caption")
@@ -108,15 +108,15 @@ def test_defect_spectrum_is_a_test_part(tmp_path: Path, picture: Write, mask: Wr
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_mvtec2_has_its_truth_inside_and_leaves_private_tests_out(
-    tmp_path: Path, picture: Write, mask: Write, nested: bool
+    tmp_path: Path, draw_image: Write, mask: Write, nested: bool
 ) -> None:
     can = tmp_path / "can" / "can" if nested else tmp_path / "can"
-    picture(can / "train" / "good" / "000_regular.png")
-    picture(can / "validation" / "good" / "000_regular.png")
-    picture(can / "test_public" / "good" / "000_overexposed.png")
-    picture(can / "test_public" / "bad" / "000_shift_1.png")
+    draw_image(can / "train" / "good" / "000_regular.png")
+    draw_image(can / "validation" / "good" / "000_regular.png")
+    draw_image(can / "test_public" / "good" / "000_overexposed.png")
+    draw_image(can / "test_public" / "bad" / "000_shift_1.png")
     mask(can / "test_public" / "ground_truth" / "bad" / "000_shift_1_mask.png")
-    picture(can / "test_private" / "000_regular.png")
+    draw_image(can / "test_private" / "000_regular.png")
     found = read(tmp_path, "mvtec2")
     expected = {("train", "normal"): 1, ("validation", "normal"): 1, ("test", "normal"): 1, ("test", "anomalous"): 1}
     assert tally(found) == expected
@@ -125,10 +125,10 @@ def test_mvtec2_has_its_truth_inside_and_leaves_private_tests_out(
     assert bad.category == "can"
 
 
-def test_dagm_is_anomalous_where_a_label_exists(tmp_path: Path, picture: Write, mask: Write) -> None:
+def test_dagm_is_anomalous_where_a_label_exists(tmp_path: Path, draw_image: Write, mask: Write) -> None:
     for part in ("Train", "Test"):
         for number in range(3):
-            picture(tmp_path / "Class1" / part / f"000{number}.PNG")
+            draw_image(tmp_path / "Class1" / part / f"000{number}.PNG")
         mask(tmp_path / "Class1" / part / "Label" / "0001_label.PNG")
         (tmp_path / "Class1" / part / "Label" / "Labels.txt").write_text("1\n")
     found = read(tmp_path, "dagm")
@@ -141,11 +141,11 @@ def test_dagm_is_anomalous_where_a_label_exists(tmp_path: Path, picture: Write, 
     assert masks(found["Class1/Test/0001.PNG"]) == ["Class1/Test/Label/0001_label.PNG"]
 
 
-def test_magnetic_tiles_have_masks_beside_their_photographs(tmp_path: Path, picture: Write, mask: Write) -> None:
+def test_magnetic_tiles_have_masks_beside_their_photographs(tmp_path: Path, draw_image: Write, mask: Write) -> None:
     for kind in ("Free", "Blowhole", "Crack"):
-        picture(tmp_path / f"MT_{kind}" / "Imgs" / "exp1_num_1.jpg")
+        draw_image(tmp_path / f"MT_{kind}" / "Imgs" / "exp1_num_1.jpg")
         mask(tmp_path / f"MT_{kind}" / "Imgs" / "exp1_num_1.png")
-    picture(tmp_path / "MT_Crack" / "Imgs" / "exp2_num_2.jpg")
+    draw_image(tmp_path / "MT_Crack" / "Imgs" / "exp2_num_2.jpg")
     found = read(tmp_path, "magnetic-tiles")
     assert tally(found) == {(None, "normal"): 1, (None, "anomalous"): 3}
     assert found["MT_Free/Imgs/exp1_num_1.jpg"].masks == ()
@@ -161,9 +161,9 @@ def item(image: str, mask: str = "", anomaly: int = 0) -> dict[str, Any]:
     return {"img_path": image, "mask_path": mask, "cls_name": "nut", "specie_name": "bent", "anomaly": anomaly}
 
 
-def test_meta_json_lists_every_picture(tmp_path: Path, picture: Write, mask: Write) -> None:
-    picture(tmp_path / "a" / "1.png")
-    picture(tmp_path / "a" / "2.png")
+def test_meta_json_lists_every_image(tmp_path: Path, draw_image: Write, mask: Write) -> None:
+    draw_image(tmp_path / "a" / "1.png")
+    draw_image(tmp_path / "a" / "2.png")
     mask(tmp_path / "b" / "2.png")
     listed(tmp_path, [item("a/1.png"), item("a/2.png", "b/2.png", 1), item("a/3.png", "b", 1)])
     found = read(tmp_path, "meta-json")
@@ -180,12 +180,12 @@ def test_a_list_beside_a_known_tree_gives_way(tmp_path: Path, mvtec_set: Path) -
 
 @pytest.mark.parametrize("place", ["../secret.png", "/etc/hostname", "a/../../secret.png"])
 @pytest.mark.parametrize("field", ["img_path", "mask_path"])
-def test_a_listed_path_never_leaves_the_set(tmp_path: Path, picture: Write, place: str, field: str) -> None:
+def test_a_listed_path_never_leaves_the_set(tmp_path: Path, draw_image: Write, place: str, field: str) -> None:
     root = tmp_path / "set"
-    picture(tmp_path / "secret.png")
-    picture(root / "a" / "1.png")
+    draw_image(tmp_path / "secret.png")
+    draw_image(root / "a" / "1.png")
     listed(root, [item("a/1.png", "a/1.png", 1) | {field: place}])
-    with pytest.raises(DataError, match="leads out of the set"):
+    with pytest.raises(DataError, match="\\[path-outside\\]"):
         read(root, "meta-json")
     listed(root, [item("a/1.png", "a/1.png", 1) | {field: "a/../a/1.png"}])
     assert len(read(root, "meta-json")) == 1
@@ -208,12 +208,12 @@ def test_a_broken_list_is_one_line(tmp_path: Path, content: str, said: str) -> N
 
 @pytest.mark.parametrize("prefix", ["realiad_256/", "", "realiad_256/toy/"])
 def test_real_iad_counts_a_view_without_mask_as_normal(
-    tmp_path: Path, picture: Write, mask: Write, prefix: str
+    tmp_path: Path, draw_image: Write, mask: Write, prefix: str
 ) -> None:
     names = {"OK": "OK/S0001/toy_0001_OK_C1.jpg", "AK": "NG/AK/S0002/toy_0002_NG_AK_C1.jpg"}
     hidden = "NG/AK/S0002/toy_0002_NG_AK_C2.jpg"
     for name in (*names.values(), hidden):
-        picture(tmp_path / "realiad_256" / "toy" / name)
+        draw_image(tmp_path / "realiad_256" / "toy" / name)
     mask(tmp_path / "realiad_256" / "toy" / names["AK"].replace(".jpg", ".png"))
     below = "" if prefix.endswith("toy/") else "toy/"
     rows = [
@@ -234,11 +234,11 @@ def test_real_iad_counts_a_view_without_mask_as_normal(
     assert masks(found[f"realiad_256/toy/{names['AK']}"]) == [f"realiad_256/toy/{names['AK'].replace('.jpg', '.png')}"]
 
 
-def test_loco_has_a_folder_of_masks_for_each_picture(tmp_path: Path, picture: Write, mask: Write) -> None:
+def test_loco_has_a_folder_of_masks_for_each_image(tmp_path: Path, draw_image: Write, mask: Write) -> None:
     box = tmp_path / "breakfast_box"
-    picture(box / "train" / "good" / "000.png")
-    picture(box / "validation" / "good" / "000.png")
-    picture(box / "test" / "logical_anomalies" / "000.png")
+    draw_image(box / "train" / "good" / "000.png")
+    draw_image(box / "validation" / "good" / "000.png")
+    draw_image(box / "test" / "logical_anomalies" / "000.png")
     for number in range(2):
         mask(box / "ground_truth" / "logical_anomalies" / "000" / f"00{number}.png")
     (box / "defects_config.json").write_text("[]")
@@ -247,18 +247,18 @@ def test_loco_has_a_folder_of_masks_for_each_picture(tmp_path: Path, picture: Wr
     assert len(found["breakfast_box/test/logical_anomalies/000.png"].masks) == 2
 
 
-def test_visa_as_others_lay_it_out_is_mvtec(tmp_path: Path, picture: Write, mask: Write) -> None:
-    picture(tmp_path / "candle" / "train" / "good" / "0000.JPG")
-    picture(tmp_path / "candle" / "test" / "bad" / "000.JPG")
+def test_visa_as_others_lay_it_out_is_mvtec(tmp_path: Path, draw_image: Write, mask: Write) -> None:
+    draw_image(tmp_path / "candle" / "train" / "good" / "0000.JPG")
+    draw_image(tmp_path / "candle" / "test" / "bad" / "000.JPG")
     mask(tmp_path / "candle" / "ground_truth" / "bad" / "000.png")
     found = read(tmp_path, "mvtec")
     assert masks(found["candle/test/bad/000.JPG"]) == ["candle/ground_truth/bad/000.png"]
 
 
-def test_goodsad_as_mmad_lays_it_out(tmp_path: Path, picture: Write, mask: Write) -> None:
+def test_goodsad_as_mmad_lays_it_out(tmp_path: Path, draw_image: Write, mask: Write) -> None:
     for category in ("drink_can", "food_package"):
         for place in ("train/good/000003.jpg", "test/good/000010.jpg", "test/surface_damage/000021.jpg"):
-            picture(tmp_path / category / place)
+            draw_image(tmp_path / category / place)
         mask(tmp_path / category / "ground_truth" / "surface_damage" / "000021.png")
     found = read(tmp_path, "goodsad")
     assert tally(found) == {("train", "normal"): 2, ("test", "normal"): 2, ("test", "anomalous"): 2}
@@ -267,11 +267,11 @@ def test_goodsad_as_mmad_lays_it_out(tmp_path: Path, picture: Write, mask: Write
 
 
 @pytest.mark.parametrize("colours", ["rgb_mask", "rbg_mask"])
-def test_ds_mvtec_as_mmad_lays_it_out(tmp_path: Path, picture: Write, mask: Write, colours: str) -> None:
-    """Its coloured masks go by two names and are no masks; captions and summaries lie between the pictures."""
+def test_ds_mvtec_as_mmad_lays_it_out(tmp_path: Path, draw_image: Write, mask: Write, colours: str) -> None:
+    """Its coloured masks go by two names and are no masks; captions and summaries lie between the images."""
     for category in ("bottle", "metal_nut"):
         for kind in ("good", "broken_large"):
-            picture(tmp_path / "DS-MVTec" / category / "image" / kind / "000.png")
+            draw_image(tmp_path / "DS-MVTec" / category / "image" / kind / "000.png")
             (tmp_path / "DS-MVTec" / category / "image" / kind / "000.txt").write_text("a caption")
         mask(tmp_path / "DS-MVTec" / category / "mask" / "broken_large" / "000_mask.png")
         mask(tmp_path / "DS-MVTec" / category / colours / "broken_large" / f"000_{colours}.png", [(0, 0, 40, 30)])

@@ -6,12 +6,16 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adfm.data.split import Assignment, Held, Item, contradictions, fractions, labelled, official, units
+from adfm.data.faults import DataFaultsError
+from adfm.data.layouts import SourceImage
+from adfm.data.split import Assignment, Held, Item, contradictions, fractions, grouped, labelled, official, units
+from adfm.errors import ConfigError
 from adfm.records import Split
 
 SHARES: dict[Split, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
@@ -75,7 +79,7 @@ def test_groups_and_copies_are_never_split_whatever_the_order(
     assert RULES[name](shuffled).splits == splits
 
 
-def test_control_without_groups_pictures_of_one_board_are_split() -> None:
+def test_control_without_groups_images_of_one_board_are_split() -> None:
     boards = [item(n, group=f"board-{n % 5}") for n in range(50)]
     alone = [replace(each, group=None) for each in boards]
     sides: dict[str, set[str]] = {}
@@ -112,7 +116,7 @@ def test_strata_of_one_still_share_out_their_label() -> None:
     assert found == {"train": 7, "validation": 1, "test": 2}
 
 
-def test_a_single_picture_goes_where_most_go() -> None:
+def test_a_single_image_goes_where_most_go() -> None:
     assert fractions([item(0)], SHARES, 0).splits == {"good-000": "train"}
     assert labelled([item(0, "dent", side="test")], 0.2, Held(), 0).splits == {"dent-000": "test"}
 
@@ -155,11 +159,11 @@ def test_a_normal_part_that_shares_its_group_with_a_defect_stays_in_train() -> N
     assert {assignment.splits[each.id] for each in tied} == {"train"}
 
 
-def test_a_training_copy_of_a_test_picture_leaves_train() -> None:
+def test_a_training_copy_of_a_test_image_leaves_train() -> None:
     items = [*mvtec(train=3, good=3), item(500, sha="same", side="train"), item(501, sha="same", side="test")]
     assignment = official(items, Held(0.0), 0)
     assert assignment.splits["good-500"] == "test"
-    assert "1 pictures" in assignment.notes[0]
+    assert "1 images" in assignment.notes[0]
 
 
 def test_labelled_moves_a_fifth_of_each_kind_of_test_and_keeps_train() -> None:
@@ -174,6 +178,23 @@ def test_labelled_moves_a_fifth_of_each_kind_of_test_and_keeps_train() -> None:
     )
 
 
-def test_only_opposite_labels_of_one_picture_contradict() -> None:
+def test_only_opposite_labels_of_one_image_contradict() -> None:
     same = [item(0, sha="x"), item(1, "dent", sha="x"), item(2, "scratch", sha="y"), item(3, "dent", sha="y")]
     assert contradictions(same) == [("dent-001", "good-000")]
+
+
+def pieces(*stems: str, group: str | None = None) -> list[SourceImage]:
+    return [SourceImage(Path(f"{stem}.png"), "normal", "part", group=group) for stem in stems]
+
+
+def test_groups_are_the_layouts_own_else_the_patterns() -> None:
+    source, images = Path("set"), pieces("board1_a", "board1_b", "tray") + pieces("board2_a", group="item")
+    assert grouped(source, images, None) == ([None, None, None, "part/item"], [])
+    groups, notes = grouped(source, images, r"^(board\d)")
+    assert groups == ["part/board1", "part/board1", None, "part/item"]
+    assert notes == ["1 images fit no --group-by group and stand alone"]
+    with pytest.raises(DataFaultsError, match=r"^set: \[group-none\]"):
+        grouped(source, images, r"^(crate\d)")
+    for pattern in ("(", r"^board\d"):
+        with pytest.raises(ConfigError, match="--group-by"):
+            grouped(source, images, pattern)

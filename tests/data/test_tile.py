@@ -1,4 +1,4 @@
-"""Tiles: they cover the picture, show only what their boxes say, and never leak between the splits."""
+"""Tiles: they cover the image, show only what their boxes say, and never leak between the splits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from adfm.data.build import build
 from adfm.data.check import check
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
-from adfm.data.tile import _distinct, grid, starts, tight, tile_boxes
+from adfm.data.tile import distinct, grid, starts, tight, tile_boxes
 from adfm.geometry import Box, boxes_from_mask
 from adfm.records import Sample
 
@@ -107,7 +107,7 @@ def test_tiles_say_what_their_pixels_and_masks_show(mvtec_set: Path, tmp_path: P
     assert [str(fault) for fault in check(tmp_path / "out") if fault.level == "fault"] == []
 
 
-def test_tiles_of_one_picture_stay_together(mvtec_set: Path, tmp_path: Path) -> None:
+def test_tiles_of_one_image_stay_together(mvtec_set: Path, tmp_path: Path) -> None:
     samples = built(mvtec_set, tmp_path / "out", split="fractions", tile=16)
     sides: dict[str | None, set[str]] = {}
     for sample in samples:
@@ -118,7 +118,7 @@ def test_tiles_of_one_picture_stay_together(mvtec_set: Path, tmp_path: Path) -> 
     assert {sample.split for sample in samples} == {"train", "validation", "test"}
 
 
-def test_a_small_picture_is_one_tile(mvtec_set: Path, tmp_path: Path) -> None:
+def test_a_small_image_is_one_tile(mvtec_set: Path, tmp_path: Path) -> None:
     samples = built(mvtec_set, tmp_path / "out", tile=64)
     assert {(sample.width, sample.height) for sample in samples} == {(48, 32)}
     assert len(samples) == 20
@@ -126,7 +126,7 @@ def test_a_small_picture_is_one_tile(mvtec_set: Path, tmp_path: Path) -> None:
     assert boxed.boxes == (Box(4, 5, 20, 15),)
 
 
-def test_pictures_with_unknown_places_are_left_out(mvtec_set: Path, tmp_path: Path) -> None:
+def test_images_with_unknown_places_are_left_out(mvtec_set: Path, tmp_path: Path) -> None:
     samples = built(mvtec_set, tmp_path / "out")
     assert not any("dent" in sample.id for sample in samples)
     assert "without boxes, not cut into tiles: 3" in warnings(tmp_path / "out")
@@ -170,8 +170,8 @@ def test_equal_tiles_are_kept_once_and_never_on_both_sides(mvtec_set: Path, tmp_
 def test_of_equal_tiles_the_one_that_tests_is_kept() -> None:
     tile = Sample("a-x0y0", "a.png", 8, 8, "normal", "part", None, None, (), "train", "same")
     others = [replace(tile, id="b-x0y0", split="test"), replace(tile, id="c-x0y0", split="validation")]
-    assert [kept.id for kept in _distinct([tile, *others])] == ["b-x0y0"]
-    assert [kept.id for kept in _distinct([tile, others[1]])] == ["c-x0y0"]
+    assert [kept.id for kept in distinct([tile, *others])] == ["b-x0y0"]
+    assert [kept.id for kept in distinct([tile, others[1]])] == ["c-x0y0"]
 
 
 def test_equal_tiles_with_opposite_labels_are_not_kept(mvtec_set: Path, tmp_path: Path, mask: Write) -> None:
@@ -184,7 +184,7 @@ def test_equal_tiles_with_opposite_labels_are_not_kept(mvtec_set: Path, tmp_path
     assert not any(np.asarray(Image.open(tmp_path / "out" / sample.image)).max() == 7 for sample in samples)
 
 
-def test_grey_pictures_give_grey_tiles(tmp_path: Path) -> None:
+def test_grey_images_give_grey_tiles(tmp_path: Path) -> None:
     for place in ("ok/a.png", "ng/b.png"):
         (tmp_path / "set" / place).parent.mkdir(parents=True)
         noise = np.random.default_rng(ord(place[0])).integers(0, 256, (40, 40), dtype=np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from PIL import Image
 
 from adfm.data.build import build
 from adfm.data.check import check
+from adfm.data.contract import LineError, sample_from_json, sample_json
 from adfm.data.layouts import choose
-from adfm.data.layouts.found import Saturation
-from adfm.data.manifest import read_manifest, row_faults, sample_json
+from adfm.data.layouts.walk import Saturation, SourceImage
+from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
 from adfm.errors import DataError
 from adfm.evaluation.run import prediction_of
@@ -46,15 +48,15 @@ def rule(code: int, threshold: Any, relative: bool) -> dict[str, Any]:
 
 
 @pytest.fixture
-def loco(tmp_path: Path, picture: Write) -> Path:
+def loco(tmp_path: Path, draw_image: Write) -> Path:
     """Two good parts, four logical regions of 100 px with the codes 200 to 203 and one structural of code 255."""
     box = tmp_path / "set" / "juice_bottle"
     for place in ("train/good/000.png", "validation/good/000.png", "test/good/000.png"):
-        picture(box / place)
+        draw_image(box / place)
     for number in range(4):
-        picture(box / "test" / LOGICAL / f"00{number}.png")
+        draw_image(box / "test" / LOGICAL / f"00{number}.png")
         region(box / "ground_truth" / LOGICAL / f"00{number}" / "000.png", 200 + number)
-    picture(box / "test" / "structural_anomalies" / "000.png")
+    draw_image(box / "test" / "structural_anomalies" / "000.png")
     for number, corners in enumerate([(1, 1, 4, 4), (40, 20, 46, 30)]):
         region(box / "ground_truth" / "structural_anomalies" / "000" / f"00{number}.png", 255, corners)
     (box / "Thumbs.db").write_bytes(b"x")
@@ -126,18 +128,20 @@ def test_a_broken_configuration_is_one_line(loco: Path, content: str) -> None:
     ],
 )
 def test_a_region_is_loose_where_less_than_all_of_it_is_enough(saturation: Saturation, loose: bool) -> None:
-    assert saturation.loose(100) is loose
+    image = SourceImage(Path("a.png"), "anomalous", "box", saturations=(saturation, Saturation(7, 1.0, True)))
+    assert image.loose(1, 100) is loose
+    assert image.loose(2, 100)  # a code that is not listed
 
 
-def dagm(root: Path, picture: Write, mask: Write) -> Path:
+def dagm(root: Path, draw_image: Write, mask: Write) -> Path:
     for number in (1, 2, 10):
-        picture(root / "Class1" / "Test" / f"{number:04d}.PNG")
+        draw_image(root / "Class1" / "Test" / f"{number:04d}.PNG")
     mask(root / "Class1" / "Test" / "Label" / "0010_label.PNG", [(0, 0, 24, 30)])
     return root
 
 
-def test_dagms_ellipses_are_not_tight_in_tiles_either(tmp_path: Path, picture: Write, mask: Write) -> None:
-    root = dagm(tmp_path / "set", picture, mask)
+def test_dagms_ellipses_are_not_tight_in_tiles_either(tmp_path: Path, draw_image: Write, mask: Write) -> None:
+    root = dagm(tmp_path / "set", draw_image, mask)
     whole = built(root, tmp_path / "whole").values()
     assert [(s.label, s.tight) for s in whole] == [("normal", True), ("normal", True), ("anomalous", False)]
     tiles = built(root, tmp_path / "tiles", tile=16, tile_overlap=0.0).values()
@@ -146,16 +150,19 @@ def test_dagms_ellipses_are_not_tight_in_tiles_either(tmp_path: Path, picture: W
 
 
 @pytest.mark.parametrize(("value", "faulty"), [(False, False), (True, False), (None, True), (0, True), ("no", True)])
-def test_tight_is_true_false_or_absent(tmp_path: Path, picture: Write, mask: Write, value: Any, faulty: bool) -> None:
-    row = sample_json(next(iter(built(dagm(tmp_path / "set", picture, mask), tmp_path / "out").values())))
-    assert row_faults(row) == []
-    assert bool(row_faults(row | {"tight": value})) is faulty
+def test_tight_is_true_false_or_absent(
+    tmp_path: Path, draw_image: Write, mask: Write, value: Any, faulty: bool
+) -> None:
+    row = sample_json(next(iter(built(dagm(tmp_path / "set", draw_image, mask), tmp_path / "out").values())))
+    sample_from_json(row)
+    with pytest.raises(LineError, match="'tight' must be") if faulty else nullcontext():
+        sample_from_json(row | {"tight": value})
 
 
-def test_rewards_and_predictions_take_weak_boxes_as_they_are(tmp_path: Path, picture: Write, mask: Write) -> None:
-    weak = next(s for s in built(dagm(tmp_path / "set", picture, mask), tmp_path / "out").values() if not s.tight)
+def test_rewards_and_predictions_take_weak_boxes_as_they_are(tmp_path: Path, draw_image: Write, mask: Write) -> None:
+    weak = next(s for s in built(dagm(tmp_path / "set", draw_image, mask), tmp_path / "out").values() if not s.tight)
     frame = Frame.original(weak.width, weak.height)
     answer = Answer(canonical(weak, frame), None)
     assert reward(read(answer.text, frame), weak) == reward(read(answer.text, frame), replace(weak, tight=True))
-    prediction = prediction_of(ScriptedModel(lambda picture, text: answer), weak, answer, FULL)
+    prediction = prediction_of(ScriptedModel(lambda draw_image, text: answer), weak, answer, FULL)
     assert prediction.boxes == weak.boxes

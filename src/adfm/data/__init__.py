@@ -1,1 +1,1 @@
-"""Folders of pictures and masks in, samples out: layouts, splits, tiles, manifests, faults, synthetic parts."""
+"""Folders of images and masks in, samples out: layouts, splits, tiles, manifests, faults, synthetic parts."""

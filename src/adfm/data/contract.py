@@ -1,118 +1,180 @@
-"""What one manifest line must say before it can be read as a sample; pictures, masks and other lines are not looked at."""
+"""One line of `manifest.jsonl`: its fields and their rules, defined once, for reading and for writing.
+
+Rules that need other lines, images or masks are those of `adfm data check`.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from pathlib import PureWindowsPath
-from typing import Any
+import re
+from typing import Annotated, Any, LiteralString, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from adfm.data.faults import Broken, broken
+from adfm.errors import DataError
+from adfm.geometry import Box
 from adfm.images import MAX_PIXELS
-from adfm.records import LABELS, SPLITS
+from adfm.records import LABELS, SPLITS, Label, Sample, Split
 
-_REQUIRED = ("id", "image", "width", "height", "label", "category", "split", "sha256")
+T = TypeVar("T", str, tuple[str, ...])
 
-
-def row_faults(row: dict[str, Any]) -> list[Broken]:
-    """Name every rule of the contract that a manifest line breaks; an empty list means that it can be read."""
-    faults = [broken("field-missing", name=name) for name in _REQUIRED if name not in row]
-    faults += [*_type_faults(row), *_choice_faults(row), *_path_faults(row)]
-    if row.get("label") == "normal" and row.get("defect") is not None:
-        faults.append(broken("defect-on-normal"))
-    if not faults and row["width"] * row["height"] > MAX_PIXELS:
-        faults.append(broken("size-limit", width=_short(row["width"]), height=_short(row["height"]), limit=MAX_PIXELS))
-    return faults or _box_faults(row)
+_ANCHOR = re.compile(r"[A-Za-z]:|[\\/]")  # a drive or a root, on any system
+_NO_NAME = re.compile("[\0\ud800-\udfff]")  # what no name of a file can hold
+_NULLS = {"defect": None, "mask": None, "boxes": None}  # may be left out by other writers; ours writes them
+_CHOICES: dict[str, tuple[str, ...]] = {"label": LABELS, "split": SPLITS}
 
 
-def _type_faults(row: dict[str, Any]) -> Iterator[Broken]:
-    """Fields that are there and hold what they may not; absent ones are named elsewhere."""
-    kinds = {
-        "a non-empty text": (("id", "image", "category", "sha256"), _text),
-        "a whole number above 0": (("width", "height"), _positive),
-        "a text or null": (("defect", "group"), _text_or_none),
-        "a path, a list of paths or null": (("mask",), _masks),
-        "a number of at least 0 or absent": (("box_ratio",), _ratio),
-        "true, false or absent": (("tight",), lambda value: isinstance(value, bool)),
-    }
-    for kind, (names, fits) in kinds.items():
-        yield from (broken("field-type", name=n, kind=kind) for n in names if n in row and not fits(row[n]))
+class LineError(DataError):
+    """A manifest line that cannot be read as a sample; `faults` holds every rule that it breaks, each once."""
+
+    def __init__(self, error: ValidationError) -> None:
+        faults: dict[Broken, None] = {}
+        for complaint in error.errors(include_url=False, include_input=False):
+            name, own = str(complaint["loc"][0]), complaint.get("ctx", {}).get("fault")
+            if isinstance(own, Broken):
+                fault = own
+            elif complaint["type"] == "missing":
+                fault = broken("field-missing", name=name)
+            elif name in _CHOICES:
+                fault = broken(f"{name}-unknown", known=", ".join(_CHOICES[name]))
+            else:
+                fault = broken("field-type", name=name, kind=Line.model_fields[name].description)
+            faults[fault] = None
+        self.faults = tuple(faults)
+        super().__init__(self.faults[0].rule)
 
 
-def _choice_faults(row: dict[str, Any]) -> Iterator[Broken]:
-    choices: dict[str, Sequence[str]] = {"label": LABELS, "split": SPLITS}
-    for name, known in choices.items():
-        if name in row and row[name] not in known:
-            yield broken(f"{name}-unknown", known=", ".join(known))
+def _fault(code: LiteralString, **details: object) -> PydanticCustomError:
+    """Return what a validator raises for a broken rule of ours."""
+    return PydanticCustomError(code, code, {"fault": broken(code, **details)})
 
 
-def _path_faults(row: dict[str, Any]) -> Iterator[Broken]:
-    mask = row.get("mask")
-    for path in filter(_text, (row.get("image"), *(mask if isinstance(mask, list) else [mask]))):
-        if PureWindowsPath(path).anchor:
-            yield broken("path-absolute", path=path)
-        elif not _nameable(path):
-            yield broken("path-text", path=path)
+def _not_empty(value: T) -> T:
+    if not value:
+        raise ValueError("is empty")
+    return value
 
 
-def _nameable(path: str) -> bool:
-    """Whether a file could have this name on any system."""
-    return "\0" not in path and not any("\ud800" <= character <= "\udfff" for character in path)
+def _relative(path: str) -> str:
+    if _ANCHOR.match(path):
+        raise _fault("path-absolute", path=path)
+    if _NO_NAME.search(path):
+        raise _fault("path-text", path=path)
+    return path
 
 
-def _box_faults(row: dict[str, Any]) -> list[Broken]:
-    boxes, width, height = row.get("boxes"), row["width"], row["height"]
-    if boxes is None:
-        return []
-    if not isinstance(boxes, list):
-        return [broken("boxes-type")]
-    if row["label"] == "normal" and boxes:
-        return [broken("boxes-on-normal")]
-    if row["label"] == "anomalous" and not boxes:
-        return [broken("boxes-empty")]
-    return [fault for box in boxes for fault in _one_box_faults(box, width, height)]
-
-
-def _one_box_faults(box: Any, width: int, height: int) -> Iterator[Broken]:
-    told = _short(box)
-    if not (isinstance(box, list) and len(box) == 4 and all(map(_whole, box))):
-        yield broken("box-malformed", box=told)
-        return
-    x1, y1, x2, y2 = box
-    if x1 >= x2 or y1 >= y2:
-        yield broken("box-empty", box=told)
-    elif x1 < 0 or y1 < 0 or x2 > width or y2 > height:
-        yield broken("box-outside", box=told, width=width, height=height)
+def _box(edges: Any, info: ValidationInfo) -> Box:
+    if not (isinstance(edges, list) and len(edges) == 4 and all(type(edge) is int for edge in edges)):
+        raise _fault("box-malformed", box=_short(edges))
+    box = Box(*edges)
+    if box.x1 >= box.x2 or box.y1 >= box.y2:
+        raise _fault("box-empty", box=_short(edges))
+    width, height = info.data.get("width"), info.data.get("height")
+    if width and height and (box.x1 < 0 or box.y1 < 0 or box.x2 > width or box.y2 > height):
+        raise _fault("box-outside", box=_short(edges), width=width, height=height)
+    return box
 
 
 def _short(value: Any) -> str:
-    """A value on one short line; a whole number may have more digits than Python is willing to write."""
+    """Return a value as at most 60 characters; a whole number may have more digits than Python is willing to write."""
     try:
         return f"{value!r:.60}"
     except (ValueError, RecursionError):
         return "(too long to show)"
 
 
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
+Text = Annotated[str, AfterValidator(_not_empty)]
+RelativePath = Annotated[Text, AfterValidator(_relative)]
+Masks = Annotated[
+    Annotated[RelativePath, Tag("one")]
+    | Annotated[tuple[RelativePath, ...], Field(strict=False), AfterValidator(_not_empty), Tag("several")],
+    Discriminator(lambda value: "one" if isinstance(value, str) else "several"),
+]
+WireBox = Annotated[Box, PlainValidator(_box), PlainSerializer(lambda box: [int(edge) for edge in box])]
+Ratio = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-def _text_or_none(value: Any) -> bool:
-    return value is None or _text(value)
+class Line(BaseModel):
+    """The fields of a line, in the order in which they are written; a description says what a field may hold.
+
+    They are the fields of `Sample`. The last three are left out where they have their default.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    id: Text = Field(description="a non-empty text")
+    image: RelativePath = Field(description="a non-empty text")
+    width: int = Field(gt=0, description="a whole number above 0")
+    height: int = Field(gt=0, description="a whole number above 0")
+    label: Label
+    category: Text = Field(description="a non-empty text")
+    defect: Text | None = Field(description="a text or null")
+    mask: Masks | None = Field(description="a path, a list of paths or null")
+    boxes: Annotated[tuple[WireBox, ...], Field(strict=False)] | None
+    split: Split
+    sha256: Text = Field(description="a non-empty text")
+    group: Text | None = Field(default=None, description="a text or null")
+    box_ratio: Ratio | None = Field(default=None, description="a number of at least 0 or absent")
+    tight: bool = Field(default=True, description="true, false or absent")
+
+    @field_validator("height")
+    @classmethod
+    def size_within_limit(cls, height: int, info: ValidationInfo) -> int:
+        """Refuse an image that is too large to be decoded."""
+        width = info.data.get("width", 1)
+        if width * height > MAX_PIXELS:
+            raise _fault("size-limit", width=_short(width), height=_short(height), limit=MAX_PIXELS)
+        return height
+
+    @field_validator("defect", mode="before")
+    @classmethod
+    def defect_fits_label(cls, defect: Any, info: ValidationInfo) -> Any:
+        """Refuse a defect on a normal image."""
+        if defect is not None and info.data.get("label") == "normal":
+            raise _fault("defect-on-normal")
+        return defect
+
+    @field_validator("boxes", mode="before")
+    @classmethod
+    def boxes_fit_label(cls, boxes: Any, info: ValidationInfo) -> Any:
+        """Read null as unknown places on an anomalous image and as no boxes on a normal one."""
+        label = info.data.get("label")
+        if boxes is None:
+            return [] if label == "normal" else None
+        if not isinstance(boxes, list):
+            raise _fault("boxes-type")
+        if boxes and label == "normal":
+            raise _fault("boxes-on-normal")
+        if not boxes and label == "anomalous":
+            raise _fault("boxes-empty")
+        return boxes
 
 
-def _masks(value: Any) -> bool:
-    return _text_or_none(value) or (isinstance(value, list) and bool(value) and all(map(_text, value)))
+def sample_json(sample: Sample) -> dict[str, Any]:
+    """Return a sample as its manifest line: the contract's fields first, our own where they differ from the default."""
+    return Line.model_construct(**vars(sample)).model_dump(mode="json", exclude_defaults=True)
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def sample_from_json(row: dict[str, Any]) -> Sample:
+    """Return the sample of a manifest line; unknown fields are ignored.
 
-
-def _positive(value: Any) -> bool:
-    return _whole(value) and value > 0
-
-
-def _ratio(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value is None or (number and 0 <= value < math.inf)
+    Raises:
+        LineError: the line breaks a rule; it names all of them.
+    """
+    try:
+        return Sample(**vars(Line.model_validate(_NULLS | row)))
+    except ValidationError as error:
+        raise LineError(error) from error

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 import adfm
-from adfm.data.layouts import Found
+from adfm.data.layouts import SourceImage
+from adfm.data.measure import Measurement
 from adfm.data.settings import BuildSettings
 from adfm.images import is_image
 from adfm.records import Sample
 
 _LICENCE_NAMES = ("license", "licence", "copying", "readme")
+_LICENCE_SUFFIXES = ("", ".txt", ".md", ".rst")
 _LICENCE_CHARACTERS = 32_768
 
 
@@ -45,25 +47,28 @@ def make_meta(
     }
 
 
-def counts(samples: Sequence[Sample]) -> dict[str, dict[str, dict[str, int]]]:
+def counts(samples: Sequence[Sample]) -> dict[str, Any]:
     """Return category -> split -> label -> number of samples."""
-    table: dict[str, dict[str, dict[str, int]]] = {}
-    for (category, split, label), count in sorted(Counter((s.category, s.split, s.label) for s in samples).items()):
-        table.setdefault(category, {}).setdefault(split, {})[label] = count
-    return table
+    return _nested_counts((sample.category, sample.split, sample.label) for sample in samples)
 
 
-def defects(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:
-    """Return category -> kind of defect -> number of samples."""
-    table: dict[str, dict[str, int]] = {}
-    kinds = Counter((s.category, s.defect or "unnamed") for s in samples if s.anomalous)
-    for (category, defect), count in sorted(kinds.items()):
-        table.setdefault(category, {})[defect] = count
+def defects(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Return category -> defect type -> number of samples."""
+    return _nested_counts((sample.category, sample.defect or "unnamed") for sample in samples if sample.anomalous)
+
+
+def _nested_counts(keys: Iterable[tuple[str, ...]]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for (*outer, last), count in sorted(Counter(keys).items()):
+        inner = table
+        for key in outer:
+            inner = inner.setdefault(key, {})
+        inner[last] = count
     return table
 
 
 def box_statistics(samples: Sequence[Sample]) -> dict[str, Any] | None:
-    """Return boxes per anomalous sample and box areas relative to their picture; None where no place is known."""
+    """Return boxes per anomalous sample and box areas relative to their image; None where no place is known."""
     known = [sample for sample in samples if sample.anomalous and sample.boxes]
     if not known:
         return None
@@ -85,28 +90,44 @@ def box_statistics(samples: Sequence[Sample]) -> dict[str, Any] | None:
     }
 
 
-def licences(root: Path, found: Sequence[Found]) -> dict[str, str]:
+def licences(root: Path, listed: Sequence[SourceImage]) -> dict[str, str]:
     """Return file name -> text of the licence and readme files in the root and in the category folders below it."""
-    folders = {root, *(root / each.image.parts[0] for each in found if len(each.image.parts) > 1)}
-    files = chain.from_iterable(sorted(folder.iterdir()) for folder in sorted(folders))
-    return {path.relative_to(root).as_posix(): _text(path) for path in files if _is_licence(path, root)}
+    folders = {root, *(root / image.image.parts[0] for image in listed if len(image.image.parts) > 1)}
+    texts = {}
+    for path in chain.from_iterable(sorted(folder.iterdir()) for folder in sorted(folders)):
+        named = path.name.lower().startswith(_LICENCE_NAMES) and path.suffix.lower() in _LICENCE_SUFFIXES
+        if named and path.is_file() and path.resolve().is_relative_to(root):
+            with path.open(encoding="utf-8", errors="replace") as file:
+                texts[path.relative_to(root).as_posix()] = file.read(_LICENCE_CHARACTERS)
+    return texts
 
 
-def _is_licence(path: Path, root: Path) -> bool:
-    plain = path.suffix.lower() in ("", ".txt", ".md", ".rst")
-    named = path.name.lower().startswith(_LICENCE_NAMES) and plain
-    return named and path.is_file() and path.resolve().is_relative_to(root)
+def doubts(measured: Iterable[Measurement]) -> list[str]:
+    """Return one line for each type of doubt: how many images, and the first few names."""
+    named: dict[str, list[str]] = defaultdict(list)
+    for one in measured:
+        for doubt in one.doubts:
+            named[doubt].append(one.source.image.as_posix())
+    return [f"{doubt}: {len(names)} ({_first_few(names)})" for doubt, names in sorted(named.items())]
 
 
-def _text(path: Path) -> str:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.read(_LICENCE_CHARACTERS)
+def unmasked(listed: Iterable[SourceImage]) -> list[str]:
+    """Name the folders where some images have masks and some have none, which is more often an accident than intended."""
+    folders: dict[Path, list[bool]] = defaultdict(list)
+    for image in listed:
+        if image.label == "anomalous":
+            folders[image.image.parent].append(bool(image.masks or image.boxes))
+    return [
+        f"{folder.as_posix()}: {masked.count(False)} of {len(masked)} images have no mask, the others do"
+        for folder, masked in sorted(folders.items())
+        if any(masked) and not all(masked)
+    ]
 
 
-def unused(root: Path, found: Sequence[Found]) -> list[str]:
-    """Count what the layout did not use: other files, hidden ones, and pictures or masks without a pair."""
-    used = {path for each in found for path in (each.image, *each.masks)}
-    pictures, others, hidden, links = [], 0, 0, 0
+def unused(root: Path, listed: Sequence[SourceImage]) -> list[str]:
+    """Count what the layout did not use: other files, hidden ones, and images or masks without a pair."""
+    used = {path for image in listed for path in (image.image, *image.masks)}
+    images, others, hidden, links = [], 0, 0, 0
     for directory, names, files in os.walk(root):
         links += sum((Path(directory) / name).is_symlink() for name in names)
         hidden += sum(name.startswith(".") for name in [*names, *files])
@@ -116,10 +137,15 @@ def unused(root: Path, found: Sequence[Found]) -> list[str]:
             if not is_image(path):
                 others += 1
             elif path not in used:
-                pictures.append(path.as_posix())
-    pictures.sort()
-    shown = f"{', '.join(pictures[:3])}{', ...' if len(pictures) > 3 else ''}"
-    notes = [f"pictures outside the layout or masks without a picture: {len(pictures)} ({shown})"] if pictures else []
-    notes += [f"files that are no pictures: {others}"] if others else []
-    notes += [f"hidden files and folders: {hidden}"] if hidden else []
-    return [*notes, f"links to folders, not followed: {links}"] if links else notes
+                images.append(path.as_posix())
+    counted = {
+        f"images outside the layout or masks without an image: {len(images)} ({_first_few(sorted(images))})": images,
+        f"files that are no images: {others}": others,
+        f"hidden files and folders: {hidden}": hidden,
+        f"links to folders, not followed: {links}": links,
+    }
+    return [note for note, count in counted.items() if count]
+
+
+def _first_few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,4 +1,4 @@
-"""The settings of `adfm data build`; the defaults are the design's (section 1.1) and the field's protocols."""
+"""The settings of `adfm data build`; the defaults are the paper's, ours or the field's protocols."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from adfm.config import Settings
+from adfm.geometry.masks import DEFAULT_MAX_BOXES, DEFAULT_MIN_AREA, DEFAULT_RATIO
 
 SplitRule = Literal["official", "fractions", "labelled"]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -19,9 +20,9 @@ class BuildSettings(Settings):
     """
 
     layout: str = "auto"
-    dilate: float = Field(default=0.01, ge=0, le=1)
-    min_area: int = Field(default=5, ge=0)
-    max_boxes: int = Field(default=16, ge=1)
+    dilate: float = Field(default=DEFAULT_RATIO, ge=0, le=1)
+    min_area: int = Field(default=DEFAULT_MIN_AREA, ge=0)
+    max_boxes: int = Field(default=DEFAULT_MAX_BOXES, ge=1)
     tile: int | None = Field(default=None, ge=16)
     tile_overlap: float = Field(default=0.25, ge=0, le=0.9)
     tile_normals: int | None = Field(default=None, ge=0)

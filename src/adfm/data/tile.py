@@ -1,7 +1,7 @@
-"""Pictures cut into square tiles, so that small defects stay large enough to see; doubtful tiles are left out.
+"""Images cut into square tiles, so that small defects stay large enough to see; doubtful tiles are left out.
 
-A tile is anomalous where a defect is *visible* in it, normal where no box of the picture has a pixel in it, and is not
-made where it shows only slivers of defects: its truth would be a guess. A tile's boxes are the picture's boxes, clipped
+A tile is anomalous where a defect is *visible* in it, normal where no box of the image has a pixel in it, and is not
+made where it shows only slivers of defects: its truth would be a guess. A tile's boxes are the image's boxes, clipped
 to the tile and drawn tight around the mask pixels that are left of them.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from adfm import images
-from adfm.data.inspect import united_mask
 from adfm.data.manifest import mask_paths
+from adfm.data.measure import Mask, reading_order, united_mask
 from adfm.data.settings import BuildSettings
 from adfm.data.threads import Threads
 from adfm.geometry import Box, clip, filled
@@ -34,11 +33,9 @@ TILES = "tiles"
 VISIBLE_SHARE = 0.25
 VISIBLE_SIDE = 0.5
 
-Mask = NDArray[np.bool_]
-
 
 class Tiles(NamedTuple):
-    """The tiles of one picture that were written, and how many were left out for showing slivers only."""
+    """The tiles of one image that were written, and how many were left out for showing slivers only."""
 
     samples: tuple[Sample, ...]
     slivers: int
@@ -60,7 +57,7 @@ def starts(length: int, size: int, overlap: float) -> list[int]:
 
 
 def grid(width: int, height: int, size: int, overlap: float) -> list[Box]:
-    """Return the tiles of a picture as boxes in its pixels, row by row."""
+    """Return the tiles of an image as boxes in its pixels, row by row."""
     return [
         Box(x, y, min(x + size, width), min(y + size, height))
         for y in starts(height, size, overlap)
@@ -69,7 +66,7 @@ def grid(width: int, height: int, size: int, overlap: float) -> list[Box]:
 
 
 def tile_boxes(mask: Mask, boxes: Sequence[Box], tile: Box) -> TileBoxes:
-    """Return what of a picture's boxes a tile shows.
+    """Return what of an image's boxes a tile shows.
 
     A defect is visible with at least a quarter of its mask pixels, or where its clipped, tight box is at least half as
     long as the tile's shorter side (a part of a scratch that crosses the tile); less is a sliver, no pixel is nothing.
@@ -85,7 +82,7 @@ def tile_boxes(mask: Mask, boxes: Sequence[Box], tile: Box) -> TileBoxes:
             visible.append(seen)
         else:
             sliver = True
-    return TileBoxes(tuple(sorted(set(visible), key=lambda b: (b.y1, b.x1, b.y2, b.x2))), sliver)
+    return TileBoxes(tuple(sorted(set(visible), key=reading_order)), sliver)
 
 
 def _sides(box: Box) -> tuple[float, float]:
@@ -111,67 +108,57 @@ def cut_all(
 ) -> tuple[list[Sample], list[str]]:
     """Cut every sample and write the tiles below `staging`; sample paths are relative to `root`, where staging will be.
 
-    An anomalous picture whose places are unknown cannot be cut honestly and is left out. Tiles with equal content
+    An anomalous image whose places are unknown cannot be cut honestly and is left out. Tiles with equal content
     (blank ones) are kept once; where their labels differ, not at all.
     """
     known = [sample for sample in samples if sample.boxes is not None]
-    made = threads.map("tiles", partial(_cut, root=root, staging=staging, settings=settings), known)
-    tiles = [tile for each in made for tile in each.samples]
-    kept = _distinct(tiles)
+    cut = threads.map("tiles", partial(_cut, root=root, staging=staging, settings=settings), known)
+    tiles = [tile for image in cut for tile in image.samples]
+    kept = distinct(tiles)
     for tile in set(tiles) - set(kept):
-        _remove(tile, staging)
+        for path in (tile.image, *mask_paths(tile)):
+            (staging / path).unlink()
     left_out = {
-        "anomalous pictures without boxes, not cut into tiles": len(samples) - len(known),
-        "tiles that show only slivers of defects, left out": sum(each.slivers for each in made),
+        "anomalous images without boxes, not cut into tiles": len(samples) - len(known),
+        "tiles that show only slivers of defects, left out": sum(image.slivers for image in cut),
         "tiles with the content of another tile, left out": len(tiles) - len(kept),
     }
     return kept, [f"{text}: {count}" for text, count in left_out.items() if count]
 
 
 def _cut(sample: Sample, *, root: Path, staging: Path, settings: BuildSettings) -> Tiles:
+    """Write the tiles of one image: every one that shows a defect, and the normal ones that the settings keep."""
     assert settings.tile is not None
-    picture = images.load(_real(root, sample.image))
-    masks = [_real(root, path) for path in mask_paths(sample)]
-    size = sample.width, sample.height
-    mask = united_mask(masks, *size) if masks else filled(sample.boxes or (), *size)  # drawn boxes: all of their area
-    planned = [
-        (tile, tile_boxes(mask, sample.boxes or (), tile))
-        for tile in grid(sample.width, sample.height, settings.tile, settings.tile_overlap)
-    ]
+    # `..` is resolved in the text: the folder that the paths start from does not exist before it is published.
+    path, *masks = (Path(os.path.normpath(root / path)) for path in (sample.image, *mask_paths(sample)))
+    image, size = images.load(path), (sample.width, sample.height)
+    # Of drawn boxes all of their area counts as marked.
+    mask = united_mask(path, masks, *size) if masks else filled(sample.boxes or (), *size)
+    grid_of_tiles = grid(*size, settings.tile, settings.tile_overlap)
+    planned = [(tile, tile_boxes(mask, sample.boxes or (), tile)) for tile in grid_of_tiles]
     normals = [tile for tile, shown in planned if not shown.visible and not shown.sliver]
-    wanted = _some(normals, settings, sample.id)
-    chosen = [(tile, shown.visible) for tile, shown in planned if shown.visible or tile in wanted]
-    written = tuple(_write(sample, picture, mask, tile, boxes, staging) for tile, boxes in chosen)
+    if settings.tile_normals is not None and len(normals) > settings.tile_normals:
+        normals = random.Random(f"{settings.seed}|{sample.id}").sample(normals, settings.tile_normals)  # noqa: S311
+    kept = frozenset(normals)
+    chosen = [(tile, shown.visible) for tile, shown in planned if shown.visible or tile in kept]
+    written = tuple(_write(sample, image, mask, tile, boxes, staging) for tile, boxes in chosen)
     return Tiles(written, sum(shown.sliver and not shown.visible for _, shown in planned))
 
 
-def _real(root: Path, relative: str) -> Path:
-    """Resolve `..` in the text: the folder that the path starts from does not exist before it is published."""
-    return Path(os.path.normpath(root / relative))
-
-
-def _some(normals: Sequence[Box], settings: BuildSettings, id_: str) -> frozenset[Box]:
-    """At most `tile_normals` of the normal tiles, drawn by the seed and the picture's id."""
-    if settings.tile_normals is None or len(normals) <= settings.tile_normals:
-        return frozenset(normals)
-    return frozenset(random.Random(f"{settings.seed}|{id_}").sample(normals, settings.tile_normals))  # noqa: S311
-
-
-def _write(
-    sample: Sample, picture: Image.Image, mask: Mask, tile: Box, boxes: tuple[Box, ...], staging: Path
-) -> Sample:
-    """Write one tile, and the cut of the mask beside it where it shows a defect."""
-    name = f"{sample.id}-x{int(tile.x1)}y{int(tile.y1)}"
-    content = _png(_grey_if_grey(picture.crop((int(tile.x1), int(tile.y1), int(tile.x2), int(tile.y2)))))
-    image = f"{TILES}/{name}.png"
-    mask_name = f"{TILES}/{name}_mask.png" if boxes else None
-    _save(staging / image, content)
+def _write(sample: Sample, image: Image.Image, mask: Mask, tile: Box, boxes: tuple[Box, ...], staging: Path) -> Sample:
+    """Write one tile, and its part of the mask beside it where it shows a defect."""
+    id_ = f"{sample.id}-x{int(tile.x1)}y{int(tile.y1)}"
+    name, mask_name = f"{TILES}/{id_}.png", f"{TILES}/{id_}_mask.png" if boxes else None
+    part = image.crop((int(tile.x1), int(tile.y1), int(tile.x2), int(tile.y2)))
+    pixels = np.asarray(part)
+    grey = (pixels == pixels[:, :, :1]).all()  # a third of the bytes, and the same image once decoded
+    content = _write_png(part.convert("L") if grey else part, staging / name)
     if mask_name:
-        _save(staging / mask_name, _png(Image.fromarray(crop(mask, tile) * np.uint8(255))))
+        _write_png(Image.fromarray(crop(mask, tile) * np.uint8(255)), staging / mask_name)
     return replace(
         sample,
-        id=name,
-        image=image,
+        id=id_,
+        image=name,
         width=int(tile.x2 - tile.x1),
         height=int(tile.y2 - tile.y1),
         label="anomalous" if boxes else "normal",
@@ -185,26 +172,20 @@ def _write(
     )
 
 
-def _grey_if_grey(image: Image.Image) -> Image.Image:
-    """A third of the bytes for a grey picture, and the same picture once decoded."""
-    pixels = np.asarray(image)
-    return image.convert("L") if (pixels == pixels[:, :, :1]).all() else image
-
-
-def _png(image: Image.Image) -> bytes:
+def _write_png(image: Image.Image, path: Path) -> bytes:
+    """Write an image and return the content of its file; the whole folder is published at once, so no file need be atomic."""
     buffer = BytesIO()
     image.save(buffer, "PNG", compress_level=4)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(buffer.getvalue())
     return buffer.getvalue()
 
 
-def _save(path: Path, content: bytes) -> None:
-    # The whole folder is flushed and published at once, so a single file need not be atomic.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+def distinct(tiles: Sequence[Sample]) -> list[Sample]:
+    """Return one tile of each content: a test tile before a training one, so that no content is on both sides.
 
-
-def _distinct(tiles: Sequence[Sample]) -> list[Sample]:
-    """Keep one tile of each content: a test tile before a training one, so that no content is on both sides."""
+    Contents whose tiles have different labels are left out.
+    """
     labels = Counter(digest for digest, _ in {(tile.sha256, tile.label) for tile in tiles})
     first: dict[str, Sample] = {}
     for tile in sorted(tiles, key=lambda tile: (-SPLITS.index(tile.split), tile.id)):
@@ -212,14 +193,3 @@ def _distinct(tiles: Sequence[Sample]) -> list[Sample]:
             first.setdefault(tile.sha256, tile)
     kept = {tile.id for tile in first.values()}
     return [tile for tile in tiles if tile.id in kept]
-
-
-def _remove(tile: Sample, staging: Path) -> None:
-    for path in _files(tile):
-        (staging / path).unlink()
-
-
-def _files(tile: Sample) -> Iterator[str]:
-    yield tile.image
-    if isinstance(tile.mask, str):
-        yield tile.mask

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from adfm import images
 from adfm.calibration.decision import READ_VERDICT, Threshold
-from adfm.data.manifest import Manifest, sample_json
+from adfm.data.contract import sample_json
+from adfm.data.manifest import Manifest
 from adfm.errors import UserError
 from adfm.evaluation.summary import evaluate
 from adfm.models.base import Answer, Model

@@ -61,7 +61,9 @@ class Question:
     @property
     def chat(self) -> list[dict[str, Any]]:
         """The prompt as chat templates want it: one user turn, with a placeholder for each image."""
-        content = [{"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in self.parts]
+        content = [
+            {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in self.parts
+        ]
         return [{"role": "user", "content": content}]
 
     def read(self, answer: str) -> Response:

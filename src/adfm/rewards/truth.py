@@ -12,8 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from adfm.config import make_settings
-from adfm.data.contract import row_faults
-from adfm.data.manifest import sample_from_json, sample_json
+from adfm.data.contract import sample_from_json, sample_json
 from adfm.errors import DataError, UserError
 from adfm.geometry import Frame
 from adfm.reasoning import STAGES, Stages, read
@@ -53,11 +52,8 @@ def read_truth(text: str) -> Truth:
 def _read(text: str) -> Truth:
     try:
         row = json.loads(text)
-        faults = row_faults(row["sample"])
-        if not faults:
-            sample = sample_from_json(row["sample"])
-            return Truth(sample, Frame.parse(row["frame"], sample.width, sample.height), STAGES[row["stages"]])
-        fault = faults[0].rule
+        sample = sample_from_json(row["sample"])
+        return Truth(sample, Frame.parse(row["frame"], sample.width, sample.height), STAGES[row["stages"]])
     except UserError as error:
         fault = str(error)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):

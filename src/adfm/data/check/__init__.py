@@ -1,4 +1,4 @@
-"""`adfm data check`: rows, pictures, masks, boxes, copies and the whole of a manifest, each held against its rules."""
+"""`adfm data check`: compares lines, images, masks, boxes, copies and the whole of a manifest with their rules."""
 
 from adfm.data.check.known import read_known
 from adfm.data.check.run import Extra, check

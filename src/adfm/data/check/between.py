@@ -1,52 +1,55 @@
-"""Rules that hold between the lines of a manifest: names, copies, groups and shared masks; the later line carries the fault."""
+"""Rules between the lines of a manifest: names, copies, groups and shared masks; the later line carries the fault."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 from adfm.data.check.rows import Line
 from adfm.data.faults import Broken, broken
 from adfm.data.manifest import mask_paths
 from adfm.records import Sample
 
-Found = Iterator[tuple[int, Broken]]
+Numbered = Iterator[tuple[int, Broken]]
 
 
-def between(lines: Sequence[Line]) -> Found:
+def _never_equal(_: Sample) -> object:
+    """A value that no two samples share, so that meeting a key twice is a clash."""
+    return object()
+
+
+# Code, key and value: lines with one key must have one value; a key of None is no key.
+_RULES: tuple[tuple[str, Callable[[Sample], Hashable], Callable[[Sample], object]], ...] = (
+    ("id-twice", lambda s: s.id, _never_equal),
+    ("id-case", lambda s: s.id.casefold(), lambda s: s.id),
+    ("same-picture-labels", lambda s: s.sha256, lambda s: s.label),
+    ("same-picture-splits", lambda s: s.sha256, lambda s: s.split),
+    ("same-picture", lambda s: (s.sha256, s.label, s.split), _never_equal),
+    ("group-splits", lambda s: s.group, lambda s: s.split),
+)
+
+
+def between(lines: Sequence[Line]) -> Numbered:
     """Yield (line, fault) for every pair of lines that contradict each other."""
-    yield from _ids(lines)
-    yield from _copies(lines)
-    yield from _groups(lines)
+    for code, key, value in _RULES:
+        known: dict[Hashable, tuple[int, object]] = {}
+        for number, sample in lines:
+            first, kept = known.setdefault(key(sample), (number, value(sample)))
+            if first != number and key(sample) is not None and kept != value(sample):
+                yield number, broken(code, id=sample.id, group=sample.group, first=f"line {first}")
     yield from _variants(lines, "category", lambda sample: sample.category)
     yield from _variants(lines, "defect", lambda sample: sample.defect)
-    yield from _shared_masks(lines)
+    # Copies of one image may share a mask; two different images may not.
+    masks: dict[str, Line] = {}
+    for line in lines:
+        for path in map(os.path.normpath, mask_paths(line.sample)):
+            owner = masks.setdefault(path, line)
+            if owner.sample.sha256 != line.sample.sha256:
+                yield line.number, broken("mask-shared", path=path, first=owner.number)
 
 
-def _ids(lines: Sequence[Line]) -> Found:
-    for first, line in _clashes(lines, lambda s: s.id, _each()):
-        yield line.number, broken("id-twice", id=line.sample.id, first=first)
-    for first, line in _clashes(lines, lambda s: s.id.casefold(), lambda s: s.id):
-        yield line.number, broken("id-case", id=line.sample.id, first=first)
-
-
-def _copies(lines: Sequence[Line]) -> Found:
-    for first, line in _clashes(lines, lambda s: s.sha256, lambda s: s.label):
-        yield line.number, broken("same-picture-labels", first=first)
-    for first, line in _clashes(lines, lambda s: s.sha256, lambda s: s.split):
-        yield line.number, broken("same-picture-splits", first=first)
-    alike = _clashes(lines, lambda s: (s.sha256, s.label, s.split), _each())
-    for first, line in alike:
-        yield line.number, broken("same-picture", first=first)
-
-
-def _groups(lines: Sequence[Line]) -> Found:
-    for first, line in _clashes(lines, lambda s: s.group, lambda s: s.split):
-        yield line.number, broken("group-splits", group=line.sample.group, first=first)
-
-
-def _variants(lines: Sequence[Line], field: str, name: Callable[[Sample], str | None]) -> Found:
-    """Names of one thing that differ in case or white space alone; each spelling is told once, where it first stands."""
+def _variants(lines: Sequence[Line], field: str, name: Callable[[Sample], str | None]) -> Numbered:
+    """Names of one thing that differ in case or white space alone; each spelling is reported once, on its first line."""
     spelt: dict[str, dict[str, int]] = {}
     for line in lines:
         given = name(line.sample)
@@ -57,32 +60,3 @@ def _variants(lines: Sequence[Line], field: str, name: Callable[[Sample], str | 
             other, first = next(iter(known.items()))
             yield line.number, broken("name-variants", field=field, name=given, other=other, first=first)
         known[given] = line.number
-
-
-def _shared_masks(lines: Sequence[Line]) -> Found:
-    """One mask file under two different pictures; copies of one picture may share theirs."""
-    seen: dict[str, Line] = {}
-    for line in lines:
-        for path in map(os.path.normpath, mask_paths(line.sample)):
-            first = seen.setdefault(path, line)
-            if first.sample.sha256 != line.sample.sha256:
-                yield line.number, broken("mask-shared", path=path, first=first.number)
-
-
-def _clashes(
-    lines: Iterable[Line], key: Callable[[Sample], Hashable], value: Callable[[Sample], object]
-) -> Iterator[tuple[int, Line]]:
-    """Yield (first line, line) where a key met before has another value; a key of None is no key."""
-    seen: dict[Hashable, tuple[int, object]] = {}
-    for line in lines:
-        name = key(line.sample)
-        if name is None:
-            continue
-        number, known = seen.setdefault(name, (line.number, value(line.sample)))
-        if number != line.number and known != value(line.sample):
-            yield number, line
-
-
-def _each() -> Callable[[Sample], object]:
-    """A value that no two samples share, so that meeting a key twice is a clash."""
-    return lambda _: object()

@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-
 from adfm.data.faults import Broken, broken
+from adfm.data.measure import Mask, reading_order
 from adfm.data.settings import BuildSettings
 from adfm.data.tile import tight
-from adfm.geometry import Box, boxes_from_mask
+from adfm.geometry import boxes_from_mask
 from adfm.records import Sample
-
-Mask = NDArray[np.bool_]
 
 
 def box_faults(sample: Sample, settings: BuildSettings | None) -> Iterator[Broken]:
-    """Yield what is wrong with boxes by themselves; each has passed the contract of its line."""
+    """Yield what is wrong with the boxes of a readable line, by themselves."""
     boxes = sample.boxes or ()
-    order = [_key(box) for box in boxes]
-    if order != sorted(order):
+    if list(boxes) != sorted(boxes, key=reading_order):
         yield broken("boxes-unsorted")
     yield from (broken("box-twice", box=[*box]) for box, count in Counter(boxes).items() if count > 1)
     most = (settings or BuildSettings()).max_boxes
@@ -30,21 +25,19 @@ def box_faults(sample: Sample, settings: BuildSettings | None) -> Iterator[Broke
 
 
 def mask_faults(sample: Sample, mask: Mask, settings: BuildSettings | None) -> Iterator[Broken]:
-    """Yield where boxes and mask of an anomalous sample disagree; `mask` is (height, width) of 0 / 1, and marks some."""
+    """Yield where the boxes of an anomalous sample disagree with its mask, (height, width) of booleans, which marks some.
+
+    The boxes of a tile must be tight around what the mask shows; other boxes must be those that the mask gives.
+    """
     if sample.boxes is None:
         yield broken("boxes-null")
-    elif settings is not None and not _agree(sample.boxes, mask, settings):
-        yield broken("boxes-differ")
-
-
-def _agree(boxes: tuple[Box, ...], mask: Mask, settings: BuildSettings) -> bool:
-    """Whether boxes follow from the mask: those of a tile are tight around what it shows, others are made anew."""
-    if settings.tile is not None:
-        return all(tight(mask, box) == box for box in boxes)
-    # From the settings' own dilation: one that a line names could be large enough to take forever.
-    made = boxes_from_mask(mask, ratio=settings.dilate, min_area=settings.min_area, max_boxes=settings.max_boxes)
-    return sorted(boxes, key=_key) == list(made.boxes)
-
-
-def _key(box: Box) -> tuple[float, float, float, float]:
-    return box.y1, box.x1, box.y2, box.x2
+    elif settings is None:
+        return
+    elif settings.tile is not None:
+        if any(tight(mask, box) != box for box in sample.boxes):
+            yield broken("boxes-differ")
+    else:
+        # With the settings' own dilation: one that a line names could be large enough to take forever.
+        made = boxes_from_mask(mask, ratio=settings.dilate, min_area=settings.min_area, max_boxes=settings.max_boxes)
+        if sorted(sample.boxes, key=reading_order) != list(made.boxes):
+            yield broken("boxes-differ")

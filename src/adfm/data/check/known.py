@@ -1,4 +1,4 @@
-"""Pictures that are known to be bad: published mistakes by name, a user's own list by hash; no picture is opened."""
+"""Images that are known to be bad: published mistakes by name, a user's own list by hash; no image is opened."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LINE = re.compile(r"(?P<sha256>[0-9a-fA-F]{64})(?:\s+\*?(?P<why>.*))?")
 
 
 class BadName(NamedTuple):
-    """Pictures of one category that a published set got wrong: the end of their path, and what is wrong with them.
+    """Images of one category that a published set got wrong: the end of their path, and what is wrong with them.
 
-    A name cannot tell a mended copy of the set from the first one, so it is a reason to look, not a verdict.
+    A corrected copy of the set has the same names as the first one, so a name is a reason to look, not a verdict.
     """
 
     category: str
@@ -35,7 +35,7 @@ NAMES = (
 
 
 def read_known(path: Path) -> dict[str, str]:
-    """Read a list of bad pictures, sha256 -> reason: the output of `sha256sum`, or any text behind each hash.
+    """Read a list of bad images, sha256 -> reason: the output of `sha256sum`, or any text behind each hash.
 
     Raises:
         DataError: the file cannot be read, or a line does not begin with 64 hexadecimal digits.
@@ -55,7 +55,7 @@ def read_known(path: Path) -> dict[str, str]:
 
 
 def known_faults(sample: Sample, place: Path, digest: str, known: Mapping[str, str]) -> Iterator[Broken]:
-    """Yield why a picture is known, or likely, to be bad; `digest` is the sha256 of its file as it is now."""
+    """Yield why an image is known, or likely, to be bad; `digest` is the sha256 of its file as it is now."""
     if digest in known:
         yield broken("known-bad", path=place, why=known[digest])
     for bad in NAMES:

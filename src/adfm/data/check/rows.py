@@ -1,24 +1,23 @@
-"""A manifest file to its lines: what can be read as samples, and every fault of the others; no picture is opened."""
+"""A manifest file to its lines: what can be read as samples, and every fault of the others; no image is opened."""
 
 from __future__ import annotations
 
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adfm.data.contract import row_faults
+from adfm.data import contract
 from adfm.data.faults import Broken, Fault, broken
-from adfm.data.manifest import mask_paths, sample_from_json
+from adfm.data.manifest import mask_paths
 from adfm.errors import nearest
 from adfm.records import Sample
 
-MAX_ASPECT = 200  # of `adfm.models.frames`, which lies a row above; a test holds the two together
+MAX_ASPECT = 200  # the same as in `adfm.models.frames`, which is a row above; a test compares the two
 
-_FIELDS = tuple(field.name for field in fields(Sample))
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _BOM = b"\xef\xbb\xbf"
 
@@ -31,43 +30,36 @@ class Line(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The readable lines, the faults of all lines, whether every line could be read, and why the file as such could not."""
+    """The readable lines, the faults of all lines, and whether every line could be read."""
 
     lines: tuple[Line, ...] = ()
     faults: tuple[Fault, ...] = ()
-    whole: bool = False
-    unread: Broken | None = None
+    complete: bool = False
 
 
 def read_rows(file: Path) -> Rows:
     """Read every line of a manifest that can be read; whatever the file holds, nothing is raised."""
-    text, unread = _text(file)
-    if unread:
-        return Rows(unread=unread)
-    lines, faults, whole = [], [], True
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            sample, found = _read(line)
-            lines += [Line(number, sample)] if sample else []
-            faults += [Fault(each.code, str(file), number, each.rule) for each in found]
-            whole = whole and sample is not None
-    return Rows(tuple(lines), tuple(faults), whole)
-
-
-def _text(file: Path) -> tuple[str, Broken | None]:
     try:
         content = file.read_bytes()
         text = content.decode("utf-8")
     except OSError as error:
-        return "", broken("manifest-unreadable", why=error.strerror)
+        return Rows(faults=(broken("manifest-unreadable", why=error.strerror).at(file),))
     except UnicodeDecodeError as error:
-        return "", broken("manifest-encoding", byte=error.start)
-    if content.startswith(_BOM):
-        return "", broken("manifest-bom")
-    return text, None if text.strip() else broken("manifest-empty")
+        return Rows(faults=(broken("manifest-encoding", byte=error.start).at(file),))
+    if content.startswith(_BOM) or not text.strip():
+        fault = broken("manifest-bom" if content.startswith(_BOM) else "manifest-empty")
+        return Rows(faults=(fault.at(file),))
+    lines, faults, complete = [], [], True
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            sample, wrong = _read_line(line)
+            lines += [Line(number, sample)] if sample else []
+            faults += [fault.at(file, number) for fault in wrong]
+            complete = complete and sample is not None
+    return Rows(tuple(lines), tuple(faults), complete)
 
 
-def _read(line: str) -> tuple[Sample | None, list[Broken]]:
+def _read_line(line: str) -> tuple[Sample | None, list[Broken]]:
     """Return the sample of one line where it can be read, and all that is wrong with the line by itself."""
     twice: list[str] = []
     try:
@@ -76,21 +68,20 @@ def _read(line: str) -> tuple[Sample | None, list[Broken]]:
         return None, [broken("line-json", why=error)]
     if not isinstance(row, dict):
         return None, [broken("line-object")]
+    known = contract.Line.model_fields
     faults = [broken("key-twice", name=name) for name in twice]
-    faults += [broken("field-unknown", name=n, hint=nearest(n, _FIELDS)) for n in row if n not in _FIELDS]
-    blocking = row_faults(row)
-    if blocking:
-        return None, faults + blocking
-    sample = sample_from_json(row)
+    faults += [broken("field-unknown", name=name, hint=nearest(name, known)) for name in row if name not in known]
+    try:
+        sample = contract.sample_from_json(row)
+    except contract.LineError as error:
+        return None, [*faults, *error.faults]
     return sample, [*faults, *_sample_faults(sample)]
 
 
 def _object(pairs: list[tuple[str, Any]], twice: list[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in row and name not in twice:
-            twice.append(name)
-        row[name] = value
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        twice += [name for name, count in Counter(name for name, _ in pairs).items() if count > 1 and name not in twice]
     return row
 
 
@@ -99,16 +90,17 @@ def _no_constant(name: str) -> None:
 
 
 def _sample_faults(sample: Sample) -> Iterator[Broken]:
-    """Rules of a line that can be read all the same."""
+    """Faults of a line that can be read all the same."""
     if not SHA256.fullmatch(sample.sha256):
         yield broken("sha256-malformed")
     for name in ("id", "category", "defect", "group"):
         if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in getattr(sample, name) or ""):
             yield broken("text-control", name=name)
-    for path in (sample.image, *mask_paths(sample)):
+    masks = mask_paths(sample)
+    for path in (sample.image, *masks):
         if "\\" in path:
             yield broken("path-backslash", path=path)
     if max(sample.width, sample.height) > MAX_ASPECT * min(sample.width, sample.height):
         yield broken("size-aspect", width=sample.width, height=sample.height, most=MAX_ASPECT)
-    if sample.image in mask_paths(sample):
+    if sample.image in masks:
         yield broken("mask-is-image", path=sample.image)

@@ -1,19 +1,19 @@
-"""`adfm data check`: every fault of a manifest, its pictures and its masks in one pass; it changes nothing."""
+"""`adfm data check`: every fault of a manifest, its images and its masks in one pass; it changes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
 
 from adfm.data.check.between import between
 from adfm.data.check.boxes import box_faults, mask_faults
+from adfm.data.check.images import Look, look
 from adfm.data.check.masks import marking_faults, read_masks
 from adfm.data.check.near import Seen, near_duplicates
 from adfm.data.check.overview import overview
-from adfm.data.check.pictures import Thumb, look
 from adfm.data.check.rows import Line, read_rows
 from adfm.data.check.scope import Scope, leaving, read_scope
 from adfm.data.faults import Broken, Fault, broken
@@ -24,19 +24,6 @@ from adfm.records import Sample
 
 Extra = Callable[[Sample], Iterable[Broken]]
 NOTHING_KNOWN: Mapping[str, str] = MappingProxyType({})
-
-
-class _Rules(NamedTuple):
-    """What a sample is held against."""
-
-    scope: Scope
-    known: Mapping[str, str]
-    more: Extra | None
-
-
-class _Looked(NamedTuple):
-    faults: tuple[Broken, ...]
-    thumb: Thumb | None
 
 
 def check(
@@ -51,57 +38,42 @@ def check(
     Args:
         path: the manifest, or the folder that holds it; whatever is in it, nothing is raised.
         extra: names more faults of a readable sample, such as a canonical answer that does not earn full marks.
-        known: sha256 -> why a picture of that hash is bad.
-        progress: is told (stage, done, total).
+        known: sha256 -> why an image of that hash is bad.
+        progress: receives (stage, done, total).
     """
     file = manifest_path(path)
-    rows = read_rows(file)
-    if rows.unread:
-        return [Fault(rows.unread.code, str(file), None, rows.unread.rule)]
+    lines, faults, complete = read_rows(file)
+    if any(fault.line is None for fault in faults):  # the file as such cannot be read
+        return list(faults)
     scope, doubts = read_scope(file)
-    work = partial(_look, _Rules(scope, known, extra))
-    looked = Threads(progress=progress).map("samples", work, rows.lines)
+    looks = Threads(progress=progress).map("samples", partial(_look, scope, known, extra), lines)
     found: list[tuple[int | None, Broken]] = [
-        (line.number, fault) for line, each in zip(rows.lines, looked, strict=True) for fault in each.faults
+        (line.number, fault) for line, seen in zip(lines, looks, strict=True) for fault in seen.faults
     ]
-    found += between(rows.lines)
-    found += near_duplicates(_thumbs(rows.lines, looked))
-    # What the whole lacks, and its counts, would be wrong where lines are missing that could not be read.
-    found += overview(rows.lines) if rows.whole else ()
-    doubts += _counts_differ(scope, rows.lines) if rows.whole else ()
-    placed = [Fault(fault.code, str(file), line, fault.rule) for line, fault in found]
-    return [*sorted([*rows.faults, *placed], key=lambda fault: fault.line or 0), *doubts]
+    found += between(lines)
+    thumbs = [Seen(line, seen.thumb) for line, seen in zip(lines, looks, strict=True) if seen.thumb is not None]
+    found += near_duplicates(thumbs)
+    if complete:  # else what the whole lacks, and its counts, would miss the lines that could not be read
+        found += overview(lines)
+        if scope.counts not in (None, counts([line.sample for line in lines])):
+            doubts.append(broken("meta-counts").at(file.parent / META))
+    placed = [fault.at(file, line) for line, fault in found]
+    return [*sorted([*faults, *placed], key=lambda fault: fault.line or 0), *doubts]
 
 
-def _look(rules: _Rules, line: Line) -> _Looked:
-    """Hold one sample against its files and its own line."""
-    sample, scope = line.sample, rules.scope
-    faults = [fault for path in (sample.image, *mask_paths(sample)) if (fault := leaving(scope, path))]
-    own = [*box_faults(sample, scope.settings), *(rules.more(sample) if rules.more else ())]
-    if faults:
-        return _Looked((*faults, *own), None)
-    picture = look(sample, scope.place(sample.image), rules.known)
-    masks = list(_mask_faults(scope, sample, picture.orientation))
-    return _Looked((*picture.faults, *masks, *own), picture.thumb)
-
-
-def _mask_faults(scope: Scope, sample: Sample, orientation: int) -> Iterator[Broken]:
-    # A picture given as its own mask has been told already; what it would mark says nothing.
+def _look(scope: Scope, known: Mapping[str, str], extra: Extra | None, line: Line) -> Look:
+    """Compare one sample with its files and with the rules of its own line."""
+    sample, settings = line.sample, scope.settings
+    outside = [fault for path in (sample.image, *mask_paths(sample)) if (fault := leaving(scope, path))]
+    own = [*box_faults(sample, settings), *(extra(sample) if extra else ())]
+    if outside:
+        return Look((*outside, *own))
+    seen = look(sample, scope.place(sample.image), known)
+    # An image given as its own mask is a fault already, and what it would mark says nothing.
     places = [scope.place(path) for path in mask_paths(sample) if path != sample.image]
-    faults, mask = read_masks(sample, places, orientation)
-    yield from faults
+    faults, mask = read_masks(sample, places, seen.orientation)
     if mask is not None:
-        yield from marking_faults(sample, mask, tiled=scope.settings is not None and scope.settings.tile is not None)
+        faults += marking_faults(sample, mask, tiled=settings is not None and settings.tile is not None)
         if sample.anomalous and mask.any():
-            yield from mask_faults(sample, mask, scope.settings)
-
-
-def _thumbs(lines: Sequence[Line], looked: Sequence[_Looked]) -> list[Seen]:
-    pairs = zip(lines, looked, strict=True)
-    return [Seen(line, each.thumb) for line, each in pairs if each.thumb is not None]
-
-
-def _counts_differ(scope: Scope, lines: Sequence[Line]) -> list[Fault]:
-    if scope.counts in (None, counts([line.sample for line in lines])):
-        return []
-    return [Fault("meta-counts", str(scope.file.parent / META), None, broken("meta-counts").rule)]
+            faults += mask_faults(sample, mask, settings)
+    return replace(seen, faults=(*seen.faults, *faults, *own))

@@ -1,11 +1,11 @@
-"""What a manifest's meta file tells its checkers: where pictures may lie, how boxes were made, what was counted."""
+"""What the meta file of a manifest gives its checkers: where images may be, how boxes were made, what was counted."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from adfm.config import make_settings
 from adfm.data.faults import Broken, Fault, broken
@@ -17,7 +17,7 @@ from adfm.storage import read_json
 
 @dataclass(frozen=True)
 class Scope:
-    """The manifest, the folders its pictures may lie in and the settings of its boxes; None where that is unknown."""
+    """The manifest, the folders that may hold its images and the settings of its boxes; None where that is unknown."""
 
     file: Path
     roots: tuple[Path, ...] | None = None
@@ -32,59 +32,28 @@ class Scope:
 def read_scope(file: Path) -> tuple[Scope, list[Fault]]:
     """Read the meta file beside a manifest; what it does not say cannot be judged, and each such part is a warning."""
     path = file.parent / META
-    meta, doubt = _meta(path)
-    found = [doubt] if doubt else []
-    roots, doubt = _roots(file, meta) if meta is not None else (None, None)
-    found += [doubt] if doubt else []
-    settings, doubt = _settings(meta) if meta is not None else (None, None)
-    found += [doubt] if doubt else []
-    faults = [Fault(each.code, str(path), None, each.rule) for each in found]
-    return Scope(file, roots, settings, None if meta is None else meta.get("counts") or {}), faults
-
-
-def _meta(path: Path) -> tuple[dict[str, Any] | None, Broken | None]:
     if not path.is_file():
-        return None, broken("meta-missing")
+        return Scope(file), [broken("meta-missing").at(path)]
     try:
         meta = read_json(path)
     except UserError as error:
-        return None, broken("meta-unreadable", why=error)
+        return Scope(file), [broken("meta-unreadable", why=error).at(path)]
     if not isinstance(meta, dict):
-        return None, broken("meta-unreadable", why=f"it holds a {type(meta).__name__}")
-    return meta, None
-
-
-def _roots(file: Path, meta: dict[str, Any]) -> tuple[tuple[Path, ...] | None, Broken | None]:
-    source = meta.get("source")
-    real = _real(file.parent / source) if isinstance(source, str) else None
-    if real is None or not _is_folder(real):
-        return None, broken("meta-source")
-    return (file.parent.resolve(), real), None
-
-
-def _settings(meta: dict[str, Any]) -> tuple[BuildSettings | None, Broken | None]:
-    values = meta.get("settings")
-    if not isinstance(values, dict):
-        return None, broken("meta-settings", why="'settings' is missing")
+        return Scope(file), [broken("meta-unreadable", why=f"it holds a {type(meta).__name__}").at(path)]
+    roots, settings, doubts = None, None, []
+    source = _real(file.parent / meta["source"]) if isinstance(meta.get("source"), str) else None
+    with suppress(OSError):  # a name that is too long
+        roots = (file.parent.resolve(), source) if source is not None and source.is_dir() else None
+    if roots is None:
+        doubts.append(broken("meta-source").at(path))
     try:
-        return make_settings(BuildSettings, values, "'settings'"), None
+        values = meta.get("settings")
+        if not isinstance(values, dict):
+            raise UserError("'settings' is missing")
+        settings = make_settings(BuildSettings, values, "'settings'")
     except UserError as error:
-        return None, broken("meta-settings", why=error)
-
-
-def _real(path: Path) -> Path | None:
-    """Follow every link; None where they lead nowhere, or the name cannot be one."""
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError, ValueError):
-        return None
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a name that is too long
-        return False
+        doubts.append(broken("meta-settings", why=error).at(path))
+    return Scope(file, roots, settings, meta.get("counts") or {}), doubts
 
 
 def leaving(scope: Scope, path: str) -> Broken | None:
@@ -96,6 +65,14 @@ def leaving(scope: Scope, path: str) -> Broken | None:
         return None
     written = Path(os.path.normpath(scope.file.parent.resolve() / path))
     return broken("link-outside" if _below(written, scope.roots) else "path-outside", path=path)
+
+
+def _real(path: Path) -> Path | None:
+    """Follow every link; None where they lead nowhere, or the name cannot be one."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return None
 
 
 def _below(path: Path, roots: tuple[Path, ...]) -> bool:

@@ -1,11 +1,13 @@
-"""One file per folder layout, and the choice between them; a layout finds pictures and masks, it opens none."""
+"""One file per folder layout, and the choice between them; a layout finds images and masks, it opens none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from adfm.data.faults import DataFaultsError, broken
 from adfm.data.layouts import (
     btad,
     coco,
@@ -28,14 +30,18 @@ from adfm.data.layouts import (
     visa,
     visa_1cls,
 )
-from adfm.data.layouts.found import Found
+from adfm.data.layouts.walk import SourceImage
 from adfm.errors import DataError, nearest
+from adfm.extensions import extended
 
-__all__ = ["LAYOUTS", "Found", "Layout", "choose"]
+__all__ = ["LAYOUTS", "Layout", "SourceImage", "choose", "known_layouts", "listed_images"]
+
+GROUP = "adfm.layouts"  # of the entry points by which installed packages add layouts
+PARTS = ("NAME", "SHAPE", "TERMS", "recognise", "read")
 
 
 class Layout(Protocol):
-    """What a layout module offers."""
+    """What a layout module offers: its name, its folders in a few words, the publisher's terms of use, two functions."""
 
     NAME: str
     SHAPE: str
@@ -44,8 +50,8 @@ class Layout(Protocol):
     def recognise(self, root: Path) -> str | None:
         """Say in one sentence why a folder has this layout, or None."""
 
-    def read(self, root: Path) -> Iterator[Found]:
-        """Yield every picture of the layout, in any order."""
+    def read(self, root: Path) -> Iterator[SourceImage]:
+        """Yield every image of the layout, in any order."""
 
 
 # A set's own layout wins over the general ones, whose folders it may have too.
@@ -70,35 +76,56 @@ GENERAL: tuple[Layout, ...] = (mvtec, folder)
 LAYOUTS: tuple[Layout, ...] = (*SETS, *GENERAL, *LISTED, *CLASSES)
 
 
+def known_layouts() -> Mapping[str, Layout]:
+    """Return every layout by its name: ours, then those of installed packages, which are imported when they are read.
+
+    Raises:
+        ConfigError: two layouts have the same name.
+    """
+    return extended(GROUP, {layout.NAME: layout for layout in LAYOUTS}, needs=PARTS)
+
+
 def choose(root: Path, name: str = "auto") -> Layout:
     """Return the layout of that name, or with `auto` the one that recognises the folder.
 
-    A published set's own layout comes before the general ones, these before a list that lies among the folders, and that
-    before folders named as classes.
+    The layouts of published sets and of installed packages come first, then the general ones, then lists among the
+    folders, then folders named as classes.
 
     Raises:
-        DataError: the folder is missing, does not have the named layout, or none or several layouts fit.
+        DataFaultsError: the folder is missing, does not have the named layout, or none or several layouts fit.
+        DataError: no layout has that name.
+        ConfigError: a layout of an installed package cannot be used.
     """
     if not root.is_dir():
-        raise DataError(f"{root}: is not a folder; give the folder that holds the pictures")
-    fitting = [layout for layout in LAYOUTS if layout.recognise(root)]
+        raise DataFaultsError([broken("source-missing").at(root)])
+    known = known_layouts()
     if name != "auto":
-        return _named(root, name, fitting)
-    for kind in (SETS, GENERAL, LISTED, CLASSES):
-        if len(alone := [layout for layout in kind if layout in fitting]) == 1:
-            return alone[0]
-        if alone:
-            break
-    shapes = "; ".join(f"{layout.NAME}: {layout.SHAPE}" for layout in LAYOUTS)
-    found = " and ".join(layout.NAME for layout in fitting)
-    fault = f"fits several layouts ({found}), name one with --layout" if fitting else "has no known layout"
-    raise DataError(f"{root}: {fault}; known are {shapes}")
+        if name not in known:
+            raise DataError(f"layout '{name}' is unknown{nearest(name, known)}; known are auto, {', '.join(known)}")
+        if not known[name].recognise(root):
+            raise DataFaultsError([broken("layout-differs", name=name, shape=known[name].SHAPE).at(root)])
+        return known[name]
+    installed = tuple(layout for layout in known.values() if layout not in LAYOUTS)
+    for rank in ((*SETS, *installed), GENERAL, LISTED, CLASSES):
+        fitting = [layout for layout in rank if layout.recognise(root)]
+        if len(fitting) > 1:
+            names = " and ".join(layout.NAME for layout in fitting)
+            raise DataFaultsError([broken("layout-ambiguous", names=names).at(root)])
+        if fitting:
+            return fitting[0]
+    raise DataFaultsError([broken("layout-unknown", known=", ".join(known)).at(root)])
 
 
-def _named(root: Path, name: str, fitting: list[Layout]) -> Layout:
-    known = {layout.NAME: layout for layout in LAYOUTS}
-    if name not in known:
-        raise DataError(f"layout '{name}' is unknown{nearest(name, known)}; known are auto, {', '.join(known)}")
-    if known[name] not in fitting:
-        raise DataError(f"{root}: does not have the layout '{name}', which is {known[name].SHAPE}")
-    return known[name]
+def listed_images(source: Path, layout: Layout) -> list[SourceImage]:
+    """Return what a layout finds in a folder, sorted by path.
+
+    Raises:
+        DataFaultsError: nothing, one path twice, or a fault that the layout found.
+    """
+    listed = sorted(layout.read(source.resolve()), key=lambda image: image.image)
+    if not listed:
+        raise DataFaultsError([broken("source-empty", name=layout.NAME, shape=layout.SHAPE).at(source)])
+    twice = [path for path, count in Counter(image.image for image in listed).items() if count > 1]
+    if twice:
+        raise DataFaultsError([broken("image-twice", path=path).at(source) for path in twice])
+    return listed

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from adfm.data.layouts.found import Found, categories, parts_of, recognised
-from adfm.records import Split
+from adfm.data.layouts.names import TRAIN_TEST
+from adfm.data.layouts.walk import SourceImage, categories, images_of, recognised
 
 NAME = "btad"
 SHAPE = "train/ok, test/ok, test/ko, ground_truth/ko (one product or several)"
 TERMS: str | None = "BTAD: not known here; see its publisher"
-
-_SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
 
 
 def _is_category(folder: Path) -> bool:
@@ -24,10 +22,10 @@ def recognise(root: Path) -> str | None:
     return recognised(categories(root, _is_category), "train/ok and test/ko")
 
 
-def read(root: Path) -> Iterator[Found]:
-    """Yield the pictures of every product; a mask has its picture's stem, whatever the suffixes."""
+def read(root: Path) -> Iterator[SourceImage]:
+    """Yield the images of every product; a mask has its image's stem, whatever the suffixes."""
     for name, folder in categories(root, _is_category):
         masks = folder / "ground_truth" / "ko"
-        for part, split in _SPLITS.items():
-            yield from parts_of(root, folder / part / "ok", name, "normal", split=split)
-            yield from parts_of(root, folder / part / "ko", name, "anomalous", "ko", masks=masks, split=split)
+        for split in TRAIN_TEST:
+            yield from images_of(root, folder / split / "ok", name, "normal", split=split)
+            yield from images_of(root, folder / split / "ko", name, "anomalous", "ko", masks=masks, split=split)

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from adfm.data.layouts.found import Found, categories, pictures, recognised
-from adfm.records import Label, Split
+from adfm.data.layouts.names import LABEL_SUFFIX, TRAIN_TEST
+from adfm.data.layouts.walk import SourceImage, categories, image_files, recognised
+from adfm.records import Label
 
 NAME = "dagm"
 SHAPE = "ClassN/{Train,Test}/NNNN.PNG, ClassN/{Train,Test}/Label/NNNN_label.PNG"
 TERMS: str | None = "DAGM 2007: not known here; see the contest"
 
-_SPLITS: dict[str, Split] = {"Train": "train", "Test": "test"}
-
 
 def _is_category(folder: Path) -> bool:
-    return any((folder / part / "Label").is_dir() for part in _SPLITS)
+    return any((folder / split.title() / "Label").is_dir() for split in TRAIN_TEST)
 
 
 def recognise(root: Path) -> str | None:
@@ -24,15 +23,14 @@ def recognise(root: Path) -> str | None:
     return recognised(categories(root, _is_category), "Train/Label or Test/Label")
 
 
-def read(root: Path) -> Iterator[Found]:
-    """Yield the pictures of every class."""
+def read(root: Path) -> Iterator[SourceImage]:
+    """Yield the images of every class."""
     for name, folder in categories(root, _is_category):
-        for part, split in _SPLITS.items():
-            labels = {path.stem: path for path in pictures(folder / part / "Label")}
-            for path in pictures(folder / part):
-                if path.parent != folder / part:
-                    continue
-                label = labels.get(f"{path.stem}_label")
-                masks = (label.relative_to(root),) if label else ()
-                state: Label = "anomalous" if label else "normal"
-                yield Found(path.relative_to(root), state, name, None, masks, split, tight=not label)
+        for split in TRAIN_TEST:
+            part = folder / split.title()
+            labels = {path.stem: path for path in image_files(part / "Label")}
+            for path in (path for path in image_files(part) if path.parent == part):
+                mask = labels.get(f"{path.stem}{LABEL_SUFFIX}")
+                masks = (mask.relative_to(root),) if mask else ()
+                label: Label = "anomalous" if mask else "normal"
+                yield SourceImage(path.relative_to(root), label, name, None, masks, split, tight=not mask)

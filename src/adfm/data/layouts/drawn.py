@@ -1,13 +1,12 @@
 """Shapes as annotation tools write them, as boxes in original pixels: rectangles, outlines, run lengths; no files.
 
-One shape is one defect, so its box is the enclosing one, whatever its pieces. A shape that cannot be is a `ValueError`.
+One shape is one defect, so its box encloses all its pieces. A shape that cannot be is a `ValueError`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ def numbers(values: Any, names: str, count: int | None = None) -> list[float]:
 
 
 def rectangle(x: float, y: float, width: float, height: float, degrees: float = 0) -> Box:
-    """Return the box of a rectangle that is turned clockwise about its corner (x, y)."""
+    """Return the box of a rectangle that is rotated clockwise about its corner (x, y)."""
     if not (width > 0 and height > 0):
         raise ValueError(f"width and height must be above 0, not {width:g} and {height:g}")
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
@@ -47,7 +46,7 @@ def outline(points: Sequence[tuple[float, float]]) -> Box:
 
 
 def listed_shapes(value: Any) -> list[tuple[str, Box]]:
-    """Return the shapes (kind, box) of {bbox: [[x, y, width, height], ...], categories: [...]}; a number names no kind."""
+    """Return the shapes (defect type, box) of {bbox: [[x, y, width, height], ...], categories: [...]}; a number names no type."""
     if not isinstance(value, dict) or not isinstance(boxes := value.get("bbox"), list):
         raise ValueError("'objects' must hold the list 'bbox'")
     kinds = value.get("categories", value.get("category", [""] * len(boxes)))
@@ -57,20 +56,31 @@ def listed_shapes(value: Any) -> list[tuple[str, Box]]:
     return [(name, rectangle(*numbers(box, "x, y, width, height", 4))) for name, box in zip(names, boxes, strict=True)]
 
 
-def coco_shape(value: Any) -> Box:
-    """Return the box of COCO's `segmentation`: polygons [[x, y, x, y, ...], ...], or run lengths {size, counts}."""
+def coco_shape(row: dict[str, Any]) -> Box:
+    """Return the box of an annotation of COCO: its `bbox` [x, y, width, height], else that of its `segmentation`.
+
+    A segmentation holds polygons [[x, y, x, y, ...], ...], or run lengths {size, counts}, which go down the columns and
+    begin with background.
+    """
+    if row.get("bbox"):
+        return rectangle(*numbers(row["bbox"], "x, y, width, height", 4))
+    value = row.get("segmentation")
     if isinstance(value, dict):
-        return _box(_coco_mask(value))
+        height, width = _sides(value.get("size"))
+        counts = value.get("counts")
+        runs = _coco_runs(counts) if isinstance(counts, str) else [int(count) for count in numbers(counts, "counts")]
+        if min(runs, default=-1) < 0 or sum(runs) != height * width:
+            raise ValueError(f"its runs must add up to {width} x {height} pixels")
+        return _box(np.repeat(np.resize(np.array([0, 1], np.uint8), len(runs)), runs).reshape(width, height).T)
     if not isinstance(value, list) or not value:
         raise ValueError("it needs a bbox or a segmentation")
-    flat = list(chain.from_iterable(_pairs(numbers(polygon, "x, y")) for polygon in value))
-    return outline(flat)
-
-
-def _pairs(flat: list[float]) -> list[tuple[float, float]]:
-    if len(flat) % 2:
-        raise ValueError("a polygon must have as many x as y")
-    return list(zip(flat[::2], flat[1::2], strict=True))
+    points: list[tuple[float, float]] = []
+    for polygon in value:
+        flat = numbers(polygon, "x, y")
+        if len(flat) % 2:
+            raise ValueError("a polygon must have as many x as y")
+        points += zip(flat[::2], flat[1::2], strict=True)
+    return outline(points)
 
 
 def _box(mask: NDArray[np.uint8]) -> Box:
@@ -79,20 +89,10 @@ def _box(mask: NDArray[np.uint8]) -> Box:
     return box
 
 
-def _coco_mask(value: dict[str, Any]) -> NDArray[np.uint8]:
-    """Return (height, width) of 0 / 1: runs go down the columns and begin with background."""
-    height, width = _sides(value.get("size"))
-    counts = value.get("counts")
-    runs = _coco_runs(counts) if isinstance(counts, str) else [int(each) for each in numbers(counts, "counts")]
-    if min(runs, default=-1) < 0 or sum(runs) != height * width:
-        raise ValueError(f"its runs must add up to {width} x {height} pixels")
-    return np.repeat(np.resize(np.array([0, 1], np.uint8), len(runs)), runs).reshape(width, height).T
-
-
 def _sides(size: Any) -> tuple[int, int]:
-    first, second = (int(each) for each in numbers(size, "two sides", 2))
+    first, second = map(int, numbers(size, "two sides", 2))
     if not (first > 0 and second > 0 and first * second <= MAX_PIXELS):
-        raise ValueError(f"size must be two sides of a picture of at most {MAX_PIXELS} pixels, not {size!r:.60}")
+        raise ValueError(f"size must be two sides of an image of at most {MAX_PIXELS} pixels, not {size!r:.60}")
     return first, second
 
 
@@ -119,13 +119,13 @@ def studio_value(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def studio_shape(item: dict[str, Any]) -> Box | None:
-    """Return the box of a result of Label Studio, in percent of the picture's size; None where nothing is drawn."""
+    """Return the box of a result of Label Studio, in percent of the image's size; None where nothing is drawn."""
     value = studio_value(item)
     if not _DRAWN & value.keys():
         return None
     width, height = _sides([item.get("original_width"), item.get("original_height")])
     if item.get("image_rotation"):
-        raise ValueError("was drawn on a turned picture")
+        raise ValueError("was drawn on a rotated image")
     if "rle" in value:
         return brush_shape(value["rle"], width, height)
     if isinstance(points := value.get("points"), list) and points:
@@ -133,8 +133,8 @@ def studio_shape(item: dict[str, Any]) -> Box | None:
         return outline([(x * width / 100, y * height / 100) for x, y in corners])
     if "width" not in value or "height" not in value:
         raise ValueError("is no rectangle, polygon or brush")
-    told = [value.get("x"), value.get("y"), value["width"], value["height"], value.get("rotation", 0)]
-    x, y, across, down, degrees = numbers(told, "x, y, width, height, rotation", 5)
+    sides = [value.get("x"), value.get("y"), value["width"], value["height"], value.get("rotation", 0)]
+    x, y, across, down, degrees = numbers(sides, "x, y, width, height, rotation", 5)
     return rectangle(x * width / 100, y * height / 100, across * width / 100, down * height / 100, degrees)
 
 

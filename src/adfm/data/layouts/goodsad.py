@@ -1,4 +1,4 @@
-"""GoodsAD, packed goods: the `mvtec` folders under the names of its six categories; .jpg pictures, .png masks."""
+"""GoodsAD, packed goods: the `mvtec` folders under the names of its six categories; .jpg images, .png masks."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from adfm.data.layouts.found import Category, Found, folders, parts_of, recognised, truth
-from adfm.data.layouts.listed import SPLITS
+from adfm.data.layouts.names import SPLIT_NAMES
+from adfm.data.layouts.walk import Category, SourceImage, folders, images_of, recognised, truth
 
 NAME = "imagefolder"
 SHAPE = "train/<class>/ and test/<class>/, one class named ok, normal or the like (imagefolder)"
@@ -14,17 +14,18 @@ TERMS: str | None = None
 
 
 def _splits(root: Path) -> list[Category]:
-    return [Category(each.name, each) for each in folders(root) if each.name.lower() in SPLITS]
+    return [Category(folder.name, folder) for folder in folders(root) if folder.name.lower() in SPLIT_NAMES]
 
 
 def recognise(root: Path) -> str | None:
     """Say why a folder holds class folders of each split, or None."""
-    normal = [part for part in _splits(root) if any(truth(each.name)[0] == "normal" for each in folders(part.folder))]
-    return recognised(normal, "class folders")
+    fitting = [part for part in _splits(root) if any(truth(f.name)[0] == "normal" for f in folders(part.folder))]
+    return recognised(fitting, "class folders")
 
 
-def read(root: Path) -> Iterator[Found]:
-    """Yield the pictures of every class; its name is the kind of defect, where it is no common name of NG."""
-    for part, folder in _splits(root):
-        for each in folders(folder):
-            yield from parts_of(root, each, root.resolve().name, *truth(each.name), split=SPLITS[part.lower()])
+def read(root: Path) -> Iterator[SourceImage]:
+    """Yield the images of every class; its name is the defect type, where it is no common name of NG."""
+    for name, part in _splits(root):
+        for folder in folders(part):
+            label, defect = truth(folder.name)
+            yield from images_of(root, folder, root.resolve().name, label, defect, split=SPLIT_NAMES[name.lower()])

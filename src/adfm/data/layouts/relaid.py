@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from adfm.data.layouts.found import categories
 from adfm.data.layouts.mvtec import is_category
+from adfm.data.layouts.walk import categories
 
 
 def named(root: Path, names: Collection[str]) -> str | None:
@@ -14,6 +14,6 @@ def named(root: Path, names: Collection[str]) -> str | None:
 
     One category alone could be anybody's part of that name, and must not be given a publisher's licence.
     """
-    found = {each.name.lower() for each in categories(root, is_category) if each.folder != root}
+    present = {category.name.lower() for category in categories(root, is_category) if category.folder != root}
     known = {name.lower() for name in names}
-    return f"the categories {', '.join(sorted(found))}" if len(found) > 1 and found <= known else None
+    return f"the categories {', '.join(sorted(present))}" if len(present) > 1 and present <= known else None

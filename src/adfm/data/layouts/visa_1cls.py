@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from adfm.data.layouts import mvtec, visa
-from adfm.data.layouts.found import Found
 from adfm.data.layouts.relaid import named
+from adfm.data.layouts.walk import SourceImage
 
 NAME = "visa-1cls"
 SHAPE = "[1cls/]<object>/{train/good,test/{good,bad},ground_truth/bad} of two or more of VisA's objects"
@@ -27,8 +27,8 @@ def recognise(root: Path) -> str | None:
     return named(_base(root), (*_NAMES, *_BOARDS))
 
 
-def read(root: Path) -> Iterator[Found]:
-    """Yield the pictures of every object."""
+def read(root: Path) -> Iterator[SourceImage]:
+    """Yield the images of every object."""
     below = _base(root).relative_to(root)
-    for each in mvtec.read(_base(root)):
-        yield replace(each, image=below / each.image, masks=tuple(below / mask for mask in each.masks))
+    for image in mvtec.read(_base(root)):
+        yield replace(image, image=below / image.image, masks=tuple(below / mask for mask in image.masks))

@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from adfm import images
-from adfm.data.inspect import inside
+from adfm.data.measure import inside
 from adfm.errors import DataError
 from adfm.evaluation.mmad.answers import compat_letter, strict_letter
 from adfm.evaluation.mmad.denominators import check_complete
