@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from adfm.cli.common import add_command, print_json, progress_bar
+from adfm.cli.common import add_command, plain, print_json, print_table, progress_bar
 from adfm.cli.data import add_build_options, build_settings
-from adfm.cli.demo import plain, print_table
 from adfm.errors import UserError
 
 EXAMPLE = """
@@ -68,11 +67,11 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.repeats < 1:
         raise UserError(f"--repeats {args.repeats}: at least one split is needed; give 1 or more")
-    with progress_bar() as bar:
+    with progress_bar(plain) as bar:
         if args.repeats == 1:
-            adapted = run_adaptation(args.source, args.out, settings, bar or plain)
+            adapted = run_adaptation(args.source, args.out, settings, bar)
         else:
-            adapted = run_repeats(args.source, args.out, settings, args.repeats, bar or plain)
+            adapted = run_repeats(args.source, args.out, settings, args.repeats, bar)
     summary = adapted.summary
     if args.json:
         print_json(summary)

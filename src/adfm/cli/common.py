@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from adfm.errors import nearest
+from adfm.progress import Progress, quiet
 
-Progress = Callable[[str, int, int], None]
 Run = Callable[[argparse.Namespace], int]
 
 
@@ -119,14 +119,24 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-@contextmanager
-def progress_bar() -> Iterator[Progress | None]:
-    """Yield a function (stage, done, total) that draws a bar on stderr, or None where stderr is no terminal.
+def print_table(rows: list[list[str]]) -> None:
+    """Print rows with aligned columns."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
-    Each stage has one bar; what follows two spaces in its name is a note that may change.
-    """
+
+def plain(stage: str, done: int, total: int) -> None:
+    """Print a line on stderr now and then."""
+    if done == total or done % max(1, total // 5) == 0:
+        print(f"{stage} {done}/{total}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress_bar(otherwise: Progress = quiet) -> Iterator[Progress]:
+    """Yield what draws a bar on stderr for each stage, or `otherwise` where stderr is no terminal."""
     if not sys.stderr.isatty():
-        yield None
+        yield otherwise
         return
     from rich.console import Console
     from rich.progress import Progress as Bars

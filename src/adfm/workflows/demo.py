@@ -120,13 +120,12 @@ def make_data(out: Path, settings: DemoSettings, say: Say) -> Path:
         materials=settings.materials,
         benign=("drilled_hole",),
         train_good_fraction=0.1,
-        progress=lambda done, total: say("drawing parts", done, total),
+        progress=lambda _, done, total: say("drawing parts", done, total),
     )
     build(
         out / "parts",
         data,
         BuildSettings(split="labelled", labelled_fraction=settings.labelled_fraction, seed=settings.seed),
-        progress=None,
     )
     return data
 
