@@ -28,6 +28,8 @@ from adfm.training.recipes import filled_recipe
 from adfm.training.settings import GrpoSettings, SftSettings, TrainSettings
 from adfm.workflows.provenance import provenance
 
+OWN_PROTOCOL = ProtocolFlags()
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -49,7 +51,7 @@ class Arm:
     stage: Literal["sft", "grpo"] | None = None
     recipe: str = ""
     overrides: tuple[str, ...] = ()
-    protocol: ProtocolFlags = ProtocolFlags()
+    protocol: ProtocolFlags = OWN_PROTOCOL
 
     def to_json(self) -> dict[str, Any]:
         """Return everything that decides the arm's result."""
@@ -191,9 +193,7 @@ def claim_folder(out: Path, settings: Mapping[str, Any]) -> None:
     write_json(file, wanted)
 
 
-def table(
-    runs: Sequence[RunResult], metrics: Sequence[str], differences: Sequence[Difference] = ()
-) -> list[list[str]]:
+def table(runs: Sequence[RunResult], metrics: Sequence[str], differences: Sequence[Difference] = ()) -> list[list[str]]:
     """Return rows `metric, arm, ..., difference, ...` with intervals as text, headed by the names."""
     rows = [["", *(run.name for run in runs), *(f"{each.of} - {each.to}" for each in differences)]]
     for metric in metrics:
