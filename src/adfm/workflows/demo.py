@@ -50,10 +50,10 @@ class DemoSettings:
 def demo_arms(settings: DemoSettings) -> list[Arm]:
     """Return the demo's arms: the bundled model, GRPO, and with `ablate` the same without the grounding reward."""
     steps = () if settings.steps is None else (f"steps={settings.steps}",)
-    arms = [Arm("base", "base"), Arm("trained", "trained", "nano", "grpo", RECIPE, steps)]
+    arms = [Arm("base", "base"), Arm("grpo", "trained", "nano", "grpo", RECIPE, steps)]
     if settings.ablate:
         blind = (*steps, "rewards.weights.grounding=0")
-        arms.append(Arm("verdict-only", "verdict only", "nano", "grpo", RECIPE, blind))
+        arms.append(Arm("grpo-verdict-only", "verdict only", "nano", "grpo", RECIPE, blind))
     return arms
 
 
