@@ -98,10 +98,11 @@ def run_arms(arms: Sequence[Arm], data: Path, out: Path, *, seed: int, progress:
     results: dict[str, ArmResult] = {}
     for arm in arms:
         start = results[arm.start].model if arm.start in results else arm.start
-        settings, journal = None, ()
+        settings: TrainSettings | None = None
+        journal: tuple[dict[str, Any], ...] = ()
         if arm.stage:
-            settings = arm_settings(arm, start, data, out / arm.key, seed)
-            model = train_arm(arm, settings, progress)
+            settings = recipe = arm_settings(arm, start, data, out / arm.key, seed)
+            model = train_arm(arm, recipe, progress)
             seconds = {row["step"]: row["seconds"] for row in read_jsonl(out / arm.key / "timings.jsonl")}
             rows = read_jsonl(out / arm.key / "metrics.jsonl")
             journal = tuple(row | {"seconds": seconds.get(row["step"])} for row in rows)
