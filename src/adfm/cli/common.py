@@ -7,11 +7,16 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from adfm.errors import nearest
 from adfm.progress import Progress, quiet
 
+if TYPE_CHECKING:
+    from adfm.reasoning import ProtocolFlags
+
+STAGE_NAMES = ("full", "locate_answer", "verdict")
+"""The choices of `--stages`. They are written out here because reading them would import the packages below."""
 Run = Callable[[argparse.Namespace], int]
 
 
@@ -71,6 +76,28 @@ def add_command(subparsers: Any, name: str, run: Run, summary: str, example: str
     parser: Parser = subparsers.add_parser(name, help=summary, description=summary, epilog=f"example:\n{text}")
     parser.set_defaults(run=run)
     return parser
+
+
+def add_protocol(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that win over the model's own protocol."""
+    parser.add_argument("--stages", choices=STAGE_NAMES, help="blocks of an answer (default: the model's own)")
+    parser.add_argument(
+        "--no-category", action="store_const", const=False, dest="name_category", help="do not name the part's category"
+    )
+    parser.add_argument("--max-new-tokens", type=int, metavar="N", help="longest answer (default: the model's own)")
+
+
+def protocol_flags(args: argparse.Namespace) -> ProtocolFlags:
+    """Return what the flags of `add_protocol` say.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    from adfm.config import make_settings
+    from adfm.reasoning import ProtocolFlags
+
+    names = ("stages", "name_category", "max_new_tokens")
+    return make_settings(ProtocolFlags, {name: getattr(args, name) for name in names}, "protocol")
 
 
 def add_score(parser: argparse.ArgumentParser) -> None:
