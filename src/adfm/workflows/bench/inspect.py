@@ -11,9 +11,10 @@ from typing import Any
 from adfm.data.synthetic import make
 from adfm.images import load
 from adfm.inspection.run import InspectionSettings, find_pictures, inspect_all
-from adfm.models.local import GREEDY, MAX_NEW_TOKENS, LocalModel, placeholder_tokens
+from adfm.models.families import family_of
+from adfm.models.local import GREEDY, LocalModel
 from adfm.progress import Progress, quiet
-from adfm.reasoning import frame_hint, prompt, read
+from adfm.reasoning import ask
 from adfm.records import region_json
 from adfm.workflows.bench.quantiles import quantiles
 
@@ -71,19 +72,17 @@ def plain_loop(local: LocalModel, paths: Sequence[Path]) -> list[list[dict[str, 
     regions = []
     for path in paths:
         image = load(path)
-        frame = local.frame(*image.size)
-        question = prompt(category=None, frame_hint=frame_hint(frame))
-        chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
-        text = processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        question = ask(image, local.frame(*image.size), local.protocol, category=None)
+        text = processor.apply_chat_template(question.chat, tokenize=False, add_generation_prompt=True)
         batch = processor(text=[text], images=[image], return_tensors="pt").to(weights.device)
         with torch.inference_mode():
             tokens = weights.generate(
                 **batch,
                 **GREEDY,
-                max_new_tokens=MAX_NEW_TOKENS,
-                suppress_tokens=placeholder_tokens(weights.config),
+                max_new_tokens=local.protocol.max_new_tokens,
+                suppress_tokens=family_of(weights.config.model_type).placeholder_tokens(weights.config),
                 disable_compile=True,
             )
         answer = processor.tokenizer.decode(tokens[0, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-        regions.append([region_json(region) for region in read(answer, frame).regions])
+        regions.append([region_json(region) for region in question.read(answer).regions])
     return regions
