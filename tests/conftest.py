@@ -62,5 +62,5 @@ def parts_data(parts_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     from adfm.data.settings import BuildSettings
 
     out = tmp_path_factory.mktemp("built") / "data"
-    build(parts_folder, out, BuildSettings(split="labelled", labelled_fraction=0.5), progress=None)
+    build(parts_folder, out, BuildSettings(split="labelled", labelled_fraction=0.5))
     return out

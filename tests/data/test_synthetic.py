@@ -227,14 +227,14 @@ def test_wrong_settings_are_named(call: object, words: str) -> None:
 
 
 def test_make_writes_the_layout_and_every_image_is_counted(tmp_path: Path) -> None:
-    calls: list[tuple[int, int]] = []
+    calls: list[tuple[str, int, int]] = []
     counts = make(
         tmp_path / "set", seed=4, images=31, size=(64, 48), products=3, progress=lambda *done: calls.append(done)
     )
     written = sorted((tmp_path / "set").glob("*/*/*/*.png"))
     images = [path for path in written if path.parts[-3] != "ground_truth"]
     assert len(images) == 31 == sum(sum(folders.values()) for folders in counts.values())
-    assert calls[-1] == (31, 31) and len(calls) == 31
+    assert calls[-1] == ("parts", 31, 31) and len(calls) == 31
     for category, folders in counts.items():
         for folder, number in folders.items():
             assert len(list((tmp_path / "set" / category / folder).glob("*.png"))) == number

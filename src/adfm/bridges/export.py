@@ -13,9 +13,10 @@ from adfm import images
 from adfm.bridges import Bridge
 from adfm.bridges.question import Question
 from adfm.data.manifest import Manifest
-from adfm.data.threads import Progress, Threads
+from adfm.data.threads import Threads
 from adfm.errors import ImageError
 from adfm.geometry import Box, Frame
+from adfm.progress import Progress, quiet
 from adfm.reasoning import FULL, Stages, focus_box
 from adfm.records import Sample
 from adfm.rewards import FrameOf
@@ -38,7 +39,7 @@ DEFAULT = Asked()
 
 
 def export(
-    manifest: Manifest, bridge: Bridge, out: Path, asked: Asked = DEFAULT, progress: Progress | None = None
+    manifest: Manifest, bridge: Bridge, out: Path, asked: Asked = DEFAULT, progress: Progress = quiet
 ) -> list[str]:
     """Write a manifest's samples in a tool's format; return the names of the files, pictures left out.
 

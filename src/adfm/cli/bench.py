@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from adfm.cli.common import Parser, add_command, print_json, progress_bar
-from adfm.cli.demo import plain, print_table
+from adfm.cli.common import Parser, add_command, plain, print_json, print_table, progress_bar
 
 EXAMPLE = """
 adfm bench step --size cpu --out runs/bench
@@ -73,8 +72,8 @@ def run_step(args: argparse.Namespace) -> int:
     _use_threads(args)
     from adfm.workflows.bench.step import bench_steps
 
-    with progress_bar() as bar:
-        rows = bench_steps(size, cases, pairs=pairs, seed=args.seed, progress=bar or plain)
+    with progress_bar(plain) as bar:
+        rows = bench_steps(size, cases, pairs=pairs, seed=args.seed, progress=bar)
     _tell(args, {"size": args.size, "rows": rows}, step_table(rows))
     return 0 if all(row["equal"] for row in rows) else 101
 
@@ -117,7 +116,7 @@ def run_inspect(args: argparse.Namespace) -> int:
     _use_threads(args)
     from adfm.workflows.bench.inspect import bench_inspect
 
-    with progress_bar() as bar:
+    with progress_bar(plain) as bar:
         found = bench_inspect(args.model, args.source, images=args.images, seed=args.seed, progress=bar)
     rows = [["", "median", "least", "most"]]
     rows += [
@@ -136,13 +135,13 @@ def run_data(args: argparse.Namespace) -> int:
     for name in ("count", "repeats"):
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name} {getattr(args, name)}: must be at least 1")
-    with progress_bar() as bar:
+    with progress_bar(plain) as bar:
         found = bench_data(
             count=args.count,
             repeats=args.repeats,
             seed=args.seed,
             workers=args.threads or None,
-            progress=bar or plain,
+            progress=bar,
         )
     rows = [["", "median", "least", "most"]]
     rows += [

@@ -7,11 +7,16 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from adfm.errors import nearest
+from adfm.progress import Progress, quiet
 
-Progress = Callable[[str, int, int], None]
+if TYPE_CHECKING:
+    from adfm.reasoning import ProtocolFlags
+
+STAGE_NAMES = ("full", "locate_answer", "verdict")
+"""The choices of `--stages`. They are written out here because reading them would import the packages below."""
 Run = Callable[[argparse.Namespace], int]
 
 
@@ -77,6 +82,28 @@ def add_command(subparsers: Any, name: str, run: Run, summary: str, example: str
     return parser
 
 
+def add_protocol(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that win over the model's own protocol."""
+    parser.add_argument("--stages", choices=STAGE_NAMES, help="blocks of an answer (default: the model's own)")
+    parser.add_argument(
+        "--no-category", action="store_const", const=False, dest="name_category", help="do not name the part's category"
+    )
+    parser.add_argument("--max-new-tokens", type=int, metavar="N", help="longest answer (default: the model's own)")
+
+
+def protocol_flags(args: argparse.Namespace) -> ProtocolFlags:
+    """Return what the flags of `add_protocol` say.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    from adfm.config import make_settings
+    from adfm.reasoning import ProtocolFlags
+
+    names = ("stages", "name_category", "max_new_tokens")
+    return make_settings(ProtocolFlags, {name: getattr(args, name) for name in names}, "protocol")
+
+
 def add_score(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where a part's score comes from."""
     parser.add_argument(
@@ -119,14 +146,24 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-@contextmanager
-def progress_bar() -> Iterator[Progress | None]:
-    """Yield a function (stage, done, total) that draws a bar on stderr, or None where stderr is no terminal.
+def print_table(rows: list[list[str]]) -> None:
+    """Print rows with aligned columns."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
-    Each stage has one bar; what follows two spaces in its name is a note that may change.
-    """
+
+def plain(stage: str, done: int, total: int) -> None:
+    """Print a line on stderr now and then."""
+    if done == total or done % max(1, total // 5) == 0:
+        print(f"{stage} {done}/{total}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress_bar(otherwise: Progress = quiet) -> Iterator[Progress]:
+    """Yield what draws a bar on stderr for each stage, or `otherwise` where stderr is no terminal."""
     if not sys.stderr.isatty():
-        yield None
+        yield otherwise
         return
     from rich.console import Console
     from rich.progress import Progress as Bars

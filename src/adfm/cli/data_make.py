@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,8 @@ def run_make(args: argparse.Namespace) -> int:
     names = ("seed", "images", "products", "difficulty", "materials", "benign")
     try:
         with progress_bar() as bar:
-            update = partial(bar, "parts") if bar else None
             chosen = {name: getattr(args, name) for name in names}
-            counts = make(args.out, size=(args.size, args.size), progress=update, **chosen)
+            counts = make(args.out, size=(args.size, args.size), progress=bar, **chosen)
     except ValueError as error:
         raise UserError(f"adfm data make: {error}") from error
     if args.json:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from adfm.cli.common import add_command, print_json, progress_bar
+from adfm.cli.common import add_command, plain, print_json, print_table, progress_bar
 
 EXAMPLE = """
 adfm demo --out runs/demo
@@ -21,7 +20,7 @@ def add(subparsers: Any) -> None:
         subparsers, "demo", run, "the whole chain on the bundled model (ten minutes on two cores)", EXAMPLE
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/demo"), help="folder; given again, the demo goes on (%(default)s)"
+        "--out", type=Path, default=Path("runs/demo"), help="folder; given again, the demo continues (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of parts, training and bootstrap (%(default)s)")
     parser.add_argument("--images", type=int, default=1000, help="how many parts are drawn (%(default)s)")
@@ -36,8 +35,8 @@ def run(args: argparse.Namespace) -> int:
     from adfm.workflows.demo import DemoSettings, run_demo
 
     settings = DemoSettings(seed=args.seed, images=args.images, steps=args.steps, ablate=args.ablate)
-    with progress_bar() as bar:
-        summary = run_demo(args.out, settings, bar or plain)
+    with progress_bar(plain) as bar:
+        summary = run_demo(args.out, settings, bar)
     rows = summary.pop("table")
     if args.json:
         print_json(summary)
@@ -47,16 +46,3 @@ def run(args: argparse.Namespace) -> int:
     print(f"balanced accuracy {gain} in {summary['seconds']:.0f} s")
     print(f"report -> {summary['report']}")
     return 0
-
-
-def plain(stage: str, done: int, total: int) -> None:
-    """Print a line now and then on stderr, where that is no terminal; stdout is the result's."""
-    if done == total or done % max(1, total // 5) == 0:
-        print(f"{stage} {done}/{total}", file=sys.stderr, flush=True)
-
-
-def print_table(rows: list[list[str]]) -> None:
-    """Print rows with aligned columns."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -8,9 +8,9 @@ from typing import Any
 
 from adfm.cli.common import folded, print_json, progress_bar
 
-ELSEWHERE = ("split", "stages", "no_category", "score", "votes", "threshold", "calibration", "compare", "common")
+ELSEWHERE = ("split", "stages", "name_category", "score", "votes", "threshold", "calibration", "compare", "common")
 """Options of `adfm eval` that mean nothing to the benchmark."""
-OWN = ("shots", "domain_knowledge", "part", "limit", "max_new_tokens")
+OWN = ("shots", "domain_knowledge", "part", "limit")
 """Options that only the benchmark has; None where they are not given."""
 TASKS = ("AD", "D-Cls", "D-Loc", "D-Desc", "D-Ana", "O-Cls", "O-Ana")
 SHORT = (*TASKS, "Average", "Recall", "Precis.", "F1", "Overkill", "Miss", "Coverage")
@@ -27,7 +27,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--part", choices=("all", "train", "test"), help="of the 20/80 split that --seed draws (all)")
     group.add_argument("--limit", type=int, metavar="N", help="only N pictures, evenly spaced")
-    group.add_argument("--max-new-tokens", type=int, metavar="N", help="longest answer (128)")
     parser.set_defaults(elsewhere={name: parser.get_default(name) for name in ELSEWHERE})
 
 

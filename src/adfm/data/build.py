@@ -20,8 +20,9 @@ from adfm.data.layouts import SourceImage
 from adfm.data.manifest import MANIFEST, META, write_manifest
 from adfm.data.measure import measure
 from adfm.data.settings import BuildSettings
-from adfm.data.threads import Progress, Threads
+from adfm.data.threads import Threads
 from adfm.data.tile import cut_all
+from adfm.progress import Progress, quiet
 from adfm.storage import published_folder, require_new_folder, write_json
 
 
@@ -34,7 +35,7 @@ class BuildReport:
     meta: dict[str, Any]
 
 
-def build(source: Path, out: Path, settings: BuildSettings, progress: Progress | None = None) -> BuildReport:
+def build(source: Path, out: Path, settings: BuildSettings, progress: Progress = quiet) -> BuildReport:
     """Build a manifest of `source` in the new folder `out`; `progress` receives (stage, done, total).
 
     Raises:

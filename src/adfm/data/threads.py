@@ -9,17 +9,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-Progress = Callable[[str, int, int], None]
+from adfm.progress import Progress, quiet
+
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
 @dataclass(frozen=True)
 class Threads:
-    """How many threads (None: at most 4) and what receives the progress: (stage, done, total)."""
+    """How many threads (None: at most 4) and what shows the progress."""
 
     workers: int | None = None
-    progress: Progress | None = None
+    progress: Progress = quiet
 
     def map(self, stage: str, work: Callable[[_In], _Out], inputs: Sequence[_In]) -> list[_Out]:
         """Apply `work` to every input; the first failure stops what has not begun."""
@@ -30,7 +31,6 @@ class Threads:
             waiting: deque[Future[_Out]] = deque(pool.submit(work, one) for one in inputs[:ahead])
             for number in range(len(inputs)):
                 results.append(waiting.popleft().result())
-                if self.progress:
-                    self.progress(stage, len(results), len(inputs))
+                self.progress(stage, len(results), len(inputs))
                 waiting.extend(pool.submit(work, one) for one in inputs[number + ahead : number + ahead + 1])
         return results

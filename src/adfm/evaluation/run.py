@@ -1,4 +1,4 @@
-"""A model and a manifest in, `predictions.jsonl` and `metrics.json` out: greedy, deterministic, one picture once.
+"""A model and a manifest in, `predictions.jsonl` and `metrics.json` out: greedy, deterministic, one question per sample.
 
 Left out: sampling, so that two evaluations of one model differ in nothing.
 """
@@ -6,25 +6,25 @@ Left out: sampling, so that two evaluations of one model differ in nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from adfm import images
+from adfm import __version__, images
 from adfm.calibration.decision import READ_VERDICT, Threshold
-from adfm.data.contract import sample_json
 from adfm.data.manifest import Manifest
 from adfm.errors import UserError
 from adfm.evaluation.summary import evaluate
 from adfm.models.base import Answer, Model
 from adfm.predictions import PREDICTIONS, Prediction, prediction_json, read_predictions
-from adfm.reasoning import FULL, Stages, frame_hint, prompt, prompt_sha256, read
+from adfm.progress import Progress, quiet
+from adfm.reasoning import Protocol, Question, ask
 from adfm.records import Sample
 from adfm.rewards import RewardSettings, reward
-from adfm.storage import Journal, encode_line, read_json, read_jsonl, sha256_bytes, write_json, write_jsonl
+from adfm.storage import Journal, read_json, read_jsonl, write_json, write_jsonl
 
 METRICS_FILE = "metrics.json"
-Progress = Callable[[int, int], None]
+PROVENANCE = "provenance.json"
 SCORING = RewardSettings(preset="set_iou")
 T = TypeVar("T")
 
@@ -33,21 +33,30 @@ def predict(
     model: Model,
     manifest: Manifest,
     *,
-    stages: Stages = FULL,
-    category: bool = True,
+    protocol: Protocol | None = None,
     batch: int = 16,
-    progress: Progress | None = None,
+    progress: Progress = quiet,
+    stage: str = "evaluating",
 ) -> Iterator[Prediction]:
-    """Yield one prediction per sample, in the manifest's order; answers of a batch are decoded together."""
-    done = 0
+    """Yield one prediction per sample, in the manifest's order. Answers of a batch are decoded together.
+
+    `protocol` is the model's own by default. Progress is reported under the name `stage`.
+    """
+    protocol, done = protocol or model.protocol, 0
     for group in batches(manifest.samples, batch):
-        pictures = [images.load(manifest.image_path(sample)) for sample in group]
-        texts = [prompt_of(model, sample, stages, category) for sample in group]
-        for sample, answer in zip(group, model.answer(pictures, texts), strict=True):
-            yield prediction_of(model, sample, answer, stages)
+        questions = [
+            ask(
+                images.load(manifest.image_path(sample)),
+                model.frame(sample.width, sample.height),
+                protocol,
+                category=sample.category,
+            )
+            for sample in group
+        ]
+        for sample, question, answer in zip(group, questions, model.answer(questions), strict=True):
+            yield prediction_of(sample, question, answer)
         done += len(group)
-        if progress:
-            progress(done, len(manifest.samples))
+        progress(stage, done, len(manifest.samples))
 
 
 def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -56,16 +65,9 @@ def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield items[first : first + size]
 
 
-def prompt_of(model: Model, sample: Sample, stages: Stages, category: bool) -> str:
-    """Return the text that asks about a sample: the same as in training."""
-    frame = model.frame(sample.width, sample.height)
-    return prompt(stages, category=sample.category if category else None, frame_hint=frame_hint(frame))
-
-
-def prediction_of(model: Model, sample: Sample, answer: Answer, stages: Stages) -> Prediction:
+def prediction_of(sample: Sample, question: Question, answer: Answer) -> Prediction:
     """Read and rate one answer."""
-    frame = model.frame(sample.width, sample.height)
-    response = read(answer.text, frame, stages=stages)
+    response = question.read(answer.text)
     return Prediction(
         id=sample.id,
         label=sample.label,
@@ -81,13 +83,14 @@ def prediction_of(model: Model, sample: Sample, answer: Answer, stages: Stages) 
         located=response.located,
         examination=response.examination,
         response=answer.text,
-        frame=frame.name,
+        frame=question.frame.name,
         strict=response.strict,
         problems=response.problems,
         reward=reward(response, sample, SCORING),
         log_odds=answer.log_odds,
         votes=answer.votes,
         group=sample.group,
+        question_sha256=question.sha256,
     )
 
 
@@ -96,29 +99,29 @@ def run_evaluation(
     manifest: Manifest,
     out: Path,
     *,
-    stages: Stages = FULL,
-    category: bool = True,
+    protocol: Protocol | None = None,
     batch: int = 16,
     seed: int = 0,
     threshold: Threshold = READ_VERDICT,
-    progress: Progress | None = None,
+    progress: Progress = quiet,
+    stage: str = "evaluating",
 ) -> dict[str, Any]:
     """Predict every sample, write `predictions.jsonl` and `metrics.json` to `out`, and return the metrics.
 
-    `threshold` is the deployed one, plain or calibrated. An evaluation that was stopped goes on where it was, if model,
-    prompts, score and data are the same.
+    `protocol` is the model's own by default, and `threshold` is the deployed one, plain or calibrated. A stopped
+    evaluation continues where it was, if model, protocol, score and data are the same.
 
     Raises:
-        UserError: `out` holds the evaluation of something else, or a picture cannot be read.
+        UserError: `out` holds the evaluation of something else, or an image cannot be read.
     """
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    provenance = provenance_of(model, manifest, stages, category)
+    provenance = provenance_of(model, manifest, protocol or model.protocol)
     kept = kept_rows(out, provenance)
-    write_json(out / "provenance.json", provenance)
+    write_json(out / PROVENANCE, provenance)
     rest = Manifest(manifest.root, manifest.samples[len(kept) :])
     journal = Journal(out / PREDICTIONS, fresh=not kept)
-    for prediction in predict(model, rest, stages=stages, category=category, batch=batch, progress=progress):
+    for prediction in predict(model, rest, protocol=protocol, batch=batch, progress=progress, stage=stage):
         journal.append(prediction_json(prediction))
     journal.close()
     result = evaluate(read_predictions(out), seed=seed, threshold=threshold)
@@ -128,7 +131,7 @@ def run_evaluation(
 
 
 def kept_rows(out: Path, provenance: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the predictions of a stopped evaluation of the same things; a torn last line is cut.
+    """Return the predictions of a stopped evaluation of the same things. A torn last line is cut.
 
     Raises:
         UserError: the folder holds the evaluation of something else.
@@ -136,31 +139,29 @@ def kept_rows(out: Path, provenance: dict[str, Any]) -> list[dict[str, Any]]:
     file = out / PREDICTIONS
     if not file.exists():
         return []
-    earlier = out / "provenance.json"
+    earlier = out / PROVENANCE
     if not earlier.exists() or read_json(earlier) != provenance:
-        raise UserError(f"{out}: holds the evaluation of another model, prompt or data set; give another --out folder")
+        raise UserError(
+            f"{out}: holds the evaluation of another model, protocol or data set; give another --out folder"
+        )
     rows = read_jsonl(file, torn_tail=True)
     write_jsonl(file, rows)
     return rows
 
 
-def provenance_of(model: Model, manifest: Manifest, stages: Stages, category: bool) -> dict[str, Any]:
-    """Return what predictions come from: model, prompts, samples."""
-    from adfm import __version__
-
-    first = manifest.samples[0]
-    # The whole lines: a manifest that was built anew with other boxes is another truth.
-    lines = "".join(encode_line(sample_json(sample)) for sample in manifest.samples)
+def provenance_of(model: Model, manifest: Manifest, protocol: Protocol) -> dict[str, Any]:
+    """Return what predictions come from: model, protocol, samples."""
     return {
         "adfm": __version__,
         "model": model.name,
         "revision": model.revision,
         "data": str(manifest.root),
-        "samples_sha256": sha256_bytes(lines.encode("utf-8", "replace")),
+        "samples_sha256": manifest.sha256,
         "split": "+".join(sorted({sample.split for sample in manifest.samples})),
-        "stages": stages.name,
-        "category_in_prompt": category,
-        "prompt_sha256": prompt_sha256(prompt_of(model, first, stages, category=False)),
+        "protocol": protocol.model_dump(),
+        "protocol_overrides": protocol.overrides(model.protocol),
+        "stages": protocol.stages,
+        "category_in_prompt": protocol.name_category,
         "decoding": "greedy",
         "scoring": model.scoring,
     }

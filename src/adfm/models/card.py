@@ -97,4 +97,6 @@ def _parsed(file: Path) -> ModelCard:
         return ModelCard.model_validate_json(content)
     except ValidationError as error:
         name, rule, _ = first_fault(error)
-        raise ModelError(f"{file}: {name or 'the file'}: {rule}; remove the file to use the default protocol") from error
+        raise ModelError(
+            f"{file}: {name or 'the file'}: {rule}; remove the file to use the default protocol"
+        ) from error

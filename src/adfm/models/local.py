@@ -29,9 +29,7 @@ Greedy decoding ignores the last three. They are the library's defaults, so it i
 class LocalModel:
     """Answers with a model folder, hub id or the bundled `nano`."""
 
-    def __init__(
-        self, name: str, weights: Any, processor: Any, *, revision: str, protocol: Protocol = DEFAULT
-    ) -> None:
+    def __init__(self, name: str, weights: Any, processor: Any, *, revision: str, protocol: Protocol = DEFAULT) -> None:
         family = family_of(weights.config.model_type)
         self.name = name
         self.revision = revision
@@ -74,9 +72,7 @@ class LocalModel:
 
     def sample(self, questions: Sequence[Question], seeds: Sequence[int]) -> list[str]:
         """Draw one answer to each question at temperature 1. Its seed decides it, whatever else is in the batch."""
-        return [
-            self._decode(ids) for ids in self._generate(questions, GumbelNoise(seeds, self.weights.device))
-        ]
+        return [self._decode(ids) for ids in self._generate(questions, GumbelNoise(seeds, self.weights.device))]
 
     def _generate(self, questions: Sequence[Question], processor: Callable[[Any, Any], Any]) -> list[list[int]]:
         """Return the most likely tokens of every row, by the logits that `processor` returns."""

@@ -7,7 +7,7 @@ from adfm.reasoning.protocol import DEFAULT, Protocol, ProtocolFlags
 from adfm.reasoning.question import Question, Shown, ask
 from adfm.reasoning.saliency import focus_box
 from adfm.reasoning.stages import FULL, LOCATE_ANSWER, STAGES, VERDICT, Stages, StagesName
-from adfm.reasoning.tasks import TASKS, Task, task_named
+from adfm.reasoning.tasks import TASKS, Task, read_answer, task_named
 
 __all__ = [
     "DEFAULT",
@@ -34,5 +34,6 @@ __all__ = [
     "frame_hint",
     "prompt",
     "read",
+    "read_answer",
     "task_named",
 ]

@@ -13,7 +13,7 @@ from PIL.Image import Image
 from adfm.errors import ConfigError
 from adfm.geometry import Frame
 from adfm.reasoning.protocol import DEFAULT, Protocol
-from adfm.reasoning.tasks import task_named
+from adfm.reasoning.tasks import read_answer, task_named
 from adfm.records import Response
 from adfm.storage import sha256_file
 
@@ -68,7 +68,7 @@ class Question:
 
     def read(self, answer: str) -> Response:
         """Read an answer to this question. Any text gives a `Response`, with boxes in original pixels."""
-        return task_named(self.protocol.task).read(answer, self.frame, self.protocol)
+        return read_answer(answer, self.frame, self.protocol)
 
     def decoded(self, load: Callable[[Path], Image]) -> Question:
         """Return the question with every file decoded by `load`."""

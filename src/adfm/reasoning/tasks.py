@@ -42,6 +42,11 @@ VERDICT = Task(
 TASKS: dict[str, Task] = {task.name: task for task in (VERDICT,)}
 
 
+def read_answer(answer: str, frame: Frame, protocol: Protocol) -> Response:
+    """Read an answer under a protocol. Any text gives a `Response`, with boxes in original pixels."""
+    return task_named(protocol.task).read(answer, frame, protocol)
+
+
 def task_named(name: str) -> Task:
     """Return a task of this package or of an installed extension (entry points of the group `adfm.tasks`).
 

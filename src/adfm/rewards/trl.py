@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from adfm.errors import DataError
 from adfm.geometry import Frame
-from adfm.reasoning import FULL, Stages, read
+from adfm.reasoning import DEFAULT as PROTOCOL
+from adfm.reasoning import Protocol, read_answer
 from adfm.records import Reward, Sample
 from adfm.rewards.compute import DEFAULT, reward
 from adfm.rewards.settings import RewardSettings
@@ -26,7 +27,7 @@ def trl_rewards(
     samples_by_id: Mapping[str, Sample],
     settings: RewardSettings = DEFAULT,
     *,
-    stages: Stages = FULL,
+    protocol: Protocol = PROTOCOL,
     memo: int = 4096,
 ) -> list[TrlReward]:
     """Return the three reward functions, in the order of `TERMS`; TRL logs them as `rewards/NAME/mean`.
@@ -44,7 +45,7 @@ def trl_rewards(
         if sample is None:
             raise DataError(f"sample_id '{sample_id:.80}' is not among the training samples; rebuild the data set")
         placed = Frame.parse(frame, sample.width, sample.height)
-        return reward(read(text, placed, stages=stages), sample, settings)
+        return reward(read_answer(text, placed, protocol), sample, settings)
 
     return [_term(term, rate) for term in TERMS]
 

@@ -1,6 +1,6 @@
-"""Samples in, rows of a lazy `datasets.Dataset` out: prompt, picture, frame, and for fine-tuning the canonical answer.
+"""Samples in, rows of a lazy `datasets.Dataset` out: the question, and for fine-tuning the canonical answer.
 
-Pictures are opened when a row is asked for. A group of G equal rows opens its picture once.
+Images are opened when a row is asked for. A group of G equal rows opens its image once.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from PIL import Image
 from adfm import images
 from adfm.data.manifest import Manifest
 from adfm.geometry import Box, Frame
-from adfm.models.frames import FrameOf
-from adfm.reasoning import Stages, canonical, focus_box, frame_hint, prompt
+from adfm.reasoning import ask, focus_box, task_named
 from adfm.records import Sample
+from adfm.training.settings import DataSettings
+from adfm.training.subject import Subject
 from adfm.training.views import View, viewed_image, viewed_sample, views
 
-CACHED_PICTURES = 512
+CACHED_IMAGES = 512
 
 
 @dataclass(frozen=True)
 class Example:
-    """One row to train on: a sample (its boxes as the picture will be shown) and how to get the picture."""
+    """One row to train on: a sample (its boxes as the image will be shown) and how to get the RGB image."""
 
     sample: Sample
-    picture: Callable[[], Image.Image]
+    image: Callable[[], Image.Image]
 
 
 class Source(Protocol):
@@ -40,35 +41,29 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> Example: ...
 
 
-def manifest_examples(
-    manifest: Manifest, *, turns: bool, balance: bool, longest: int, cuts: int = 0, seed: int = 0
-) -> list[Example]:
-    """Return the examples of a manifest.
+def manifest_examples(manifest: Manifest, settings: DataSettings, *, seed: int = 0) -> list[Example]:
+    """Return the examples of a manifest, with the flips, rotations, crops and balance that the settings ask for.
 
-    Args:
-        turns: also show each picture in its seven other quarter turns and mirrorings, boxes turned with it.
-        cuts: also show that many random cuts of each picture, decided by `seed`, every defect whole in each.
-        balance: repeat the rarer label until both are equally frequent.
-        longest: pictures are shrunk to this longest side in pixels before they are cached (0: never); boxes and frames
-            stay in original pixels, because a frame maps parts of the picture.
+    `seed` decides the crops. Images are shrunk to `max_side` before they are cached. Boxes and frames stay in original
+    pixels, because a frame maps parts of the image.
     """
 
-    @lru_cache(maxsize=CACHED_PICTURES)
-    def picture(name: str) -> Image.Image:
+    @lru_cache(maxsize=CACHED_IMAGES)
+    def shrunk(name: str) -> Image.Image:
         loaded = images.load(manifest.root / name)
-        if longest:
-            loaded.thumbnail((longest, longest), Image.Resampling.BICUBIC)
+        if settings.max_side:
+            loaded.thumbnail((settings.max_side, settings.max_side), Image.Resampling.BICUBIC)
         return loaded
 
     def example(sample: Sample, view: View) -> Example:
-        return Example(viewed_sample(sample, view), lambda: viewed_image(picture(sample.image), view, sample))
+        return Example(viewed_sample(sample, view), lambda: viewed_image(shrunk(sample.image), view, sample))
 
     examples = [
         example(sample, view)
         for sample in manifest.samples
-        for view in views(sample, flips_rotations=turns, crops=cuts, seed=seed)
+        for view in views(sample, flips_rotations=settings.flips_rotations, crops=settings.crops, seed=seed)
     ]
-    return balanced(examples) if balance else examples
+    return balanced(examples) if settings.balance else examples
 
 
 def balanced(examples: Sequence[Example]) -> list[Example]:
@@ -80,16 +75,16 @@ def balanced(examples: Sequence[Example]) -> list[Example]:
     return [part[index % len(part)] for index in range(most) for part in by_label]
 
 
-def rows(source: Source, frame_of: FrameOf, stages: Stages, *, category: bool, answers: bool) -> Any:
+def rows(source: Source, subject: Subject, *, answers: bool) -> Any:
     """Return a lazy `datasets.Dataset` with the columns that TRL and our rewards read.
 
-    `prompt` (chat, the picture before the text), `images` (list of one RGB picture), `sample_id`, `frame` (a
-    `Frame.name`), and with `answers` also `completion` (chat) with the canonical answer.
+    `prompt` (chat), `images` (list of RGB images), `sample_id`, `frame` (a `Frame.name`), and with `answers` also
+    `completion` (chat) with the canonical answer.
     """
     from datasets import Dataset
 
     def fill(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
-        filled = [row(source[index], frame_of, stages, category=category, answer=answers) for index in batch["index"]]
+        filled = [row(source[index], subject, answer=answers) for index in batch["index"]]
         return {name: [one[name] for one in filled] for name in filled[0]}
 
     dataset = Dataset.from_dict({"index": np.arange(len(source))})
@@ -97,27 +92,24 @@ def rows(source: Source, frame_of: FrameOf, stages: Stages, *, category: bool, a
     return dataset
 
 
-def row(example: Example, frame_of: FrameOf, stages: Stages, *, category: bool, answer: bool) -> dict[str, Any]:
-    """Return one row; the focus of a normal part's target is its most contrasting place."""
-    sample, picture = example.sample, example.picture()
-    # The model sees the (perhaps shrunk) picture: its units are those of that size, whatever the original rounds to.
-    seen = frame_of(*picture.size)
+def row(example: Example, subject: Subject, *, answer: bool) -> dict[str, Any]:
+    """Return one row. A normal part's canonical answer points at the place of most contrast and clears it."""
+    sample, image = example.sample, example.image()
+    # The model sees the (perhaps shrunk) image: its units are those of that size, whatever the original rounds to.
+    seen = subject.frame_of(*image.size)
     frame = Frame(sample.width, sample.height, seen.units_x, seen.units_y)
-    text = prompt(stages, category=sample.category if category else None, frame_hint=frame_hint(frame))
+    question = ask(image, frame, subject.protocol, category=sample.category)
     filled: dict[str, Any] = {
-        "prompt": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}],
-        "images": [picture],
+        "prompt": question.chat,
+        "images": list(question.images),
         "sample_id": sample.id,
         "frame": frame.name,
     }
     if answer:
-        target = canonical(sample, frame, stages=stages, focus=None if sample.anomalous else _focus(picture, frame))
+        focus = None
+        if not sample.anomalous:
+            box, sx, sy = focus_box(image), frame.width / image.width, frame.height / image.height
+            focus = Box(box.x1 * sx, box.y1 * sy, box.x2 * sx, box.y2 * sy)
+        target = task_named(subject.protocol.task).target(sample, frame, subject.protocol, focus)
         filled["completion"] = [{"role": "assistant", "content": [{"type": "text", "text": target}]}]
     return filled
-
-
-def _focus(picture: Image.Image, frame: Frame) -> Box:
-    """The focus box in original pixels, also where the picture was shrunk for the cache."""
-    box = focus_box(picture)
-    sx, sy = frame.width / picture.width, frame.height / picture.height
-    return Box(box.x1 * sx, box.y1 * sy, box.x2 * sx, box.y2 * sy)

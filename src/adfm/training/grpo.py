@@ -1,12 +1,13 @@
 """GRPO on grounded rewards, attached to TRL's `GRPOTrainer` by its public hooks and a few small overrides.
 
-Departures from the stock trainer: a group whose rewards are equal within a relative tolerance has an advantage of exactly zero;
-placeholder tokens can never be sampled; epochs keep their own order; the journal tells a dead focus reward and a rising
-false-positive rate. Left out: multi-turn tools and several pictures per prompt in our own data.
+It departs from the stock trainer in four ways. A group whose rewards are equal within a relative tolerance has an
+advantage of exactly zero. Placeholder tokens can never be sampled. Epochs keep their own order. The journal shows a dead
+focus reward and a rising false-positive rate. Left out: multi-turn tools.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Sequence
@@ -18,39 +19,33 @@ from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from adfm.errors import ConfigError
-from adfm.models.local import placeholder_tokens
-from adfm.reasoning import STAGES
+from adfm.models.card import ModelCard
 from adfm.records import Sample
 from adfm.rewards.trl import reward_weights, trl_rewards
-from adfm.training.engine import DurableRun, EpochSampler, LogCallback, newest_checkpoint
+from adfm.training.engine import DurableRun, EpochSampler
 from adfm.training.examples import Example, manifest_examples, rows
 from adfm.training.monitor import RolloutMonitor, journal_row
-from adfm.training.run import (
-    Progress,
-    RunJournal,
-    Subject,
-    engine_arguments,
-    load_subject,
-    lora_config,
-    open_run,
-    require_left_padding,
-    save_final,
-    save_model,
-    seed_everything,
-    training_manifest,
-    use_threads,
-    write_summary,
-)
+from adfm.training.run import StepProgress, engine_arguments, execute, training_manifest
 from adfm.training.settings import GrpoSettings
 from adfm.training.shared_prefix.selfcheck import SelfCheckedSteps
+from adfm.training.subject import Subject, load_subject, lora_config, resolved, save_model
 
 
 class GroundedGRPOTrainer(DurableRun, SelfCheckedSteps, GRPOTrainer):  # type: ignore[misc]
-    """TRL's trainer with our repairs; `monitor` sees every scored group."""
+    """TRL's trainer with our repairs.
 
-    monitor: RolloutMonitor
-    zero_tolerance: float
-    resample: int
+    Args:
+        monitor: sees every scored group.
+        zero_tolerance: relative spread of rewards up to which a group has no advantage.
+        resample: how often a step draws groups without advantage again.
+        args, kwargs: those of `GRPOTrainer`, `SelfCheckedSteps` and `DurableRun`.
+    """
+
+    def __init__(
+        self, *args: Any, monitor: RolloutMonitor, zero_tolerance: float = 1e-6, resample: int = 0, **kwargs: Any
+    ) -> None:
+        self.monitor, self.zero_tolerance, self.resample = monitor, zero_tolerance, resample
+        super().__init__(*args, **kwargs)
 
     def _get_train_sampler(self, dataset: Any = None) -> EpochSampler:
         return EpochSampler(
@@ -126,36 +121,20 @@ def _replaced(old: torch.Tensor, fresh: torch.Tensor, rows_again: list[int], fil
     return result
 
 
-def train_grpo(settings: GrpoSettings, *, resume: bool = False, progress: Progress | None = None) -> Path:
+def train_grpo(settings: GrpoSettings, *, resume: bool = False, progress: StepProgress | None = None) -> Path:
     """Train on the manifest's train split and return the folder of the final model.
 
     Raises:
         UserError: a fault of the settings, the data, the model or the run folder.
     """
+    settings = resolved(settings)
     check_batch(settings)
-    use_threads(settings.threads)
-    examples = manifest_examples(
-        training_manifest(settings),
-        turns=settings.data.turns,
-        balance=settings.data.balance,
-        longest=settings.data.longest,
-        cuts=settings.data.cuts,
-        seed=settings.seed,
-    )
+    manifest = training_manifest(settings)
+    examples = manifest_examples(manifest, settings.data, seed=settings.seed)
     check_enough(settings, len(examples))
     subject = load_subject(settings)
-    run = open_run(settings, resume=resume)
-    checkpoint = newest_checkpoint(run) if resume else None
-    done = int(checkpoint.name.removeprefix("step-")) if checkpoint else 0
-    seed_everything(settings.seed)
-    journal = RunJournal(run, resumed_at=done, steps=settings.steps, progress=progress)
-    trainer = build_trainer(settings, subject, examples, run)
-    trainer.add_callback(LogCallback(lambda step, logs: journal.receive(step, journal_row(logs))))
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    journal.close()
-    final = save_final(run, trainer.model, subject.processor)
-    write_summary(run, settings, journal.rows, journal.seconds())
-    return final
+    build = functools.partial(build_trainer, settings, subject, examples)
+    return execute(settings, subject, build, journal_row, manifest=manifest, resume=resume, progress=progress)
 
 
 def check_batch(settings: GrpoSettings) -> None:
@@ -174,7 +153,7 @@ def check_batch(settings: GrpoSettings) -> None:
 
 
 def check_enough(settings: GrpoSettings, examples: int) -> None:
-    """Refuse fewer pictures than a step needs: the engine would end at step 0, its untrained model saved as the result.
+    """Refuse fewer images than a step needs: the engine would end at step 0, its untrained model saved as the result.
 
     Raises:
         ConfigError: names both numbers.
@@ -184,36 +163,34 @@ def check_enough(settings: GrpoSettings, examples: int) -> None:
     if examples < prompts:
         raise ConfigError(
             f"{settings.data.manifest}: its train split gives {examples} examples for {prompts} prompts a step; lower "
-            "'micro_batch', or set data.turns=true"
+            "'micro_batch', or set data.flips_rotations=true"
         )
 
 
 def build_trainer(
     settings: GrpoSettings, subject: Subject, examples: Sequence[Example], run: Path
 ) -> GroundedGRPOTrainer:
-    """Put model, rows, rewards and engine together."""
-    stages = STAGES[settings.stages]
+    """Put model, rows, rewards and engine together. The trainer is complete."""
     samples: dict[str, Sample] = {example.sample.id: example.sample for example in examples}
     if settings.vllm:
         # vLLM reads the processor from a folder: pixel limits that live only in memory would not reach it.
-        save_model(run / "start", subject.weights, subject.processor)
+        save_model(run / "start", subject.weights, subject.processor, ModelCard(protocol=subject.protocol))
         subject.weights.config._name_or_path = str(run / "start")
-    require_left_padding(subject.processor)
     trainer = GroundedGRPOTrainer(
         model=subject.weights.train(),
         args=grpo_arguments(settings, subject, run),
-        reward_funcs=trl_rewards(samples, settings.rewards, stages=stages),
-        train_dataset=rows(examples, subject.frame_of, stages, category=settings.data.category, answers=False),
+        reward_funcs=trl_rewards(samples, settings.rewards, protocol=subject.protocol),
+        train_dataset=rows(examples, subject, answers=False),
         processing_class=subject.processor,
-        peft_config=lora_config(settings),
-        keep_checkpoints=settings.keep,
+        peft_config=lora_config(settings, subject.family),
+        keep_checkpoints=settings.keep_checkpoints,
         shared_prefix=settings.shared_prefix,
         self_check=settings.self_check,
+        monitor=RolloutMonitor(samples, subject.protocol),
+        zero_tolerance=settings.zero_tolerance,
+        resample=settings.resample,
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.zero_tolerance = settings.zero_tolerance
-    trainer.resample = settings.resample
-    trainer.monitor = RolloutMonitor(samples, stages)
     for reason in trainer.shared_prefix_refused:
         logging.getLogger("adfm").warning(reason)
     return trainer
@@ -221,7 +198,7 @@ def build_trainer(
 
 def grpo_arguments(settings: GrpoSettings, subject: Subject, run: Path) -> GRPOConfig:
     """Return the engine's configuration."""
-    banned = placeholder_tokens(subject.weights.config)
+    banned = subject.family.placeholder_tokens(subject.weights.config)
     vllm = settings.vllm
     backend: dict[str, Any] = {"generation_kwargs": {"suppress_tokens": banned}}
     if vllm:
@@ -238,7 +215,7 @@ def grpo_arguments(settings: GrpoSettings, subject: Subject, run: Path) -> GRPOC
         **backend,
         num_generations=settings.generations,
         temperature=settings.temperature,
-        max_completion_length=settings.max_new_tokens,
+        max_completion_length=subject.protocol.max_new_tokens,
         beta=settings.beta,
         epsilon=settings.epsilon,
         epsilon_high=settings.epsilon_high,

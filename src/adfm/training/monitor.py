@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from adfm.geometry import Frame
-from adfm.reasoning import Stages, read
+from adfm.reasoning import Protocol, read_answer
 from adfm.records import Response, Sample
 from adfm.rewards.trl import completion_text
 
@@ -50,13 +50,13 @@ def journal_row(logs: Mapping[str, float]) -> dict[str, float]:
 class RolloutMonitor:
     """Reads the answers of every batch and counts what a reward's mean hides."""
 
-    def __init__(self, samples: Mapping[str, Sample], stages: Stages) -> None:
+    def __init__(self, samples: Mapping[str, Sample], protocol: Protocol) -> None:
         self._samples = samples
 
         @lru_cache(maxsize=4096)
         def parsed(sample_id: str, text: str, frame: str) -> Response:
             sample = samples[sample_id]
-            return read(text, Frame.parse(frame, sample.width, sample.height), stages=stages)
+            return read_answer(text, Frame.parse(frame, sample.width, sample.height), protocol)
 
         self._parsed = parsed
 

@@ -16,22 +16,24 @@ import numpy as np
 from adfm.config import Settings, dump_settings
 from adfm.data.synthetic import DEFECT_KINDS, MATERIALS
 from adfm.geometry import Box, Frame
-from adfm.models.families import family_of
-from adfm.models.files import load_processor, load_weights
+from adfm.models.card import ModelCard
 from adfm.models.nano.architecture import NanoShape, build_model, build_processor
 from adfm.models.nano.tokenizer import train_tokenizer
-from adfm.reasoning import PIXELS, STAGES, canonical, prompt
+from adfm.reasoning import PIXELS, STAGES, Protocol, canonical, prompt
 from adfm.records import Label, Sample
 from adfm.storage import Journal, write_text
 from adfm.training.examples import Example
-from adfm.training.run import Subject, cut_journal, save_model, seed_everything
+from adfm.training.run import cut_journal, seed_everything
 from adfm.training.scenes import LabelledScene, SceneSettings, draw_scene
 from adfm.training.settings import SftSettings
 from adfm.training.sft import fine_tune
+from adfm.training.subject import load_subject, resolved, save_model
 from adfm.training.warmup import WarmUp, whiten_patches
 
 VALIDATION_FIRST = 10_000_000
 """Scenes from this number on are never trained on."""
+PROTOCOL = Protocol(max_new_tokens=256)
+"""What nano is trained to be asked. Its answers are short."""
 
 
 class WarmupSettings(Settings):
@@ -166,29 +168,31 @@ def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers
             warm,
             warm_up(out, settings, tokenizer, progress, workers=workers),
             build_processor(tokenizer, settings.shape),
+            ModelCard(protocol=PROTOCOL),
         )
     model, first = warm, settings.warmup.steps * settings.warmup.batch
     for number, tune in enumerate(settings.rounds, 1):
         run = out / f"tune-{number}"
         if not (run / "summary.json").is_file():
-            recipe = SftSettings(
-                model=str(model),
-                out=str(run),
-                seed=settings.seed,
-                steps=tune.steps,
-                micro_batch=tune.batch,
-                learning_rate=tune.learning_rate,
-                warmup_steps=50,
-                optimizer="blended",
-                save_every=tune.save_every,
-                threads=1,
-                workers=workers,
+            recipe = resolved(
+                SftSettings(
+                    model=str(model),
+                    out=str(run),
+                    seed=settings.seed,
+                    steps=tune.steps,
+                    micro_batch=tune.batch,
+                    learning_rate=tune.learning_rate,
+                    warmup_steps=50,
+                    optimizer="blended",
+                    save_every=tune.save_every,
+                    threads=1,
+                    workers=workers,
+                )
             )
             seed_everything(settings.seed)
-            weights, processor = load_weights(str(model)), load_processor(str(model))
             fine_tune(
                 recipe,
-                Subject(weights, processor, family_of(weights.config.model_type).frame_rule(processor)),
+                load_subject(recipe),
                 SceneExamples(SceneStream(settings.scenes, first, tune.steps * tune.batch)),
                 resume=any((run / "checkpoints").glob("step-*")),
                 progress=partial(progress, f"fine-tuning {run.name}"),

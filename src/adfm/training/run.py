@@ -1,103 +1,28 @@
-"""What SFT and GRPO do alike: run folder, the model to train, the engine's arguments, the journal, the final model.
-
-Under a launcher with several processes only the first one writes files.
-"""
+"""One training run: how it is opened, executed, journalled and closed, the same for SFT and GRPO."""
 
 from __future__ import annotations
 
 import math
-import os
 import random
-import shutil
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from adfm.config import dump_settings
 from adfm.data.manifest import Manifest, read_manifest
-from adfm.errors import ConfigError, ModelError, UserError
-from adfm.models.files import best_device, load_config, load_processor, load_weights, quiet_environment, resolve
-from adfm.models.frames import FrameOf, frame_rule
-from adfm.storage import Journal, read_jsonl, sync_folder, sync_tree, write_json, write_jsonl, write_text
+from adfm.errors import ConfigError, UserError
+from adfm.models.device import best_device, use_threads
+from adfm.reasoning import ask
+from adfm.storage import Journal, read_jsonl, write_json, write_jsonl, write_text
 from adfm.training.settings import TrainSettings
+from adfm.training.subject import Subject, is_first_process, save_final
 
-Progress = Callable[[int, int, dict[str, float]], None]
+StepProgress = Callable[[int, int, dict[str, float]], None]
 """(step, steps, quantities) after every optimizer step."""
-VISION_NAMES = (".visual.", ".vision_tower.", ".vision_model.")
-
-
-class Subject(NamedTuple):
-    """The model that a run trains, its processor and the frame it writes boxes in."""
-
-    weights: Any
-    processor: Any
-    frame_of: FrameOf
-
-
-def load_subject(settings: TrainSettings) -> Subject:
-    """Load the model and processor to train.
-
-    Raises:
-        ModelError: not found, incomplete, or of a family whose box units are not known.
-    """
-    quiet_environment()
-    folder = resolve(settings.model)
-    processor = load_processor(folder)
-    limit_pixels(processor, settings.data.max_pixels)
-    frame_of = frame_rule(load_config(folder).model_type, processor)
-    weights = load_weights(folder, dtype="float32", device="cpu")
-    if settings.freeze_vision or settings.lora:
-        freeze_vision(weights)
-    return Subject(weights, processor, frame_of)
-
-
-def limit_pixels(processor: Any, most: int) -> None:
-    """Let the processor resize pictures to at most `most` pixels (0: its own limit); it is saved with the model.
-
-    So evaluation, inspection and vLLM see pictures as training does.
-    """
-    pictures = processor.image_processor
-    if most:
-        pictures.size = {"shortest_edge": min(pictures.size["shortest_edge"], most), "longest_edge": most}
-
-
-def freeze_vision(weights: Any) -> None:
-    """Stop training the vision tower.
-
-    Raises:
-        ModelError: no weight looks like a vision tower's; it would be trained without a word.
-    """
-    tower = [parameter for name, parameter in weights.named_parameters() if any(part in name for part in VISION_NAMES)]
-    if not tower:
-        raise ModelError(f"model type '{weights.config.model_type}': no vision tower was found to freeze")
-    for parameter in tower:
-        parameter.requires_grad_(False)
-
-
-def require_left_padding(processor: Any) -> None:
-    """Refuse a processor that pads on the right: prompts and answers would be misaligned without a word.
-
-    Raises:
-        ModelError: it does.
-    """
-    side = processor.tokenizer.padding_side
-    if side != "left":
-        raise ModelError(f"the tokenizer pads on the {side}; set padding_side to left, as load_processor does")
-
-
-def lora_config(settings: TrainSettings) -> Any:
-    """Return the adapter's configuration, on the language model only, or None."""
-    if settings.lora is None:
-        return None
-    from peft import LoraConfig
-
-    lora = settings.lora
-    targets = r".*language_model.*\.(" + "|".join(lora.targets) + ")"
-    return LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type="CAUSAL_LM"
-    )
+QUESTIONS = "questions.json"
 
 
 def training_manifest(settings: TrainSettings) -> Manifest:
@@ -112,6 +37,49 @@ def training_manifest(settings: TrainSettings) -> Manifest:
     return read_manifest(Path(settings.data.manifest)).only("train")
 
 
+def execute(
+    settings: TrainSettings,
+    subject: Subject,
+    build: Callable[[Path], Any],
+    names: Callable[[Mapping[str, float]], dict[str, float]],
+    *,
+    manifest: Manifest | None = None,
+    resume: bool = False,
+    progress: StepProgress | None = None,
+) -> Path:
+    """Open the run folder, train, journal every step, save the final model and return its folder.
+
+    Args:
+        settings: the resolved settings, which `config.yaml` keeps.
+        subject: the model to train.
+        build: makes the engine's trainer for the run folder. It is called once everything is seeded.
+        names: (what the engine logged) -> a row of `metrics.jsonl`.
+        manifest: the samples to train on. The hashes of their questions are kept in `questions.json`.
+        resume: continue from the newest checkpoint.
+
+    Raises:
+        UserError: the folder holds another run, or none to resume.
+    """
+    from adfm.training.engine import LogCallback, newest_checkpoint
+
+    use_threads(settings.threads)
+    run = open_run(settings, resume=resume)
+    if manifest is not None and is_first_process():
+        write_json(run / QUESTIONS, question_hashes(subject, manifest))
+    checkpoint = newest_checkpoint(run) if resume else None
+    done = int(checkpoint.name.removeprefix("step-")) if checkpoint else 0
+    seed_everything(settings.seed)
+    journal = RunJournal(run, resumed_at=done, steps=settings.steps, progress=progress)
+    trainer = build(run)
+    trainer.add_callback(LogCallback(lambda step, logs: journal.receive(step, names(logs))))
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    journal.close()
+    final = save_final(run, trainer.model, subject, settings, manifest.sha256 if manifest else None)
+    if is_first_process():
+        write_json(run / "summary.json", _summary(settings, journal))
+    return final
+
+
 def open_run(settings: TrainSettings, *, resume: bool) -> Path:
     """Make the run folder and write the resolved settings, or check that a resumed run has the same ones.
 
@@ -121,29 +89,27 @@ def open_run(settings: TrainSettings, *, resume: bool) -> Path:
     run = Path(settings.out)
     if not is_first_process():
         return run
-    resolved = dump_settings(settings)
-    file = run / "config.yaml"
+    wanted, file = dump_settings(settings), run / "config.yaml"
+    if resume and not file.is_file():
+        raise UserError(f"{run}: holds no run to resume (config.yaml is missing)")
+    if not resume and file.is_file():
+        raise UserError(f"{run}: already holds a run; add --resume, or choose another out=FOLDER")
     if resume:
-        if not file.is_file():
-            raise UserError(f"{run}: holds no run to resume (config.yaml is missing)")
-        changed = differing_lines(file.read_text(encoding="utf-8"), resolved)
+        pairs = zip_longest(file.read_text(encoding="utf-8").splitlines(), wanted.splitlines(), fillvalue="nothing")
+        changed = next((f"'{old.strip()}' was, '{new.strip()}' is" for old, new in pairs if old != new), "")
         if changed:
             raise UserError(f"{file}: differs from the settings given ({changed}); resume with the same settings")
-    elif file.is_file():
-        raise UserError(f"{run}: already holds a run; add --resume, or choose another out=FOLDER")
-    write_text(file, resolved)
+    write_text(file, wanted)
     return run
 
 
-def is_first_process() -> bool:
-    """Whether this process writes the run's files: the only one, or the launcher's number 0."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def differing_lines(old: str, new: str) -> str:
-    """Return the first line that two settings files do not share, or an empty text."""
-    pairs = zip_longest(old.splitlines(), new.splitlines(), fillvalue="nothing")
-    return next((f"'{a.strip()}' was, '{b.strip()}' is" for a, b in pairs if a != b), "")
+def question_hashes(subject: Subject, manifest: Manifest) -> dict[str, Any]:
+    """Return the protocol, and the hash of every question that the manifest's samples are asked with its count."""
+    hashes: Counter[str] = Counter()
+    for sample in manifest.samples:
+        frame = subject.frame_of(sample.width, sample.height)
+        hashes[ask(Path(sample.image), frame, subject.protocol, category=sample.category).sha256] += 1
+    return {"protocol": subject.protocol.model_dump(), "questions": dict(sorted(hashes.items()))}
 
 
 def engine_arguments(settings: TrainSettings, run: Path) -> dict[str, Any]:
@@ -159,7 +125,7 @@ def engine_arguments(settings: TrainSettings, run: Path) -> dict[str, Any]:
         "lr_scheduler_type": settings.scheduler,
         "warmup_steps": settings.warmup_steps,
         "weight_decay": settings.weight_decay,
-        "max_grad_norm": settings.clip,
+        "max_grad_norm": settings.max_grad_norm,
         "gradient_checkpointing": settings.gradient_checkpointing,
         "bf16": gpu,
         "use_cpu": not gpu,
@@ -176,7 +142,7 @@ def engine_arguments(settings: TrainSettings, run: Path) -> dict[str, Any]:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed python, numpy and torch; the engine's own seeding comes later than the first draws."""
+    """Seed python, numpy and torch. The engine's own seeding comes later than the first draws."""
     import numpy as np
     import torch
 
@@ -185,21 +151,13 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def use_threads(count: int) -> None:
-    """Set torch's threads; 0 keeps its default. Two collapse whenever anything else runs on a small machine."""
-    import torch
-
-    if count:
-        torch.set_num_threads(count)
-
-
 class RunJournal:
     """`metrics.jsonl`, the same for the same seed, and beside it `timings.jsonl` with the seconds, which never are.
 
-    The seconds of a resumed run go on from those of its checkpoint. `rows` are those of the run so far.
+    The seconds of a resumed run continue from those of its checkpoint. `rows` are those of the run so far.
     """
 
-    def __init__(self, run: Path, *, resumed_at: int, steps: int, progress: Progress | None) -> None:
+    def __init__(self, run: Path, *, resumed_at: int, steps: int, progress: StepProgress | None) -> None:
         self._steps, self._progress = steps, progress
         self._writes = is_first_process()
         self.rows: list[dict[str, Any]] = []
@@ -216,7 +174,7 @@ class RunJournal:
         return time.monotonic() - self._started
 
     def receive(self, step: int, quantities: dict[str, float]) -> None:
-        """Append one row and report progress; a quantity that is no finite number is left out."""
+        """Append one row and report progress. A quantity that is no finite number is left out."""
         if not self._writes:
             return
         finite = {name: value for name, value in quantities.items() if math.isfinite(value)}
@@ -235,7 +193,7 @@ class RunJournal:
 
 
 def cut_journal(path: Path, last: int) -> list[dict[str, Any]]:
-    """Cut a journal back to the checkpoint's step, because later rows will be written again; return what is left."""
+    """Cut a journal back to the checkpoint's step, because later rows will be written again. Return what is left."""
     if not last or not path.exists():
         return []
     rows = [row for row in read_jsonl(path, torn_tail=True) if row["step"] <= last]
@@ -243,45 +201,17 @@ def cut_journal(path: Path, last: int) -> list[dict[str, Any]]:
     return rows
 
 
-def save_final(run: Path, weights: Any, processor: Any) -> Path:
-    """Write `final/`: the model (an adapter merged) and its processor, loadable with two lines of transformers."""
-    from peft import PeftModel
-
-    final = run / "final"
-    merged = weights.merge_and_unload() if isinstance(weights, PeftModel) else weights
-    save_model(final, merged, processor)
-    return final
-
-
-def save_model(folder: Path, weights: Any, processor: Any) -> None:
-    """Write model and processor to a folder as safetensors and JSON, replacing what was there only when it is whole."""
-    if not is_first_process():
-        return
-    staging = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(staging, ignore_errors=True)
-    weights.save_pretrained(staging)
-    processor.save_pretrained(staging)
-    sync_tree(staging)
-    shutil.rmtree(folder, ignore_errors=True)
-    staging.rename(folder)
-    sync_folder(folder.parent)
-
-
-def write_summary(run: Path, settings: TrainSettings, rows: list[dict[str, Any]], seconds: float) -> None:
-    """Write `summary.json`: what was trained, how far, how long, and the last row of the journal."""
+def _summary(settings: TrainSettings, journal: RunJournal) -> dict[str, Any]:
+    """Return what was trained, how far, how long, and the last row of the journal."""
     from importlib.metadata import version
 
-    if not is_first_process():
-        return
-    write_json(
-        run / "summary.json",
-        {
-            "model": settings.model,
-            "data": settings.data.manifest,
-            "steps": settings.steps,
-            "seed": settings.seed,
-            "seconds": round(seconds, 1),
-            "last": rows[-1] if rows else {},
-            "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate")},
-        },
-    )
+    return {
+        "model": settings.model,
+        "data": settings.data.manifest,
+        "protocol": settings.protocol.given(),
+        "steps": settings.steps,
+        "seed": settings.seed,
+        "seconds": round(journal.seconds(), 1),
+        "last": journal.rows[-1] if journal.rows else {},
+        "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate")},
+    }

@@ -1,117 +1,170 @@
-"""The settings of a training run: one strict record per stage; a recipe is a YAML file of these names."""
+"""The settings of a training run: one strict record per stage. A recipe is a YAML file of these names.
+
+What a setting does is said in its description, from which `adfm train STAGE --settings` and the docs are made.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from adfm.config import Settings
+from adfm.reasoning import ProtocolFlags
 from adfm.rewards import RewardSettings
-
-Count = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0, lt=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class LoraSettings(Settings):
-    """A low-rank adapter on the language model; the vision tower stays frozen. It is merged at the end."""
+    """A low-rank adapter on the language model. The vision tower stays frozen, and the adapter is merged at the end."""
 
-    rank: Count = 16
-    alpha: Count = 32
-    dropout: Share = 0.0
-    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    rank: int = Field(16, ge=1, description="rank of the adapter")
+    alpha: int = Field(32, ge=1, description="scale of the adapter: the update is multiplied by alpha / rank")
+    dropout: float = Field(0.0, ge=0, le=1, description="dropout on the adapter's input")
+    targets: tuple[str, ...] | None = Field(
+        None, description="which projections of the language model get an adapter (null: those of the model's family)"
+    )
 
 
 class DataSettings(Settings):
-    """What is trained on: the `train` split of a manifest, and how its pictures are shown."""
+    """What is trained on: the `train` split of a manifest, and how its images are shown."""
 
-    manifest: str = ""
-    turns: bool = False
-    cuts: Annotated[int, Field(ge=0, le=64)] = 0
-    balance: bool = True
-    category: bool = True
-    longest: Annotated[int, Field(ge=0)] = 0
-    max_pixels: Annotated[int, Field(ge=0)] = 0
+    manifest: str = Field("", description="`manifest.jsonl` or its folder; the `train` split is used")
+    flips_rotations: bool = Field(
+        False, description="also show every image in its seven other flips and quarter rotations, with its boxes"
+    )
+    crops: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="also show that many random crops of every image, at least 60 % of its sides, every defect whole",
+    )
+    balance: bool = Field(True, description="repeat samples of the rarer label until both labels are equally frequent")
+    max_side: int = Field(0, ge=0, description="shrink images to this longest side, px, before caching (0: never)")
+    max_pixels: int = Field(
+        0, ge=0, description="resize images to at most this many pixels for the model, saved with it (0: its own limit)"
+    )
 
 
 class TrainSettings(Settings):
     """What SFT and GRPO share."""
 
-    model: str = "nano"
-    out: str = "runs/run"
+    renamed: ClassVar[Mapping[str, str]] = {
+        "stages": "protocol.stages",
+        "max_new_tokens": "protocol.max_new_tokens",
+        "data.category": "protocol.name_category",
+        "data.turns": "data.flips_rotations",
+        "data.cuts": "data.crops",
+        "data.longest": "data.max_side",
+        "clip": "max_grad_norm",
+        "keep": "keep_checkpoints",
+        "most_epochs": "max_epochs",
+        "levers": "shared_prefix",
+    }
+
+    model: str = Field("nano", description="what is trained: a model folder, a hub id, or `nano`")
+    out: str = Field("runs/run", description="the run folder")
     data: DataSettings = DataSettings()
-    stages: Literal["full", "locate_answer", "verdict"] = "full"
-    seed: Annotated[int, Field(ge=0)] = 0
-    steps: Count = 100
-    micro_batch: Count = 16
-    accumulation: Count = 1
-    learning_rate: Rate = 1e-5
-    scheduler: Literal["constant", "cosine", "linear"] = "cosine"
-    warmup_steps: Annotated[int, Field(ge=0)] = 5
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip: Annotated[float, Field(gt=0)] = 1.0
-    lora: LoraSettings | None = None
-    freeze_vision: bool = False
-    gradient_checkpointing: bool = False
-    threads: Annotated[int, Field(ge=0)] = 0
-    workers: Annotated[int, Field(ge=0)] = 0
-    save_every: Annotated[int, Field(ge=0)] = 0
-    keep: Count = 2
-    tracker: Literal["none", "tensorboard", "trackio", "wandb"] = "none"
+    protocol: ProtocolFlags = ProtocolFlags()
+    seed: int = Field(0, ge=0, description="decides the order of the samples and every random draw")
+    steps: int = Field(100, ge=1, description="optimizer steps")
+    micro_batch: int = Field(16, ge=1, description="rows in one forward pass; for GRPO a row is one answer")
+    accumulation: int = Field(1, ge=1, description="forward passes per optimizer step")
+    learning_rate: float = Field(1e-5, gt=0, lt=1, description="peak learning rate")
+    scheduler: Literal["constant", "cosine", "linear"] = Field(
+        "cosine", description="how the learning rate falls after its warm-up"
+    )
+    warmup_steps: int = Field(5, ge=0, description="steps over which the learning rate rises")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
+    max_grad_norm: float = Field(1.0, gt=0, description="largest norm of the gradient; a longer one is scaled down")
+    lora: LoraSettings | None = Field(
+        None, description="train a low-rank adapter on the language model instead of every weight; merged at the end"
+    )
+    freeze_vision: bool = Field(False, description="leave the vision tower as it is (a LoRA run always does)")
+    gradient_checkpointing: bool = Field(
+        False, description="recompute activations in the backward pass: less memory, more time"
+    )
+    threads: int = Field(0, ge=0, description="torch threads (0: torch's choice); 1 on a machine that does other work")
+    workers: int = Field(0, ge=0, description="processes that load rows (0: the training process)")
+    save_every: int = Field(0, ge=0, description="steps between checkpoints (0: none, so the run cannot be resumed)")
+    keep_checkpoints: int = Field(2, ge=1, description="how many checkpoints are kept")
+    tracker: Literal["none", "tensorboard", "trackio", "wandb"] = Field(
+        "none", description="where the engine also sends its own log; `metrics.jsonl` is always written"
+    )
 
 
 class DenseSettings(Settings):
-    """A dense warm-up of the vision tower on the training boxes: steps, pictures a step, learning rate."""
+    """A dense warm-up of the vision tower on the training boxes."""
 
-    steps: Count = 300
-    batch: Count = 32
-    learning_rate: Rate = 5e-4
+    steps: int = Field(300, ge=1, description="optimizer steps of the dense warm-up")
+    batch: int = Field(32, ge=1, description="images per step of it")
+    learning_rate: float = Field(5e-4, gt=0, lt=1, description="its peak learning rate")
 
 
 class SftSettings(TrainSettings):
     """Supervised fine-tuning on canonical answers.
 
-    `blended` (Muon and AdamW) and `dense` are for small models such as nano, whose vision tower has seen little. `most_epochs` cuts the
-    steps of both on a small set: a cold start that has memorised its pictures leaves GRPO nothing to learn from.
+    `blended` and `dense` are for small models such as nano, whose vision tower has seen little. `max_epochs` cuts the
+    steps of both on a small set, because a cold start that has memorised its images leaves GRPO nothing to learn from.
     """
 
-    optimizer: Literal["adamw", "blended"] = "adamw"
-    dense: DenseSettings | None = None
-    most_epochs: Annotated[float, Field(gt=0)] | None = None
+    optimizer: Literal["adamw", "blended"] = Field(
+        "adamw", description="`adamw`; or `blended`, with Muon for the decoder's matrices, for models trained from nothing"
+    )
+    dense: DenseSettings | None = Field(
+        None, description="first warm the vision tower on the training boxes (small models such as nano)"
+    )
+    max_epochs: float | None = Field(
+        None, gt=0, description="cut the steps, of `dense` too, to this many passes over the training images"
+    )
 
 
 class VllmSettings(Settings):
     """Rollouts by vLLM in the training process (GPU)."""
 
-    memory: Share = 0.3
-    tensor_parallel: Count = 1
-    sleep: bool = False
+    memory: float = Field(0.3, ge=0, le=1, description="share of the GPU's memory that vLLM may take")
+    tensor_parallel: int = Field(1, ge=1, description="GPUs that share one copy of the rollout model")
+    sleep: bool = Field(False, description="free vLLM's memory while the gradient is computed")
 
 
 class SharedPrefixSettings(Settings):
-    """Compute what the answers of a group share once, with the same numbers coming out; all off is the stock engine."""
+    """Compute what the answers of a group share once, with the same numbers. All off is the stock engine."""
 
-    packed_loss: bool = True
-    shared_generation: bool = True
-    preprocess_once: bool = True
-    skip_zero_advantage: bool = True
+    packed_loss: bool = Field(True, description="pass each prompt once for all its answers to get log-probabilities")
+    shared_generation: bool = Field(True, description="prefill each prompt once for all its answers")
+    preprocess_once: bool = Field(True, description="put each image through the image processor once per step")
+    skip_zero_advantage: bool = Field(
+        True, description="leave answers without advantage out of the loss's passes, where that is exact"
+    )
 
 
 class GrpoSettings(TrainSettings):
     """GRPO: `generations` answers for each of `micro_batch * accumulation / generations` prompts a step."""
 
-    generations: Annotated[int, Field(ge=2)] = 8
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    max_new_tokens: Count = 512
-    beta: Annotated[float, Field(ge=0)] = 0.0
-    epsilon: Annotated[float, Field(gt=0)] = 0.2
-    epsilon_high: Annotated[float, Field(gt=0)] | None = None
-    loss: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = "dapo"
-    scale_rewards: Literal["group", "batch", "none"] = "group"
-    zero_tolerance: Annotated[float, Field(ge=0)] = 1e-6
-    resample: Annotated[int, Field(ge=0, le=10)] = 0
+    generations: int = Field(8, ge=2, description="answers per prompt: the size of a group")
+    temperature: float = Field(1.0, gt=0, description="temperature of the sampled answers")
+    beta: float = Field(
+        0.0, ge=0, description="weight of the divergence from the start model (0: no reference model is kept)"
+    )
+    epsilon: float = Field(0.2, gt=0, description="how far the policy ratio may fall, and rise, before it is clipped")
+    epsilon_high: float | None = Field(None, gt=0, description="how far it may rise, where that differs from `epsilon`")
+    loss: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = Field(
+        "dapo", description="the engine's loss type: how tokens and answers are averaged"
+    )
+    scale_rewards: Literal["group", "batch", "none"] = Field(
+        "group", description="what advantages are divided by: the deviation of their group, of the batch, or nothing"
+    )
+    zero_tolerance: float = Field(
+        1e-6, ge=0, description="relative spread of rewards up to which a group counts as equal and has advantage 0"
+    )
+    resample: int = Field(
+        0, ge=0, le=10, description="how often a step may draw groups of equal rewards again; in one process only"
+    )
     rewards: RewardSettings = RewardSettings(preset="set_iou")
-    vllm: VllmSettings | None = None
+    vllm: VllmSettings | None = Field(
+        None, description="rollouts by vLLM inside the training process (GPU) instead of plain `generate`"
+    )
     shared_prefix: SharedPrefixSettings = SharedPrefixSettings()
-    self_check: bool = False
+    self_check: bool = Field(
+        False, description="compare the shared prefix's first step with the stock engine's before training"
+    )

@@ -210,7 +210,7 @@ class WarmUp:
 
 def example_scene(example: Example) -> Scene:
     """Return an example as a scene. Its boxes, scaled to the image as shown, are its mask."""
-    image, sample = example.picture(), example.sample
+    image, sample = example.image(), example.sample
     sx, sy = image.width / sample.width, image.height / sample.height
     boxes = tuple(Box(b.x1 * sx, b.y1 * sy, b.x2 * sx, b.y2 * sy) for b in sample.boxes or ())
     return Scene(image, boxes, filled(boxes, image.width, image.height).astype(np.uint8))

@@ -19,7 +19,8 @@ from adfm.data.check.scope import Scope, leaving, read_scope
 from adfm.data.faults import Broken, Fault, broken
 from adfm.data.manifest import META, manifest_path, mask_paths
 from adfm.data.meta import counts
-from adfm.data.threads import Progress, Threads
+from adfm.data.threads import Threads
+from adfm.progress import Progress, quiet
 from adfm.records import Sample
 
 Extra = Callable[[Sample], Iterable[Broken]]
@@ -31,7 +32,7 @@ def check(
     *,
     extra: Extra | None = None,
     known: Mapping[str, str] = NOTHING_KNOWN,
-    progress: Progress | None = None,
+    progress: Progress = quiet,
 ) -> list[Fault]:
     """Return every fault and warning of a manifest (or of the one in a folder), in the order of its lines.
 

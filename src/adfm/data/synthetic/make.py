@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from adfm.data.synthetic.fields import Bytes
 from adfm.data.synthetic.materials import MATERIALS
 from adfm.data.synthetic.part import Part, draw_part
 from adfm.data.synthetic.product import Product, chosen, random_product
+from adfm.progress import Progress, quiet
 from adfm.storage import require_new_folder
 
 VERSION = 1
@@ -62,15 +63,15 @@ def make(
     benign: Iterable[str] | None = None,
     anomalous_fraction: float = 0.5,
     train_good_fraction: float = 0.3,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = quiet,
 ) -> dict[str, dict[str, int]]:
     """Write `images` images of `products` products under `out`, which must be empty or not exist.
 
     The images are shared out evenly over the products. Of each product's, `train_good_fraction` are normal parts in
     `train/good`. Of the rest, `anomalous_fraction` have defects and go to `test/<defect>` (several types on one part:
     `combined`) with masks in `ground_truth/<defect>`; the others are normal parts in `test/good`. `size` is (W, H) px.
-    `progress` is called with (images done, images in all). Returns the number of images per category and folder, which
-    `generator.json` also holds, along with every setting and product.
+    Returns the number of images per category and folder, which `generator.json` also holds, along with every setting
+    and product.
 
     Raises:
         UserError: `out` is a file or is not empty.
@@ -101,8 +102,7 @@ def make(
             part = draw_part(drawn[name], rng, size=size, defects=0 if number < normal else None)
             _store(out / name, "train" if number < train else "test", part, counts[name])
             done += 1
-            if progress is not None:
-                progress(done, images)
+            progress("parts", done, images)
     settings = {
         "seed": seed,
         "images": images,

@@ -23,8 +23,9 @@ from PIL import __version__ as pillow_version
 from adfm.config import make_settings
 from adfm.data.build import build
 from adfm.data.settings import BuildSettings
-from adfm.data.threads import Progress, Threads
+from adfm.data.threads import Threads
 from adfm.images import FORMATS
+from adfm.progress import Progress, quiet
 from adfm.workflows.bench.quantiles import quantiles
 
 WIDTH, HEIGHT = 1500, 1000
@@ -42,7 +43,7 @@ def bench_data(
     repeats: int = 3,
     seed: int = 0,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = quiet,
 ) -> dict[str, Any]:
     """Return masks a second of building and of decoding alone, in turn, and the ratio of both: wall and processor time.
 
@@ -118,5 +119,5 @@ def spent(work: Callable[[], object]) -> Spent:
     return time.perf_counter() - wall, time.process_time() - processor
 
 
-def _named(progress: Progress | None, stage: str, repeat: int) -> Progress | None:
-    return progress and (lambda _, done, total: progress(f"{stage} {repeat}", done, total))
+def _named(progress: Progress, stage: str, repeat: int) -> Progress:
+    return lambda _, done, total: progress(f"{stage} {repeat}", done, total)

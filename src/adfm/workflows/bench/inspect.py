@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,13 +12,12 @@ from adfm.data.synthetic import make
 from adfm.images import load
 from adfm.inspection.run import InspectionSettings, find_pictures, inspect_all
 from adfm.models.local import GREEDY, MAX_NEW_TOKENS, LocalModel, placeholder_tokens
+from adfm.progress import Progress, quiet
 from adfm.reasoning import frame_hint, prompt, read
 from adfm.records import region_json
 from adfm.workflows.bench.quantiles import quantiles
 
 MIN_IMAGES = 8  # images of which the generator draws every kind
-
-Progress = Callable[[str, int, int], None]
 
 
 def bench_inspect(
@@ -28,7 +27,7 @@ def bench_inspect(
     images: int = 16,
     repeats: int = 3,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = quiet,
 ) -> dict[str, Any]:
     """Return images a second of both in turn, their ratio, and whether all boxes agree. A first round warms up.
 
@@ -54,8 +53,7 @@ def bench_inspect(
             if repeat:
                 ours.append(len(paths) / (between - started))
                 plain.append(len(paths) / (ended - between))
-            if progress:
-                progress("inspecting", repeat, repeats)
+            progress("inspecting", repeat, repeats)
     return {
         "images": len(paths),
         "ours": quantiles(ours),

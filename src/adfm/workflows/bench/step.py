@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from trl import GRPOTrainer
 
 from adfm.models.families import family_of
 from adfm.models.files import best_device, quiet_environment
+from adfm.progress import Progress, quiet
 from adfm.reasoning import FULL
 from adfm.records import Sample
 from adfm.rewards.trl import trl_rewards
@@ -36,7 +37,6 @@ from adfm.workflows.bench.sizes import Case, Size, prompt_rows, random_subject
 GRADIENT = {"float32": 1e-5, "bfloat16": 0.1}
 """Relative difference of the whole gradient up to which both count as equal."""
 
-Progress = Callable[[str, int, int], None]
 Row = dict[str, Any]
 
 
@@ -89,7 +89,7 @@ class Side:
 
 
 def bench_steps(
-    size: Size, cases: Sequence[Case], *, pairs: int, seed: int = 0, progress: Progress | None = None
+    size: Size, cases: Sequence[Case], *, pairs: int, seed: int = 0, progress: Progress = quiet
 ) -> list[dict[str, Any]]:
     """Return a row of `adfm bench step --json` for each case, from `pairs` timed pairs after one that warms up and is compared."""
     quiet_environment()
@@ -142,7 +142,7 @@ def _unpatch(model: Any) -> None:
 
 
 def _case(
-    size: Size, case: Case, sides: tuple[Side, Side], rows: Sequence[Row], pairs: int, progress: Progress | None
+    size: Size, case: Case, sides: tuple[Side, Side], rows: Sequence[Row], pairs: int, progress: Progress
 ) -> dict[str, Any]:
     """Warm up and compare, then measure the pairs, the first of a pair changing from pair to pair."""
     counts = []
@@ -160,8 +160,7 @@ def _case(
         for which in (0, 1) if pair % 2 else (1, 0):
             taken[which].append(sides[which].step(_batch(case, rows, pair), pair))
         same = same and taken[0][-1].answers == taken[1][-1].answers
-        if progress:
-            progress(f"G {case.generations}, {case.prompt} : {case.answer}", pair, pairs)
+        progress(f"G {case.generations}, {case.prompt} : {case.answer}", pair, pairs)
     return {
         **summary(case, *taken),
         "memory_mib": dict(zip(("stock", "ours"), heaviest, strict=True)),
