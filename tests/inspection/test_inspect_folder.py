@@ -349,7 +349,7 @@ def test_a_broken_image_alone_is_the_users_mistake(tmp_path: Path) -> None:
     for source in (tmp_path / "a.png", b"broken"):
         with pytest.raises(ImageError, match="is not a PNG"):
             Inspector(MODEL).inspect(source)
-    with pytest.raises(ImageError, match="a.png: is not a PNG"):
+    with pytest.raises(ImageError, match=r"a\.png: is not a PNG"):
         run(MODEL, tmp_path / "a.png", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

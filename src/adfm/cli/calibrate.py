@@ -65,9 +65,10 @@ def run(args: argparse.Namespace) -> int:
     require_valid(wanted)
     if args.predictions:
         file = (args.predictions if args.predictions.is_dir() else args.predictions.parent) / "provenance.json"
-        predictions, provenance = read_predictions(args.predictions), read_json(file)
+        provenance = read_json(file)
         if not isinstance(provenance, dict):
             raise DataError(f"{file}: must be a JSON object; run `adfm eval` again")
+        predictions = read_predictions(args.predictions)
     else:
         predictions, provenance = _ask(args, wanted)
     out = _folder(args, provenance)
