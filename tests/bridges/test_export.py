@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from adfm.models.frames import model_frame
 from PIL import Image
 
 from adfm import images
@@ -20,7 +21,6 @@ from adfm.cli.data_export import TOOLS
 from adfm.cli.main import main
 from adfm.data.manifest import Manifest, read_manifest, write_manifest
 from adfm.geometry import Frame
-from adfm.models.frames import model_frame
 from adfm.reasoning import canonical, focus_box
 from adfm.records import Sample
 from adfm.rewards.truth import rate, read_truth

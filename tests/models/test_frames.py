@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from adfm.models.frames import MAX_ASPECT, frame_rule, model_frame
 from PIL import Image
 
 from adfm.errors import ImageError, ModelError
 from adfm.geometry import Box, Frame
 from adfm.models.files import load_processor
-from adfm.models.frames import MAX_ASPECT, frame_rule, model_frame
 from adfm.reasoning import PIXELS, THOUSANDTHS, frame_hint
 
 SIZES = ((1, 1), (64, 64), (56, 57), (27, 29), (640, 480), (1000, 1000), (1001, 6), (37, 4000), (333, 777))

@@ -16,7 +16,7 @@ from adfm.models.local import LocalModel
 from adfm.models.scripted import ScriptedModel
 
 
-def says_a(picture: Image, prompt: str) -> Answer:
+def says_a(image: Image, prompt: str) -> Answer:
     return Answer("A" if "any defect" in prompt else "no letter", None)
 
 
@@ -44,7 +44,7 @@ def test_both_tables_are_printed(
     assert evaluate(mini, tmp_path / "out") == 0
     told = capsys.readouterr()
     lines = told.out.splitlines()
-    assert lines[0].startswith("36 questions about 8 pictures")
+    assert lines[0].startswith("36 questions about 8 images")
     assert lines[1].startswith("warning: ") and "39636 are missing" in lines[1]
     assert [line.split(":")[0] for line in lines if "skipped" in line] == ["compat", "strict"]
     heads = [line.split() for line in lines if "D-Cls" in line]
@@ -110,7 +110,7 @@ def test_missing_files_are_named(
     (mini / "GoodsAD/food_box/train/good/000003.jpg").unlink()
     assert evaluate(mini, tmp_path / "out") == 2
     assert "GoodsAD/food_box/train/good/000003.jpg: no such file" in capsys.readouterr().err
-    assert evaluate(mini, tmp_path / "out", "--shots", "0") == 0  # without templates that picture is not needed
+    assert evaluate(mini, tmp_path / "out", "--shots", "0") == 0  # without templates that image is not needed
     assert evaluate(tmp_path, tmp_path / "out") == 2
     assert "--data must be the folder that holds MMAD's mmad.json" in capsys.readouterr().err
 
@@ -135,5 +135,5 @@ def test_a_real_model_at_the_terminal(
     options = ["--limit", "2", "--max-new-tokens", "4", "--threads", "1", "--batch", "5"]
     words = ["eval", "--benchmark", "mmad", "--data", str(mini), "--model", str(tiny), "--out", str(tmp_path / "out")]
     assert main([*words, *options]) == 0
-    assert "10 questions about 2 pictures" in capsys.readouterr().out
+    assert "10 questions about 2 images" in capsys.readouterr().out
     assert len((tmp_path / "out" / "predictions.jsonl").read_text().splitlines()) == 10
