@@ -163,7 +163,7 @@ def test_another_model_or_prompt_is_refused(changes: dict[str, Any], message: st
     ("field", "value", "message"),
     [
         ("task", "choice", "task=verdict and here it is task=choice"),
-        ("stages", "verdict", "stages=full and here it is stages=verdict; give --stages full, run"),
+        ("stages", "verdict", "stages=full and here it is stages=verdict; ask as it was made, or run"),
         ("name_category", False, "name_category=True and here it is name_category=False"),
         ("shots", 2, "shots=0 and here it is shots=2"),
         ("max_new_tokens", 99, "max_new_tokens=512 and here it is max_new_tokens=99"),
