@@ -183,7 +183,7 @@ def require_made_for(
     Raises:
         UserError: names what differs, and the fix.
     """
-    again = "run `adfm calibrate` again, or give --no-calibration"
+    again = "run `adfm calibrate` again or give --no-calibration"
     # An unknown revision proves nothing; then at least the name must be the same.
     if revision != calibration.revision or (revision == "unknown" and model != calibration.model):
         raise UserError(
@@ -196,10 +196,9 @@ def require_made_for(
         made.pop("name_category", None)
     for field, value in made.items():
         if here[field] != value:
-            option = f"give --stages {value}, " if field == "stages" else ""
             raise UserError(
                 f"{file}: was made under protocol {field}={value!s:.80} and here it is {field}={here[field]!s:.80}; "
-                f"{option}{again}"
+                f"ask as it was made, or {again}"
             )
     known = {prompt.sha256 for prompt in calibration.prompts}
     other = [part for part in parts if asked(protocol, part).sha256 not in known]

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adfm.cli.common import add_command, folded, print_json, progress_bar
+from adfm.cli.common import add_command, add_protocol, folded, print_json, progress_bar, protocol_flags
 
 if TYPE_CHECKING:
     from adfm.calibration.calibrate import Wanted
@@ -41,10 +41,7 @@ def add(subparsers: Any) -> None:
         "--method", choices=("temperature", "platt", "none"), help="of the probabilities (default: temperature)"
     )
     parser.add_argument("--out", type=Path, help="folder for calibration.json (default: the model's folder)")
-    parser.add_argument(
-        "--stages", choices=("full", "locate_answer", "verdict"), help="blocks of an answer (default: the model's own)"
-    )
-    parser.add_argument("--no-category", action="store_true", help="leave the part's category out of the prompt")
+    add_protocol(parser)
     parser.add_argument("--batch", type=int, default=1, help="images asked together; `inspect` asks 1 (%(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--json", action="store_true", help="print the calibration as JSON")
@@ -65,9 +62,10 @@ def run(args: argparse.Namespace) -> int:
     require_valid(wanted)
     if args.predictions:
         file = (args.predictions if args.predictions.is_dir() else args.predictions.parent) / "provenance.json"
-        predictions, provenance = read_predictions(args.predictions), read_json(file)
+        provenance = read_json(file)
         if not isinstance(provenance, dict):
             raise DataError(f"{file}: must be a JSON object; run `adfm eval` again")
+        predictions = read_predictions(args.predictions)
     else:
         predictions, provenance = _ask(args, wanted)
     out = _folder(args, provenance)
@@ -90,15 +88,13 @@ def _ask(args: argparse.Namespace, wanted: Wanted) -> tuple[list[Prediction], di
     from adfm.evaluation.run import predict, provenance_of
     from adfm.models.device import use_threads
     from adfm.models.local import LocalModel
-    from adfm.reasoning import ProtocolFlags
 
-    args.model = args.model or "nano"
+    args.model, flags = args.model or "nano", protocol_flags(args)
     _folder(args, {"model": args.model})
     manifest = read_manifest(args.data).only(args.split)
     require_enough(sum(not sample.anomalous for sample in manifest.samples), wanted.alpha, "normal samples")
     use_threads(args.threads)
     model = LocalModel.load(args.model)
-    flags = ProtocolFlags(stages=args.stages, name_category=False if args.no_category else None)
     protocol = model.protocol.with_flags(flags)
     with progress_bar() as bar:
         predictions = list(predict(model, manifest, protocol=protocol, batch=args.batch, progress=bar, stage="asking"))
@@ -163,7 +159,7 @@ def _measured(calibration: Calibration) -> list[str]:
     lines = []
     for name, counts, decision, set_here in (
         ("false rejects", normal, "NG", True),
-        ("misses", anomalous, "OK", calibration.ok is not None),
+        ("escapes", anomalous, "OK", calibration.ok is not None),
         ("review, normal", normal, "REVIEW", False),
         ("review, anomalous", anomalous, "REVIEW", False),
     ):

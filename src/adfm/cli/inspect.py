@@ -6,7 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from adfm.cli.common import add_command, add_score, folded, print_json, progress_bar, require_votes
+from adfm.cli.common import (
+    add_command,
+    add_protocol,
+    add_score,
+    folded,
+    print_json,
+    progress_bar,
+    protocol_flags,
+    require_votes,
+)
 
 EXAMPLE = """
 adfm inspect new_parts/ --model runs/mine/final --out verdicts
@@ -22,9 +31,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--model", default="nano", help="model folder, hub id or nano (%(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder for verdicts and overlays")
     parser.add_argument("--part", help="what the part is, for the prompt")
-    parser.add_argument(
-        "--stages", choices=("full", "locate_answer", "verdict"), help="blocks of an answer (default: the model's own)"
-    )
+    add_protocol(parser)
     decides = parser.add_mutually_exclusive_group()
     decides.add_argument("--threshold", type=float, help="raw score from which a part is NG, 0 to 1; no calibration")
     decides.add_argument(
@@ -43,7 +50,6 @@ def run(args: argparse.Namespace) -> int:
     from adfm.inspection.folder import exit_code, find_images, inspect_folder, require_outside
     from adfm.inspection.inspector import Inspector
     from adfm.models.device import use_threads
-    from adfm.reasoning import ProtocolFlags
 
     require_votes(args)
     find_images(args.path)  # a wrong path must not cost a model's loading time
@@ -55,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         no_calibration=args.no_calibration,
         threshold=args.threshold,
         category=args.part,
-        protocol=ProtocolFlags(stages=args.stages),
+        protocol=protocol_flags(args),
         score=args.score,
         votes=args.votes,
         seed=args.seed,
