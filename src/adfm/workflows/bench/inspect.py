@@ -10,12 +10,13 @@ from typing import Any
 
 from adfm.data.synthetic import make
 from adfm.images import load
-from adfm.inspection.run import InspectionSettings, find_pictures, inspect_all
+from adfm.inspection.folder import find_images, inspect_folder
+from adfm.inspection.inspector import Inspector
 from adfm.models.families import family_of
 from adfm.models.local import GREEDY, LocalModel
 from adfm.progress import Progress, quiet
 from adfm.reasoning import ask
-from adfm.records import region_json
+from adfm.records import Region
 from adfm.workflows.bench.quantiles import quantiles
 
 MIN_IMAGES = 8  # images of which the generator draws every kind
@@ -38,19 +39,20 @@ def bench_inspect(
         UserError: no image, or no such model.
     """
     local = LocalModel.load(model)
+    inspector = Inspector(local)
     with TemporaryDirectory() as folder:
         if source is None:
             source = Path(folder) / "parts"
             make(source, images=max(images, MIN_IMAGES), seed=seed, size=(140, 140), products=1)
-        paths = find_pictures(source)
+        paths = find_images(source)
         ours, plain, equal = [], [], True
         for repeat in range(repeats + 1):
             started = time.perf_counter()
-            verdicts = list(inspect_all(local, source, Path(folder) / f"{repeat}", InspectionSettings()))
+            verdicts = inspect_folder(inspector, source, Path(folder) / f"{repeat}")
             between = time.perf_counter()
             answers = plain_loop(local, paths)
             ended = time.perf_counter()
-            equal = equal and [verdict["regions"] for verdict in verdicts] == answers
+            equal = equal and [verdict.regions for verdict in verdicts] == answers
             if repeat:
                 ours.append(len(paths) / (between - started))
                 plain.append(len(paths) / (ended - between))
@@ -64,11 +66,12 @@ def bench_inspect(
     }
 
 
-def plain_loop(local: LocalModel, paths: Sequence[Path]) -> list[list[dict[str, Any]]]:
+def plain_loop(local: LocalModel, paths: Sequence[Path]) -> list[tuple[Region, ...]]:
     """Return the regions of each image by the loop that a user of transformers would write: no score, no files."""
     import torch
 
     weights, processor = local.weights, local.processor
+    placeholders = family_of(weights.config.model_type).placeholder_tokens(weights.config)
     regions = []
     for path in paths:
         image = load(path)
@@ -80,9 +83,9 @@ def plain_loop(local: LocalModel, paths: Sequence[Path]) -> list[list[dict[str, 
                 **batch,
                 **GREEDY,
                 max_new_tokens=local.protocol.max_new_tokens,
-                suppress_tokens=family_of(weights.config.model_type).placeholder_tokens(weights.config),
+                suppress_tokens=placeholders,
                 disable_compile=True,
             )
         answer = processor.tokenizer.decode(tokens[0, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-        regions.append([region_json(region) for region in question.read(answer).regions])
+        regions.append(question.read(answer).regions)
     return regions
