@@ -227,7 +227,7 @@ def test_an_installed_package_adds_a_family(install: Callable[[str], None]) -> N
     family = family_of("lens_vl")
     rule: FrameOf = family.frame_rule(None)
     assert (family.name, family.tower, rule(30, 20)) == ("Lens", "model.lens", Frame.original(30, 20))
-    with pytest.raises(ModelError, match="known model types: .*internvl, lens_vl"):
+    with pytest.raises(ModelError, match=r"known model types: .*internvl, lens_vl"):
         family_of("llava")
 
 
