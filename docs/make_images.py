@@ -1,4 +1,4 @@
-"""Draw the picture of docs/data.md: one row of parts per material, normal ones first, defects outlined; seeded.
+"""Draws the image of docs/data.md: one row of parts per material, normal ones first, defects outlined; the seed is fixed.
 
 python docs/make_images.py
 """

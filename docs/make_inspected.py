@@ -1,4 +1,4 @@
-"""Draw the picture of the README from an adaptation: its two best anomalous answers and the first good part, as `inspect` would.
+"""Draws the image of the README from an adaptation: its two best anomalous answers and the first good part, as `inspect` would.
 
 python docs/make_inspected.py runs/results/cookie/seed-0
 """
@@ -29,9 +29,9 @@ def main() -> None:
     shown = [drawn(run / "data", p) for p in [*anomalous[:BEST], good]]
     sheet = Image.new("RGB", (sum(p.width for p in shown) + GAP * (len(shown) - 1), HEIGHT), "white")
     left = 0
-    for picture in shown:
-        sheet.paste(picture, (left, 0))
-        left += picture.width + GAP
+    for overlay in shown:
+        sheet.paste(overlay, (left, 0))
+        left += overlay.width + GAP
     sheet.save(Path(__file__).parent / "images" / "inspected.jpg", quality=88)
     sys.stdout.write("mean IoU: " + ", ".join(f"{quality(p):.2f}" for p in anomalous[:BEST]) + "\n")
 

@@ -1,4 +1,4 @@
-"""`adfm adapt`: a labelled folder in; base, SFT-only and SFT + GRPO models compared on its held-out part out."""
+"""`adfm adapt`: a labelled folder in, any arms compared on its held-out part out."""
 
 from __future__ import annotations
 
@@ -20,17 +20,27 @@ SHORT = "one command from a labelled folder to an adapted model and its evidence
 def add(subparsers: Any) -> None:
     """Add the command to the program's parser."""
     parser = add_command(subparsers, "adapt", run, SHORT, EXAMPLE)
-    parser.add_argument("source", type=Path, metavar="SRC", help="folder with the pictures, as for `adfm data build`")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; given again, it goes on")
+    parser.add_argument("source", type=Path, metavar="SRC", help="folder with the images, as for `adfm data build`")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; given again, it continues")
     parser.add_argument("--model", default="nano", help="model to adapt (%(default)s)")
-    parser.add_argument("--sft-recipe", default="nano-sft", help="packaged recipe (%(default)s)")
-    parser.add_argument("--grpo-recipe", default="nano-grpo", help="packaged recipe (%(default)s)")
     parser.add_argument(
-        "--sft", nargs="*", default=[], metavar="key=value", help="settings that win over the SFT recipe's"
+        "--arms",
+        nargs="+",
+        default=["base", "sft", "grpo"],
+        metavar="ARM",
+        help="what is compared, in order: base, sft, grpo, verdict-only, or an installed extension (base sft grpo)",
     )
-    parser.add_argument(
-        "--grpo", nargs="*", default=[], metavar="key=value", help="settings that win over the GRPO recipe's"
-    )
+    parser.add_argument("--sft-recipe", default="nano-sft", metavar="RECIPE", help="of sft (%(default)s)")
+    parser.add_argument("--grpo-recipe", default="nano-grpo", metavar="RECIPE", help="of grpo (%(default)s)")
+    for stage in ("sft", "grpo"):
+        parser.add_argument(
+            f"--{stage}",
+            nargs="*",
+            action="extend",
+            default=[],
+            metavar="key=value",
+            help=f"settings that win over the {stage.upper()} recipe's",
+        )
     parser.add_argument(
         "--alpha",
         type=float,
@@ -48,16 +58,22 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Adapt and print the table."""
+    """Adapt and print the table.
+
+    Raises:
+        UserError: an option, the data, a recipe or a model that breaks a rule.
+    """
     from adfm.evaluation import HEADLINE
-    from adfm.numbers import difference_with_interval
-    from adfm.workflows.adapt import TABLE, AdaptSettings, run_adaptation, told_decisions
+    from adfm.workflows.adapt import TABLE, AdaptSettings, describe_decisions, run_adaptation
     from adfm.workflows.adapt_repeats import run_repeats
     from adfm.workflows.arms import table
 
+    if args.repeats < 1:
+        raise UserError(f"--repeats {args.repeats}: at least one split is needed; give 1 or more")
     settings = AdaptSettings(
         build=build_settings(args),
         model=args.model,
+        arms=tuple(args.arms),
         sft=args.sft_recipe,
         grpo=args.grpo_recipe,
         sft_overrides=tuple(args.sft),
@@ -65,8 +81,6 @@ def run(args: argparse.Namespace) -> int:
         alpha=args.alpha,
         seed=args.seed or 0,
     )
-    if args.repeats < 1:
-        raise UserError(f"--repeats {args.repeats}: at least one split is needed; give 1 or more")
     with progress_bar(plain) as bar:
         if args.repeats == 1:
             adapted = run_adaptation(args.source, args.out, settings, bar)
@@ -76,13 +90,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(summary)
         return 0
-    print_table(table(adapted.arms, HEADLINE))
-    for name, before in (("difference_to_base", "base"), ("difference_to_sft", "SFT")):
-        for metric in ("balanced_accuracy", "box_f1@0.3"):
-            if metric in summary[name]:  # boxes are not measured where no place is known
-                print(f"SFT + GRPO against {before}, {metric}: {difference_with_interval(*summary[name][metric])}")
+    print_table(table(adapted.runs, HEADLINE, adapted.differences))
     if args.repeats == 1:
-        print(told_decisions(summary["decisions"]))
+        print(describe_decisions(summary["decisions"]))
+    print(f"recommended: {summary['recommended']['name']} ({summary['recommended']['why']})")
     pages = args.out / ("report.html" if args.repeats == 1 else "seed-*/report.html")
     print(f"{summary['seconds']:.0f} s; table -> {args.out / TABLE}; report -> {pages}")
     return 0

@@ -20,7 +20,7 @@ def add(subparsers: Any) -> None:
         subparsers, "demo", run, "the whole chain on the bundled model (ten minutes on two cores)", EXAMPLE
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/demo"), help="folder; given again, the demo goes on (%(default)s)"
+        "--out", type=Path, default=Path("runs/demo"), help="folder; given again, the demo continues (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of parts, training and bootstrap (%(default)s)")
     parser.add_argument("--images", type=int, default=1000, help="how many parts are drawn (%(default)s)")

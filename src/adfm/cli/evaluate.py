@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adfm.cli import mmad
-from adfm.cli.common import add_command, add_score, folded, print_json, progress_bar, require_votes
+from adfm.cli.common import (
+    add_command,
+    add_protocol,
+    add_score,
+    folded,
+    print_json,
+    print_table,
+    progress_bar,
+    protocol_flags,
+    require_votes,
+)
 
 if TYPE_CHECKING:
     from adfm.calibration.decision import Threshold
@@ -30,10 +40,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--split", choices=("train", "validation", "test"), default="test", help="which split (%(default)s)"
     )
-    parser.add_argument(
-        "--stages", choices=("full", "locate_answer", "verdict"), default="full", help="protocol (%(default)s)"
-    )
-    parser.add_argument("--no-category", action="store_true", help="leave the part's category out of the prompt")
+    add_protocol(parser)
     add_score(parser)
     decides = parser.add_mutually_exclusive_group()
     decides.add_argument(
@@ -45,7 +52,7 @@ def add(subparsers: Any) -> None:
         metavar="FILE",
         help="of `adfm calibrate`: the deployed decision is the calibrated one",
     )
-    parser.add_argument("--batch", type=int, default=16, help="pictures decoded together (%(default)s)")
+    parser.add_argument("--batch", type=int, default=16, help="images decoded together (%(default)s)")
     parser.add_argument(
         "--seed", type=int, default=0, help="of the bootstrap, of --score votes and of --part (%(default)s)"
     )
@@ -82,26 +89,27 @@ def _evaluate(args: argparse.Namespace) -> int:
     """Evaluate and print the headline metrics with their intervals."""
     from adfm.calibration.record import require_made_for
     from adfm.data.manifest import read_manifest
+    from adfm.evaluation import HEADLINE
     from adfm.evaluation.run import run_evaluation
+    from adfm.models.device import use_threads
     from adfm.models.local import LocalModel
     from adfm.models.votes import scored
-    from adfm.reasoning import STAGES
-    from adfm.training.run import use_threads
+    from adfm.numbers import with_interval
 
     require_votes(args)
     manifest = read_manifest(args.data).only(args.split)
-    threshold = _threshold(args)
+    threshold, flags = _threshold(args), protocol_flags(args)
     use_threads(args.threads)
-    stages = STAGES[args.stages]
-    model = scored(LocalModel.load(args.model), args.score, votes=args.votes, seed=args.seed, stages=stages)
+    model = scored(LocalModel.load(args.model), args.score, votes=args.votes, seed=args.seed)
+    protocol = model.protocol.with_flags(flags)
     if threshold.calibration:
-        parts = sorted({sample.category for sample in manifest.samples}) if not args.no_category else [None]
+        parts = sorted({sample.category for sample in manifest.samples}) if protocol.name_category else [None]
         require_made_for(
             threshold.calibration,
             args.calibration,
             model=model.name,
             revision=model.revision,
-            stages=stages,
+            protocol=protocol,
             parts=parts,
         )
     with progress_bar() as bar:
@@ -109,23 +117,29 @@ def _evaluate(args: argparse.Namespace) -> int:
             model,
             manifest,
             args.out,
-            stages=stages,
-            category=not args.no_category,
+            protocol=protocol,
             batch=args.batch,
             seed=args.seed,
             threshold=threshold,
-            progress=bar and (lambda done, total: bar("evaluating", done, total)),
+            progress=bar,
         )
     if args.json:
         print_json(result)
-    else:
-        print(f"{result['n']} parts, {result['n_normal']} normal and {result['n_anomalous']} anomalous -> {args.out}")
-        print("\n".join([*headline(result["metrics"]), *deployed(result["operating_point"])]))
+        return 0
+    print(f"{result['n']} parts, {result['n_normal']} normal and {result['n_anomalous']} anomalous -> {args.out}")
+    for name in HEADLINE:
+        if name in result["metrics"]:
+            print(f"  {name:<22}{with_interval(result['metrics'][name])}")
+    point = result["operating_point"]
+    if point:
+        print(f"decisions under {point['threshold_origin']}")
+        for name, title in (("miss", "escapes"), ("overkill", "false rejects"), ("review", "review")):
+            print(f"  {title:<22}{with_interval(point[name])}")
     return 0
 
 
 def _threshold(args: argparse.Namespace) -> Threshold:
-    """The deployed threshold that the command line names."""
+    """Return the deployed threshold that the command line names."""
     from adfm.calibration.decision import READ_VERDICT, Threshold
     from adfm.calibration.record import read_calibration
     from adfm.errors import ConfigError
@@ -143,48 +157,29 @@ def _threshold(args: argparse.Namespace) -> Threshold:
 
 def _compare(args: argparse.Namespace) -> int:
     """Compare and print the table of all metrics."""
-    from adfm.evaluation.compare import compare, find_predictions, in_common, write_comparison
+    from adfm.evaluation.compare import (
+        compare,
+        find_predictions,
+        in_common,
+        summary_lines,
+        table_rows,
+        write_comparison,
+    )
     from adfm.predictions import read_predictions
 
     first, second = (read_predictions(find_predictions(path)) for path in args.compare)
     sizes = [len(first), len(second)]
     if args.common:
         first, second = in_common(first, second)
-    result = {"a": str(args.compare[0]), "b": str(args.compare[1]), "evaluated": sizes}
+    result: dict[str, Any] = {"a": str(args.compare[0]), "b": str(args.compare[1]), "evaluated": sizes}
     result |= compare(first, second, seed=args.seed, threshold=_threshold(args))
     if args.out is not None:
         write_comparison(result, args.out)
     if args.json:
         print_json(result)
-    else:
-        print("\n".join(compared(result)))
+        return 0
+    print(f"a: {folded(result['a'])}")
+    print(f"b: {folded(result['b'])}")
+    print_table([["", "a", "b", "b - a [95 %]", "b is"], *map(list, table_rows(result))])
+    print("\n".join(summary_lines(result)))
     return 0
-
-
-def compared(result: dict[str, Any]) -> list[str]:
-    """Return the lines of a comparison as they are shown on a terminal."""
-    from adfm.evaluation.compare import summary_lines, table_rows
-
-    rows = [("", "a", "b", "b - a [95 %]", "b is"), *table_rows(result)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    names = [f"a: {folded(result['a'])}", f"b: {folded(result['b'])}"]
-    return [*names, *lines, *summary_lines(result)]
-
-
-def headline(metrics: dict[str, dict[str, float | None]]) -> list[str]:
-    """Return the lines `name value [low, high]` of the metrics that people ask for first."""
-    from adfm.evaluation import HEADLINE
-    from adfm.numbers import with_interval
-
-    return [f"  {name:<22}{with_interval(metrics[name])}" for name in HEADLINE if name in metrics]
-
-
-def deployed(point: dict[str, Any] | None) -> list[str]:
-    """Return the lines of the operating point; none where the read verdict decides."""
-    if point is None:
-        return []
-    from adfm.numbers import with_interval
-
-    lines = [f"  {name:<22}{with_interval(point[name])}" for name in ("miss", "overkill", "review")]
-    return [f"decisions under {point['threshold_origin']}", *lines]

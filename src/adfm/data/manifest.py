@@ -10,7 +10,7 @@ from adfm.data.contract import LineError, sample_from_json, sample_json
 from adfm.data.faults import DataFaultsError, broken
 from adfm.errors import DataError
 from adfm.records import Sample, Split
-from adfm.storage import read_jsonl, write_jsonl
+from adfm.storage import encode_line, read_jsonl, sha256_bytes, write_jsonl
 
 MANIFEST = "manifest.jsonl"
 META = "manifest.meta.json"
@@ -33,6 +33,12 @@ class Manifest(NamedTuple):
             raise DataError(f"{self.root / MANIFEST}: no sample is in the '{split}' split; build it with another split")
         return Manifest(self.root, chosen)
 
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of all samples as they are written. Another box makes another hash."""
+        lines = "".join(encode_line(sample_json(sample)) for sample in self.samples)
+        return sha256_bytes(lines.encode("utf-8", "replace"))
+
     def image_path(self, sample: Sample) -> Path:
         """Return the path of a sample's image file."""
         return self.root / sample.image
@@ -53,14 +59,14 @@ def manifest_path(path: Path) -> Path:
     return path / MANIFEST if path.is_dir() else path
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path | str) -> Manifest:
     """Read a manifest file, or the one in a folder; stops at the first fault (`adfm data check` lists them all).
 
     Raises:
         DataError: the file is missing or not JSON lines.
         DataFaultsError: it is empty, a line breaks the contract, or two lines have one id.
     """
-    file = manifest_path(path)
+    file = manifest_path(Path(path))
     rows = read_jsonl(file)
     if not rows:
         raise DataFaultsError([broken("manifest-empty").at(file)])

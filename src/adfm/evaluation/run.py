@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from adfm import __version__, images
 from adfm.calibration.decision import READ_VERDICT, Threshold
-from adfm.data.contract import sample_json
 from adfm.data.manifest import Manifest
 from adfm.errors import UserError
 from adfm.evaluation.summary import evaluate
@@ -22,7 +21,7 @@ from adfm.progress import Progress, quiet
 from adfm.reasoning import Protocol, Question, ask
 from adfm.records import Sample
 from adfm.rewards import RewardSettings, reward
-from adfm.storage import Journal, encode_line, read_json, read_jsonl, sha256_bytes, write_json, write_jsonl
+from adfm.storage import Journal, read_json, read_jsonl, write_json, write_jsonl
 
 METRICS_FILE = "metrics.json"
 PROVENANCE = "provenance.json"
@@ -152,14 +151,12 @@ def kept_rows(out: Path, provenance: dict[str, Any]) -> list[dict[str, Any]]:
 
 def provenance_of(model: Model, manifest: Manifest, protocol: Protocol) -> dict[str, Any]:
     """Return what predictions come from: model, protocol, samples."""
-    # The whole lines: a manifest that was built again with other boxes is another truth.
-    lines = "".join(encode_line(sample_json(sample)) for sample in manifest.samples)
     return {
         "adfm": __version__,
         "model": model.name,
         "revision": model.revision,
         "data": str(manifest.root),
-        "samples_sha256": sha256_bytes(lines.encode("utf-8", "replace")),
+        "samples_sha256": manifest.sha256,
         "split": "+".join(sorted({sample.split for sample in manifest.samples})),
         "protocol": protocol.model_dump(),
         "protocol_overrides": protocol.overrides(model.protocol),

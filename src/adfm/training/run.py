@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from adfm.config import dump_settings
-from adfm.data.contract import sample_json
 from adfm.data.manifest import Manifest, read_manifest
 from adfm.errors import ConfigError, UserError
 from adfm.models.device import best_device, use_threads
 from adfm.reasoning import ask
-from adfm.storage import Journal, encode_line, read_jsonl, sha256_bytes, write_json, write_jsonl, write_text
+from adfm.storage import Journal, read_jsonl, write_json, write_jsonl, write_text
 from adfm.training.settings import TrainSettings
 from adfm.training.subject import Subject, is_first_process, save_final
 
@@ -75,8 +74,7 @@ def execute(
     trainer.add_callback(LogCallback(lambda step, logs: journal.receive(step, names(logs))))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     journal.close()
-    trained_on = None if manifest is None else manifest_hash(manifest)
-    final = save_final(run, trainer.model, subject, settings, trained_on)
+    final = save_final(run, trainer.model, subject, settings, manifest.sha256 if manifest else None)
     if is_first_process():
         write_json(run / "summary.json", _summary(settings, journal))
     return final
@@ -112,11 +110,6 @@ def question_hashes(subject: Subject, manifest: Manifest) -> dict[str, Any]:
         frame = subject.frame_of(sample.width, sample.height)
         hashes[ask(Path(sample.image), frame, subject.protocol, category=sample.category).sha256] += 1
     return {"protocol": subject.protocol.model_dump(), "questions": dict(sorted(hashes.items()))}
-
-
-def manifest_hash(manifest: Manifest) -> str:
-    """Return the SHA-256 of a manifest's samples, boxes and all."""
-    return sha256_bytes("".join(encode_line(sample_json(s)) for s in manifest.samples).encode("utf-8", "replace"))
 
 
 def engine_arguments(settings: TrainSettings, run: Path) -> dict[str, Any]:

@@ -1,83 +1,181 @@
-"""Train, evaluate, compare: what the demo and the adaptation share; a step is skipped where its result is there."""
+"""Arms of an experiment: named recipes that are trained, evaluated and compared on the same held-out samples.
+
+Every step is skipped where its result is there, so a stopped experiment continues where it was.
+"""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from adfm.data.manifest import read_manifest
-from adfm.errors import UserError
+from adfm.errors import ConfigError, UserError
 from adfm.evaluation import paired_difference
 from adfm.evaluation.run import METRICS_FILE, run_evaluation
-from adfm.models.files import best_device
+from adfm.models.card import protocol_of
 from adfm.models.local import LocalModel
-from adfm.numbers import with_interval
+from adfm.numbers import difference_with_interval, with_interval
 from adfm.predictions import read_predictions
+from adfm.progress import Progress
+from adfm.reasoning import Protocol, ProtocolFlags
 from adfm.records import Split
-from adfm.report import RunResult
+from adfm.report import Difference, ReportInputs, RunResult, write_report
 from adfm.storage import read_json, read_jsonl, write_json
-from adfm.training.run import open_run, use_threads
-from adfm.training.settings import GrpoSettings, SftSettings
+from adfm.training.recipes import filled_recipe
+from adfm.training.settings import GrpoSettings, SftSettings, TrainSettings
+from adfm.workflows.provenance import provenance
 
-Say = Callable[[str, int, int], None]
-"""(stage, done, total) while work goes on."""
-
-
-def one_thread_on_cpu() -> None:
-    """Keep torch to one thread where it computes on a CPU: two collapse as soon as anything else runs on a small machine."""
-    if best_device() == "cpu":
-        use_threads(1)
+OWN_PROTOCOL = ProtocolFlags()
 
 
-def evaluate_arm(
-    name: str, model: str, data: Path, out: Path, say: Say, *, batch: int = 32, split: Split = "test"
-) -> RunResult:
-    """Evaluate a model on a split of a manifest, or read what an earlier run of the same wrote."""
-    if not (out / METRICS_FILE).is_file():
-        manifest = read_manifest(data).only(split)
-        local = LocalModel.load(model, max_new_tokens=256)
-        run_evaluation(
-            local, manifest, out, batch=batch, progress=lambda done, total: say(f"evaluating {name}", done, total)
-        )
-    return RunResult(name, read_json(out / METRICS_FILE), tuple(read_predictions(out)))
+@dataclass(frozen=True)
+class Arm:
+    """One arm: a model, or a recipe that trains one.
+
+    Attributes:
+        key: names its folders, `KEY/` of the training and `eval-KEY/` of the evaluation.
+        name: what tables and reports call it.
+        start: a model folder, hub id or `nano`, or the key of another arm whose final model it starts from.
+        stage: which training; None evaluates the start itself.
+        recipe: a recipe's file or packaged name.
+        overrides: `name=value` settings that win over the recipe's.
+        protocol: what differs from the start's protocol.
+    """
+
+    key: str
+    name: str
+    start: str = "nano"
+    stage: Literal["sft", "grpo"] | None = None
+    recipe: str = ""
+    overrides: tuple[str, ...] = ()
+    protocol: ProtocolFlags = OWN_PROTOCOL
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything that decides the arm's result."""
+        return asdict(self) | {"protocol": self.protocol.given()}
 
 
-def train_arm(name: str, settings: SftSettings | GrpoSettings, say: Say) -> str:
-    """Train, go on with a training that was stopped, or skip one that is finished; return the model's folder."""
+@dataclass(frozen=True)
+class ArmResult:
+    """What became of an arm: its model, the protocol it was evaluated under, metrics and predictions, its training."""
+
+    arm: Arm
+    model: str
+    protocol: Protocol
+    evaluation: RunResult
+    settings: TrainSettings | None = None
+    journal: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the arm as it is written to `summary.json`."""
+        return {
+            "name": self.arm.name,
+            "key": self.arm.key,
+            "protocol": self.protocol.model_dump(),
+            "metrics": self.evaluation.metrics,
+        }
+
+
+def run_arms(arms: Sequence[Arm], data: Path, out: Path, *, seed: int, progress: Progress) -> list[ArmResult]:
+    """Train and evaluate every arm in turn, each in folders of its own below `out`.
+
+    Args:
+        arms: an arm that starts from another comes after it.
+        data: the manifest or its folder. Trainings see its train split, evaluations its test split.
+        out: holds `KEY/` and `eval-KEY/` of each arm.
+        seed: of every training.
+        progress: called with the name of each stage.
+
+    Raises:
+        UserError: two arms share a key, an arm's start is missing, or a fault of recipe, data or model.
+    """
+    keys = [arm.key for arm in arms]
+    if len({*keys}) < len(keys):
+        raise ConfigError(f"arms {', '.join(keys)}: two have the same key")
+    results: dict[str, ArmResult] = {}
+    for arm in arms:
+        start = results[arm.start].model if arm.start in results else arm.start
+        settings: TrainSettings | None = None
+        journal: tuple[dict[str, Any], ...] = ()
+        if arm.stage:
+            settings = recipe = arm_settings(arm, start, data, out / arm.key, seed)
+            model = train_arm(arm, recipe, progress)
+            seconds = {row["step"]: row["seconds"] for row in read_jsonl(out / arm.key / "timings.jsonl")}
+            rows = read_jsonl(out / arm.key / "metrics.jsonl")
+            journal = tuple(row | {"seconds": seconds.get(row["step"])} for row in rows)
+        else:
+            model = start
+        protocol = protocol_of(model) if arm.stage else protocol_of(model).with_flags(arm.protocol)
+        evaluation = evaluate_arm(arm.name, model, protocol, data, out / f"eval-{arm.key}", progress)
+        results[arm.key] = ArmResult(arm, model, protocol, evaluation, settings, journal)
+    return list(results.values())
+
+
+def arm_settings(arm: Arm, start: str, data: Path, out: Path, seed: int) -> SftSettings | GrpoSettings:
+    """Return an arm's recipe with its overrides, protocol, data and folders filled in."""
+    kind: type[SftSettings] | type[GrpoSettings] = SftSettings if arm.stage == "sft" else GrpoSettings
+    filled: SftSettings | GrpoSettings = filled_recipe(
+        kind, arm.recipe, arm.overrides, manifest=data, model=start, out=str(out), seed=seed
+    )
+    protocol = filled.protocol.model_copy(update=arm.protocol.given())
+    return filled.model_copy(update={"protocol": protocol})
+
+
+def train_arm(arm: Arm, settings: SftSettings | GrpoSettings, progress: Progress) -> str:
+    """Train, continue a stopped training, or skip a finished one. Return the model's folder."""
     run = Path(settings.out)
     if (run / "summary.json").is_file():
-        open_run(settings, resume=True)  # refuses a result of other settings
         return str(run / "final")
     resume = any((run / "checkpoints").glob("step-*"))
-    if not resume and (run / "config.yaml").is_file():
-        (run / "config.yaml").unlink()  # stopped before its first checkpoint: begin again
+    if not resume:
+        (run / "config.yaml").unlink(missing_ok=True)  # stopped before its first checkpoint: begin again
 
-    def progress(step: int, steps: int, row: dict[str, float]) -> None:
-        told = row.get("reward/total", row.get("loss", 0.0))
-        say(f"training {name}  {told:.2f}", step, steps)
+    def step(number: int, steps: int, row: dict[str, float]) -> None:
+        progress(f"training {arm.name}  {row.get('reward/total', row.get('loss', 0.0)):.2f}", number, steps)
 
     if isinstance(settings, GrpoSettings):
         from adfm.training.grpo import train_grpo
 
-        return str(train_grpo(settings, resume=resume, progress=progress))
+        return str(train_grpo(settings, resume=resume, progress=step))
     from adfm.training.sft import train_sft
 
-    return str(train_sft(settings, resume=resume, progress=progress))
+    return str(train_sft(settings, resume=resume, progress=step))
 
 
-def journal_of(run: Path) -> tuple[dict[str, Any], ...]:
-    """Return the metrics journal of a training, with the seconds from its timings."""
-    seconds = {row["step"]: row["seconds"] for row in read_jsonl(run / "timings.jsonl")}
-    return tuple(row | {"seconds": seconds.get(row["step"])} for row in read_jsonl(run / "metrics.jsonl"))
+def evaluate_arm(
+    name: str, model: str, protocol: Protocol, data: Path, out: Path, progress: Progress, *, split: Split = "test"
+) -> RunResult:
+    """Evaluate a model on a split of a manifest, or read what an earlier run of the same wrote."""
+    if not (out / METRICS_FILE).is_file():
+        local = LocalModel.load(model)
+        samples = read_manifest(data).only(split)
+        stage = f"evaluating {name}"
+        run_evaluation(local, samples, out, protocol=protocol, batch=32, progress=progress, stage=stage)
+    return RunResult(name, read_json(out / METRICS_FILE), tuple(read_predictions(out)))
 
 
-def difference(before: RunResult, after: RunResult, *, seed: int) -> dict[str, tuple[float, float, float]]:
-    """Return metric -> [low, mid, high] of after minus before, by the paired bootstrap."""
-    found = paired_difference(before.predictions, after.predictions, seed=seed)
-    return {metric: (low, mid, high) for metric, (low, mid, high) in found.items()}
+def compare_arms(results: Sequence[ArmResult], pairs: Sequence[tuple[str, str]], *, seed: int) -> list[Difference]:
+    """Return the paired differences of arms, given as pairs of keys (of, to): `of` minus `to`."""
+    runs = {result.arm.key: result.evaluation for result in results}
+    differences = []
+    for of, to in pairs:
+        metrics = paired_difference(runs[to].predictions, runs[of].predictions, seed=seed)
+        bounds = {metric: (low, middle, high) for metric, (low, middle, high) in metrics.items()}
+        differences.append(Difference(runs[of].name, runs[to].name, bounds))
+    return differences
+
+
+def last_against_each(arms: Sequence[Arm]) -> list[tuple[str, str]]:
+    """Return the pairs that compare the last arm with every other one."""
+    return [(arms[-1].key, arm.key) for arm in arms[:-1]]
+
+
+def difference_json(difference: Difference) -> dict[str, Any]:
+    """Return a difference as it is written to `summary.json`."""
+    return {"of": difference.of, "to": difference.to, **difference.metrics}
 
 
 def claim_folder(out: Path, settings: Mapping[str, Any]) -> None:
@@ -96,21 +194,37 @@ def claim_folder(out: Path, settings: Mapping[str, Any]) -> None:
     write_json(file, wanted)
 
 
-class Clock:
-    """Seconds since it was made."""
+def table(runs: Sequence[RunResult], metrics: Sequence[str], differences: Sequence[Difference] = ()) -> list[list[str]]:
+    """Return rows `metric, arm, ..., difference, ...` with intervals as text, headed by the names."""
+    rows = [["", *(run.name for run in runs), *(f"{each.of} - {each.to}" for each in differences)]]
+    for metric in metrics:
+        values = [with_interval(run.metrics["metrics"].get(metric)) for run in runs]
+        gains = [
+            difference_with_interval(*each.metrics[metric]) if metric in each.metrics else "-" for each in differences
+        ]
+        rows.append([metric, *values, *gains])
+    return rows
 
-    def __init__(self) -> None:
-        self._started = time.monotonic()
 
-    def seconds(self) -> float:
-        """Return the seconds so far, rounded to a tenth."""
-        return round(time.monotonic() - self._started, 1)
-
-
-def table(arms: Sequence[RunResult], metrics: Sequence[str]) -> list[list[str]]:
-    """Return rows `metric, arm, arm, ...` with intervals as text, headed by the arms' names."""
-    head = ["", *(arm.name for arm in arms)]
-    return [
-        head,
-        *([metric, *(with_interval(arm.metrics["metrics"].get(metric)) for arm in arms)] for metric in metrics),
-    ]
+def report_arms(
+    out: Path,
+    title: str,
+    results: Sequence[ArmResult],
+    differences: Sequence[Difference],
+    *,
+    data: Path,
+    command: str,
+    seed: int,
+) -> None:
+    """Write `report.html`: every arm, the differences, the trainings' journals, and the last training's settings."""
+    trained = [result for result in results if result.settings]
+    inputs = ReportInputs(
+        title=title,
+        settings=trained[-1].settings.model_dump(mode="json") if trained and trained[-1].settings else {},
+        provenance=provenance(command, seed),
+        runs=tuple(result.evaluation for result in results),
+        differences=tuple(differences),
+        journals={result.arm.name: result.journal for result in trained},
+        images_root=data,
+    )
+    write_report(out / "report.html", inputs)

@@ -1,14 +1,14 @@
 """The whole chain on a laptop: parts of a product that nano has not seen, GRPO, both evaluations, inspection, report.
 
-The product carries drilled holes with a bright core, which nano's training left out: it takes them for defects. GRPO
-learns that they belong to the part. With `ablate` a second arm is trained on format and verdict alone, to show what
+The product carries drilled holes with a bright core, which nano's training left out, and nano takes them for defects.
+GRPO learns that they belong to the part. With `ablate` a second arm is trained on format and verdict alone, to show what
 happens to its boxes.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,25 +19,11 @@ from adfm.data.settings import BuildSettings
 from adfm.data.synthetic import make
 from adfm.errors import ConfigError
 from adfm.evaluation import HEADLINE
-from adfm.inspection.run import InspectionSettings, inspect_all
-from adfm.models.local import LocalModel
-from adfm.report import Difference, ReportInputs, RunResult, write_report
-from adfm.rewards import Weights
+from adfm.inspection import Inspector, inspect_folder
+from adfm.models.device import one_thread_on_cpu
+from adfm.progress import Progress, quiet
 from adfm.storage import write_json
-from adfm.training.recipes import filled_recipe
-from adfm.training.settings import GrpoSettings
-from adfm.workflows.arms import (
-    Clock,
-    Say,
-    claim_folder,
-    difference,
-    evaluate_arm,
-    journal_of,
-    one_thread_on_cpu,
-    table,
-    train_arm,
-)
-from adfm.workflows.provenance import provenance
+from adfm.workflows.arms import Arm, claim_folder, compare_arms, report_arms, run_arms, table
 
 RECIPE = "demo-grpo"
 FEWEST_IMAGES = 40
@@ -47,7 +33,7 @@ ADDITIONS = ("ablate", "inspected")
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """How large the demo is; the defaults take about ten minutes on two cores."""
+    """How large the demo is. The defaults take about ten minutes on two cores."""
 
     seed: int = 0
     images: int = 1000
@@ -61,51 +47,54 @@ class DemoSettings:
     inspected: int = 8
 
 
-def run_demo(out: Path, settings: DemoSettings, say: Say) -> dict[str, Any]:
-    """Run the chain in `out`, going on where an earlier run was stopped, and return what `summary.json` holds.
+def demo_arms(settings: DemoSettings) -> list[Arm]:
+    """Return the demo's arms: the bundled model, GRPO, and with `ablate` the same without the grounding reward."""
+    steps = () if settings.steps is None else (f"steps={settings.steps}",)
+    arms = [Arm("base", "base"), Arm("grpo", "trained", "nano", "grpo", RECIPE, steps)]
+    if settings.ablate:
+        blind = (*steps, "rewards.weights.grounding=0")
+        arms.append(Arm("grpo-verdict-only", "verdict only", "nano", "grpo", RECIPE, blind))
+    return arms
+
+
+def run_demo(out: Path, settings: DemoSettings, progress: Progress) -> dict[str, Any]:
+    """Run the chain in `out`, continuing where an earlier run was stopped, and return what `summary.json` holds.
 
     Raises:
-        UserError: too few pictures, no nano, or `out` holds a demo with other settings.
+        UserError: too few images, no nano, or `out` holds a demo with other settings.
     """
     if settings.images < FEWEST_IMAGES:
         raise ConfigError(f"images {settings.images}: the demo needs at least {FEWEST_IMAGES} to train and to test on")
-    clock = Clock()
+    started = time.monotonic()
     one_thread_on_cpu()
-    data = make_data(out, settings, say)
+    data = make_data(out, settings, progress)
     claim_folder(out, {name: value for name, value in asdict(settings).items() if name not in ADDITIONS})
-    base = evaluate_arm("base", "nano", data, out / "eval-base", say)
-    recipe = grpo_settings(out, data, settings)
-    trained_model = train_arm("GRPO", recipe, say)
-    trained = evaluate_arm("trained", trained_model, data, out / "eval-trained", say)
-    change = difference(base, trained, seed=settings.seed)
-    arms, journals = [base, trained], {"trained": journal_of(Path(recipe.out))}
-    if settings.ablate:
-        blind = verdict_only(recipe, out)
-        arms.append(
-            evaluate_arm("verdict only", train_arm("verdict only", blind, say), data, out / "eval-verdict-only", say)
-        )
-        journals["verdict only"] = journal_of(Path(blind.out))
-    inspect_some(trained_model, data, out, settings, say)
+    arms = demo_arms(settings)
+    results = run_arms(arms, data, out, seed=settings.seed, progress=progress)
+    differences = compare_arms(results, [(arm.key, "base") for arm in arms[1:]], seed=settings.seed)
+    inspect_some(results[1].model, data, out, settings, progress)
+    title = "AD-FM demo: a product that the model had not seen"
+    report_arms(out, title, results, differences, data=data, command="adfm demo", seed=settings.seed)
     summary: dict[str, Any] = {
-        "base": base.metrics,
-        "trained": trained.metrics,
-        "difference": change,
-        "seconds": clock.seconds(),
+        "base": results[0].evaluation.metrics,
+        "trained": results[1].evaluation.metrics,
+        "difference": differences[0].metrics,
+        "seconds": round(time.monotonic() - started, 1),
         "seed": settings.seed,
         "report": str(out / "report.html"),
+        "arms": [result.to_json() for result in results],
     }
-    differences = [Difference("trained", "base", change)]
     if settings.ablate:
-        blind_change = difference(base, arms[2], seed=settings.seed)
-        summary |= {"verdict_only": arms[2].metrics, "verdict_only_difference": blind_change}
-        differences.append(Difference("verdict only", "base", blind_change))
-    report(out, data, arms, differences, journals, recipe)
+        summary |= {
+            "verdict_only": results[2].evaluation.metrics,
+            "verdict_only_difference": differences[1].metrics,
+        }
     write_json(out / "summary.json", summary)
-    return summary | {"table": table(arms, HEADLINE)}
+    return summary | {"table": table([result.evaluation for result in results], HEADLINE)}
 
 
-def make_data(out: Path, settings: DemoSettings, say: Say) -> Path:
-    """Draw the parts and build their manifest, unless both are there; a half-drawn folder is drawn again."""
+def make_data(out: Path, settings: DemoSettings, progress: Progress) -> Path:
+    """Draw the parts and build their manifest, unless both are there. A half-drawn folder is drawn again."""
     data = out / "data"
     if (data / "manifest.jsonl").is_file():
         return data
@@ -120,29 +109,14 @@ def make_data(out: Path, settings: DemoSettings, say: Say) -> Path:
         materials=settings.materials,
         benign=("drilled_hole",),
         train_good_fraction=0.1,
-        progress=lambda _, done, total: say("drawing parts", done, total),
+        progress=progress,
     )
-    build(
-        out / "parts",
-        data,
-        BuildSettings(split="labelled", labelled_fraction=settings.labelled_fraction, seed=settings.seed),
-    )
+    split = BuildSettings(split="labelled", labelled_fraction=settings.labelled_fraction, seed=settings.seed)
+    build(out / "parts", data, split, quiet)
     return data
 
 
-def grpo_settings(out: Path, data: Path, settings: DemoSettings) -> GrpoSettings:
-    """The demo's recipe, in this folder and with this seed."""
-    steps = {} if settings.steps is None else {"steps": settings.steps}
-    return filled_recipe(GrpoSettings, RECIPE, [], manifest=data, out=str(out / "grpo"), seed=settings.seed, **steps)
-
-
-def verdict_only(recipe: GrpoSettings, out: Path) -> GrpoSettings:
-    """The same recipe without the grounding reward."""
-    rewards = recipe.rewards.model_copy(update={"weights": Weights(grounding=0.0)})
-    return recipe.model_copy(update={"out": str(out / "grpo-verdict-only"), "rewards": rewards})
-
-
-def inspect_some(model: str, data: Path, out: Path, settings: DemoSettings, say: Say) -> None:
+def inspect_some(model: str, data: Path, out: Path, settings: DemoSettings, progress: Progress) -> None:
     """Inspect a few unseen parts, half of them anomalous, as a user would."""
     manifest = read_manifest(data).only("test")
     by_label = [[sample for sample in manifest.samples if sample.anomalous is label] for label in (True, False)]
@@ -151,28 +125,4 @@ def inspect_some(model: str, data: Path, out: Path, settings: DemoSettings, say:
     folder.mkdir(exist_ok=True)
     for number, sample in enumerate(chosen):
         shutil.copyfile(manifest.image_path(sample), folder / f"part-{number}.png")
-    local = LocalModel.load(model, max_new_tokens=256)
-    inspect_all(
-        local, folder, out / "inspected", InspectionSettings(), progress=lambda d, t, _: say("inspecting", d, t)
-    )
-
-
-def report(
-    out: Path,
-    data: Path,
-    arms: Sequence[RunResult],
-    differences: Sequence[Difference],
-    journals: dict[str, tuple[dict[str, Any], ...]],
-    recipe: GrpoSettings,
-) -> None:
-    """Write `report.html`."""
-    inputs = ReportInputs(
-        title="AD-FM demo: a product that the model had not seen",
-        settings=recipe.model_dump(mode="json"),
-        provenance=provenance("adfm demo", recipe.seed),
-        runs=tuple(arms),
-        differences=tuple(differences),
-        journals=journals,
-        images_root=data,
-    )
-    write_report(out / "report.html", inputs)
+    inspect_folder(Inspector.open(model), folder, out / "inspected", progress=progress)

@@ -36,8 +36,10 @@ Knowledge = Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True)
-class Question:
-    """One question about one image: `number` from 1, options as (letter, text) in the file's order, the true letter.
+class Item:
+    """One multiple-choice question about one image.
+
+    `number` counts from 1. `options` are (letter, text) in the file's order, and `answer` is the true letter.
 
     Letters are given by position, as in the published reader. `task` is one of `TASKS`: the published `Object Structure`
     and `Object Details` count as `Object Analysis`.
@@ -67,7 +69,7 @@ class Entry:
 
     image: str
     templates: tuple[str, ...]
-    questions: tuple[Question, ...]
+    questions: tuple[Item, ...]
 
     @property
     def category(self) -> tuple[str, str]:
@@ -82,7 +84,7 @@ class Entry:
 
 
 def label_of(image: str) -> Label:
-    """Return a image's label by the published rule: normal if its path holds `good` in lower case."""
+    """Return an image's label by the published rule: a path with `good` in lower case is normal."""
     return "normal" if "good" in image else "anomalous"
 
 
@@ -90,7 +92,7 @@ def read_entries(root: Path) -> tuple[Entry, ...]:
     """Read the `mmad.json` of a folder.
 
     Raises:
-        DataError: missing, too large, empty, or an entry that breaks the published form; the message names the entry.
+        DataError: missing, too large, empty, or an entry that breaks the published form. The message names the entry.
     """
     file = root / QUESTIONS
     if not file.is_file():
@@ -100,11 +102,28 @@ def read_entries(root: Path) -> tuple[Entry, ...]:
     content = _object(str(file), _read(file))
     if not content:
         raise DataError(f"{file}: holds no image; download it again")
-    return tuple(_entry(f"{file}: '{image}'", image, row) for image, row in content.items())
+    entries = []
+    for image, value in content.items():
+        where = f"{file}: '{image}'"
+        row = _object(where, value)
+        if row.get("image_path", image) != image:
+            raise DataError(f"{where}: 'image_path' names another image; it must repeat the key")
+        # As in the published reader: any key of that beginning, and the first of them.
+        conversation: Any = next((row[key] for key in row if key.startswith("conversation")), [])
+        items = _list(f"{where}: the conversation", conversation)
+        templates = _list(f"{where}: 'random_templates'", row.get("random_templates") or [])
+        entries.append(
+            Entry(
+                _path(where, image),
+                tuple(_path(where, path) for path in templates),
+                tuple(_item(f"{where}, question {n}", image, n, item) for n, item in enumerate(items, 1)),
+            )
+        )
+    return tuple(entries)
 
 
 def read_knowledge(file: Path) -> Knowledge:
-    """Read a `domain_knowledge.json` (data set -> object -> name -> text); an object's texts are joined by newlines.
+    """Read a `domain_knowledge.json` (data set -> object -> name -> text). Newlines join an object's texts.
 
     Raises:
         DataError: missing, too large, or of another form.
@@ -128,22 +147,8 @@ def _read(file: Path) -> Any:
     return read_json(file)
 
 
-def _entry(where: str, image: str, row: Any) -> Entry:
-    row = _object(where, row)
-    if row.get("image_path", image) != image:
-        raise DataError(f"{where}: 'image_path' names another image; it must repeat the key")
-    # As in the published reader: any key of that beginning, and the first of them.
-    asked: Any = next((row[key] for key in row if key.startswith("conversation")), [])
-    questions = _list(f"{where}: the conversation", asked)
-    return Entry(
-        _path(where, image),
-        tuple(_path(where, path) for path in _list(f"{where}: 'random_templates'", row.get("random_templates") or [])),
-        tuple(_question(f"{where}, question {n}", image, n, question) for n, question in enumerate(questions, 1)),
-    )
-
-
-def _question(where: str, image: str, number: int, row: Any) -> Question:
-    row = _object(where, row)
+def _item(where: str, image: str, number: int, value: Any) -> Item:
+    row = _object(where, value)
     text, answer, kind = (_text(f"{where}: '{key}'", row.get(key)) for key in ("Question", "Answer", "type"))
     task = _FOLDED.get(kind, kind)
     if task not in TASKS:
@@ -155,7 +160,7 @@ def _question(where: str, image: str, number: int, row: Any) -> Question:
         raise DataError(f"{where}: the answer '{answer}' is none of its options {', '.join(options)}")
     texts = _texts(f"{where}: 'Options'", options)
     letter = LETTERS[list(options).index(answer)]
-    return Question(image, number, task, text, tuple(zip(LETTERS, texts, strict=False)), letter)
+    return Item(image, number, task, text, tuple(zip(LETTERS, texts, strict=False)), letter)
 
 
 def _object(where: str, value: Any) -> dict[str, Any]:

@@ -19,17 +19,17 @@ import torch
 from datasets import Dataset
 from trl import GRPOTrainer
 
+from adfm.models.device import best_device
 from adfm.models.families import family_of
-from adfm.models.files import best_device, quiet_environment
+from adfm.models.files import quiet_environment
 from adfm.progress import Progress, quiet
-from adfm.reasoning import FULL
 from adfm.records import Sample
 from adfm.rewards.trl import trl_rewards
 from adfm.training.grpo import GroundedGRPOTrainer, grpo_arguments
 from adfm.training.monitor import RolloutMonitor
-from adfm.training.run import Subject
 from adfm.training.settings import GrpoSettings
 from adfm.training.shared_prefix.attention import implementations
+from adfm.training.subject import Subject
 from adfm.workflows.bench.phases import PHASES, Phases, clock, peak_memory
 from adfm.workflows.bench.quantiles import quantiles
 from adfm.workflows.bench.sizes import Case, Size, prompt_rows, random_subject
@@ -93,23 +93,27 @@ def bench_steps(
 ) -> list[dict[str, Any]]:
     """Return a row of `adfm bench step --json` for each case, from `pairs` timed pairs after one that warms up and is compared."""
     quiet_environment()
-    model, processor = random_subject(size, seed, best_device())
+    subject = random_subject(size, seed, best_device())
+    model = subject.weights
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0)
-    subject = Subject(model, processor, family_of(model.config.model_type).frame_rule(processor))
     measured = []
     for case in cases:
-        rows, samples = prompt_rows(size, case, processor, (pairs + 1) * case.prompts, seed)
+        rows, samples = prompt_rows(size, case, subject, (pairs + 1) * case.prompts, seed)
         batch = case.prompts * case.generations
         with TemporaryDirectory() as run:
-            settings = GrpoSettings(
-                out=run, seed=seed, micro_batch=batch, generations=case.generations, max_new_tokens=case.answer
-            )
-            stock = Side(_trainer(GRPOTrainer, settings, subject, samples), optimizer)
+            settings = GrpoSettings(out=run, seed=seed, micro_batch=batch, generations=case.generations)
+            asked = subject._replace(protocol=subject.protocol.model_copy(update={"max_new_tokens": case.answer}))
+            stock = Side(_trainer(GRPOTrainer, settings, asked, samples), optimizer)
             _unpatch(model)
             # Built last, because its attention replaces the model's.
-            trainer = _trainer(GroundedGRPOTrainer, settings, subject, samples, shared_prefix=settings.shared_prefix)
-            trainer.monitor = RolloutMonitor({sample.id: sample for sample in samples}, FULL)
-            trainer.zero_tolerance, trainer.resample = settings.zero_tolerance, 0
+            trainer = _trainer(
+                GroundedGRPOTrainer,
+                settings,
+                asked,
+                samples,
+                shared_prefix=settings.shared_prefix,
+                monitor=RolloutMonitor({sample.id: sample for sample in samples}, asked.protocol),
+            )
             measured.append(_case(size, case, (stock, Side(trainer, optimizer)), rows, pairs, progress))
         _unpatch(model)
     return measured
@@ -119,7 +123,7 @@ def _trainer(kind: type, settings: GrpoSettings, subject: Subject, samples: Sequ
     arguments = grpo_arguments(settings, subject, Path(settings.out))
     end = subject.weights.generation_config.eos_token_id
     arguments.generation_kwargs["suppress_tokens"] += [end] if isinstance(end, int) else list(end)
-    rewards = trl_rewards({sample.id: sample for sample in samples}, settings.rewards, stages=FULL)
+    rewards = trl_rewards({sample.id: sample for sample in samples}, settings.rewards, protocol=subject.protocol)
     arguments.reward_weights = [*arguments.reward_weights, 1.0]
     return kind(
         model=subject.weights,
