@@ -1,4 +1,4 @@
-"""Levels that keep a promised error rate on parts not yet seen, from the scores of n seen ones; nothing is fitted.
+"""Levels that keep a promised error rate on parts not yet seen, from the scores of n seen ones.
 
 Split conformal prediction (Vovk, Gammerman and Shafer 2005; Angelopoulos and Bates 2023, section 1): if the new part and
 the n seen ones are exchangeable, the new score is strictly above the k-th smallest seen one with a chance of at most

@@ -1,4 +1,4 @@
-"""OK, NG or REVIEW from what was read and what the score says, and how often which; pure, no files and no models.
+"""OK, NG or REVIEW from what was read and what the score says, and how often which.
 
 Only two things decide: the verdict that was read, and the score where a threshold or a calibration is set. Where they
 contradict each other, or the answer itself, a person decides. So a score can only turn OK or NG into REVIEW: NG needs a
@@ -27,9 +27,12 @@ DECIDED = DECISIONS[:3]
 
 @dataclass(frozen=True)
 class Threshold:
-    """At which score a part is NG, and where that number comes from; None: the read verdict alone decides.
+    """What decides beside the verdict that was read. By default nothing does.
 
-    With a calibration its levels decide, on the log-odds; `value` then only shows the NG level as a probability.
+    Attributes:
+        value: score from which a part is NG. With a calibration it only shows the NG level as a probability.
+        origin: where it comes from, in words.
+        calibration: its levels decide, on the log-odds.
     """
 
     value: float | None = None

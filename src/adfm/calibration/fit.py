@@ -1,4 +1,4 @@
-"""From log-odds to probabilities that mean what they say: the fit, and how far off they are; no files, no decisions.
+"""From log-odds to probabilities that mean what they say: the fit, and how far off they are.
 
 Probabilities hold for the share of anomalous parts in the samples they were fitted on.
 """
@@ -67,7 +67,7 @@ def fit(log_odds: Floats, anomalous: Bools, method: Method) -> Scaling:
     """Fit a temperature (slope alone) or Platt's sigmoid (slope and offset) by maximum likelihood.
 
     The loss is convex. Platt's smoothed targets (Platt 1999; Lin, Lin and Weng 2007) keep the slope finite where the
-    labels separate; a slope of 0 or less is refused, because it would turn the order of the scores.
+    labels separate; a slope of 0 or less is refused, because it would reverse the order of the scores.
 
     Args:
         log_odds: (n,) finite.
@@ -125,6 +125,26 @@ def cross_fitted(log_odds: Floats, anomalous: Bools, method: Method) -> Floats:
         inside = folds == fold
         result[inside] = fit(log_odds[~inside], anomalous[~inside], method).probability(log_odds[inside])
     return result
+
+
+def fitted_as_asked(
+    log_odds: Floats, anomalous: Bools, method: Method | None
+) -> tuple[Method, Scaling, Floats, tuple[str, ...]]:
+    """Return the method used, its scaling, the cross-fitted probabilities (n,), and notes for the reader.
+
+    With `method` None it is a temperature where the samples allow one, else none, and a note says why.
+
+    Raises:
+        DataError: the samples do not allow the method that was asked for.
+    """
+    wanted = method or "temperature"
+    try:
+        return wanted, fit(log_odds, anomalous, wanted), cross_fitted(log_odds, anomalous, wanted), ()
+    except DataError as error:
+        if method is not None:
+            raise
+        note = f"the probabilities are the model's own: {str(error).partition(';')[0]}"
+        return "none", Scaling(), Scaling().probability(log_odds), (note,)
 
 
 class Quality(NamedTuple):
