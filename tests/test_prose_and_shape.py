@@ -17,7 +17,8 @@ PAGES = {
     for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 }
 ODD_WORDS = re.compile(
-    r"\b(told|mend(?:s|ed|ing)?|anew|whole or absent|h[eo]ld against|whoever|lies|stands(?! (?:for|out)))\b", re.IGNORECASE
+    r"\b(told|mend(?:s|ed|ing)?|anew|whole or absent|h[eo]ld against|whoever|lies|stands(?! (?:for|out)))\b",
+    re.IGNORECASE,
 )
 ELSEWHERE = re.compile(r"\bdesign(?:\.md| \d| section)", re.IGNORECASE)
 

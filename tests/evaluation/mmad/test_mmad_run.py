@@ -136,12 +136,13 @@ def test_the_folder_of_something_else_is_refused(mini: Path, tmp_path: Path, con
         (ScriptedModel(sees, name="other"), MmadSettings()),
         (ScriptedModel(sees), MmadSettings(shots=0)),
         (ScriptedModel(sees), MmadSettings(limit=3)),
+        (ScriptedModel(sees), MmadSettings(max_new_tokens=64)),
     ):
-        with pytest.raises(UserError, match="evaluation of another model, prompt or data set"):
+        with pytest.raises(UserError, match="evaluation of another model, protocol or data set"):
             run_mmad(model, mini, out, settings)
     content[BOTTLE]["conversation"][0]["Answer"] = "B"
     (mini / "mmad.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match="another model, prompt or data set"):
+    with pytest.raises(UserError, match="another model, protocol or data set"):
         run_mmad(ScriptedModel(sees), mini, out)
 
 
