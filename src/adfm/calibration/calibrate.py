@@ -104,7 +104,7 @@ def calibrate(predictions: Sequence[Prediction], provenance: dict[str, Any], wan
         adfm=__version__,
         **origin,
         stages=protocol.stages,
-        protocol=protocol,
+        protocol=protocol if "protocol" in provenance else None,
         prompts=tuple(asked(protocol, part) for part in parts),
         score_kind=kind,
         split=wanted.split,  # type: ignore[arg-type]  # `train` is refused above
@@ -125,7 +125,7 @@ def calibrate(predictions: Sequence[Prediction], provenance: dict[str, Any], wan
 def origin_of(provenance: dict[str, Any], split: Split) -> tuple[dict[str, str], Protocol]:
     """Return model, revision and hash of the samples that predictions come from, and the protocol they were asked under.
 
-    Older versions recorded of the protocol only `stages` and `category_in_prompt`. The rest was as it is by default.
+    Older versions recorded of the protocol only `stages` and `category_in_prompt`.
 
     Raises:
         ConfigError: they are of another split.

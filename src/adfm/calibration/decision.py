@@ -22,7 +22,7 @@ from adfm.records import LABELS, Label
 Decision = Literal["OK", "NG", "REVIEW", "ERROR"]
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
 DECIDED = DECISIONS[:3]
-"""What can be decided about an answer; ERROR is an image without one."""
+"""What can be decided about an answer. ERROR is an image without one."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def count_decisions(predictions: Iterable[Prediction], threshold: Threshold) -> 
 def operating_point(predictions: Sequence[Prediction], threshold: Threshold) -> dict[str, Any]:
     """Return the shares of escapes (`miss`: anomalous, OK), false rejects (`overkill`: normal, NG) and review.
 
-    Each has its exact 95 % interval, ready for JSON. Escapes and false rejects are shares of all parts of their label;
-    what goes to REVIEW is neither.
+    Each has its exact 95 % interval, ready for JSON. Escapes and false rejects are shares of all parts of their label.
+    What goes to REVIEW is neither.
     """
     counts = count_decisions(predictions, threshold)
     sizes = {label: sum(counts[label].values()) for label in LABELS}

@@ -88,7 +88,7 @@ class Inspector:
                 "inspection has none; take a model whose protocol has `shots` 0"
             )
         if category is not None and not self.protocol.name_category:
-            raise ConfigError(f"{model.name}: its protocol names no part in the prompt; leave out part '{category}'")
+            raise ConfigError(f"part '{category}': the protocol names no part in the prompt; leave it out")
         self._settings: dict[str, Any] = {
             "model": model.name,
             "revision": model.revision,

@@ -142,7 +142,7 @@ class Canvas:
                 self.pen.rectangle((x1 - grown, y1 - grown, x2 - 1 + grown, y2 - 1 + grown), fill=colour)
 
     def tags(self, regions: Sequence[Region]) -> None:
-        """Draw each region's number and label at its frame; where a label would hide something, the number alone."""
+        """Draw each region's number and label at its frame, or the number alone where a label would hide something."""
         frames = [self.outline(region.box) for region in regions]
         taken: list[Box] = []
         for number, (region, frame) in enumerate(zip(regions, frames, strict=True), 1):
