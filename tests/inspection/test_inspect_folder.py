@@ -372,7 +372,7 @@ def test_only_one_thing_decides() -> None:
 def test_a_protocol_that_cannot_be_asked_is_refused() -> None:
     with pytest.raises(ConfigError, match="shows 2 reference image"):
         Inspector(ScriptedModel(by_level, protocol=Protocol(shots=2)))
-    with pytest.raises(ConfigError, match="part 'nut': .* leave it out"):
+    with pytest.raises(ConfigError, match=r"part 'nut': .* leave it out"):
         Inspector(ScriptedModel(by_level, protocol=Protocol(name_category=False)), category="nut")
 
 
