@@ -15,7 +15,7 @@ from typing import NamedTuple
 from adfm.geometry import Box, Frame
 from adfm.reasoning import PIXELS, canonical, prompt, read
 from adfm.records import Label, Response, Sample
-from adfm.rewards import PRESETS, Preset, RewardSettings, reward
+from adfm.rewards import PRESETS, RewardSettings, reward
 
 SEED = 20260101
 COUNT = 300
@@ -148,13 +148,13 @@ def responses_of(policy: Policy, samples: Sequence[Sample], seed: int = SEED) ->
     return [read(policy(s, rng), _frame(s)) for s in samples]
 
 
-def totals(responses: Sequence[Response], samples: Sequence[Sample], preset: Preset) -> list[float]:
+def totals(responses: Sequence[Response], samples: Sequence[Sample], preset: str) -> list[float]:
     """The total of each answer."""
     settings = RewardSettings(preset=preset)
     return [reward(response, s, settings).total for response, s in zip(responses, samples, strict=True)]
 
 
-def measure(count: int = COUNT, seed: int = SEED) -> dict[Preset, dict[str, Measured]]:
+def measure(count: int = COUNT, seed: int = SEED) -> dict[str, dict[str, Measured]]:
     """Every policy on `count` random anomalous and `count` random normal samples, under every preset."""
     bad, good = (samples_of(label, count, seed) for label in ("anomalous", "normal"))
     on_bad = {name: responses_of(policy, bad, seed) for name, policy in POLICIES.items()}
@@ -186,7 +186,7 @@ def _share_above(values: Sequence[float], others: Sequence[float]) -> float:
     return sum(a > b + 1e-9 for a, b in zip(values, others, strict=True)) / len(values)
 
 
-def table(measured: dict[Preset, dict[str, Measured]]) -> str:
+def table(measured: dict[str, dict[str, Measured]]) -> str:
     """The table of `docs/rewards.md`."""
     columns = ("anomalous", "normal", "beats 25 % off", "break-even")
     head = ["answer", *(f"`{preset}` {column}" for preset in PRESETS for column in columns)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,17 +12,19 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from adfm.models.frames import model_frame
 from PIL import Image
 
 from adfm import images
 from adfm.bridges import BRIDGES
-from adfm.bridges.export import Asked, export
+from adfm.bridges.export import export
 from adfm.cli.data_export import TOOLS
 from adfm.cli.main import main
 from adfm.data.manifest import Manifest, read_manifest, write_manifest
 from adfm.geometry import Frame
-from adfm.reasoning import canonical, focus_box
+from adfm.models.card import ModelCard, protocol_of, write_card
+from adfm.models.families import frame_of_model
+from adfm.models.files import resolve
+from adfm.reasoning import Protocol, ask, canonical, focus_box
 from adfm.records import Sample
 from adfm.rewards.truth import rate, read_truth
 
@@ -81,12 +84,53 @@ def test_a_models_frame_is_asked_of_the_model(parts_data: Path, tmp_path: Path) 
     for line in (out / "train.jsonl").read_text().splitlines():
         row = json.loads(line)
         truth = read_truth(row["truth"])
-        assert truth.frame == model_frame("nano")(truth.sample.width, truth.sample.height)
+        assert truth.frame == frame_of_model("nano")(truth.sample.width, truth.sample.height)
         assert truth.frame.name.startswith("resized:")
         picture = images.load(Path(row["images"][0]))
         focus = None if truth.sample.anomalous else focus_box(picture)
         assert row["messages"][1]["content"] == canonical(truth.sample, truth.frame, focus=focus)
         assert rate(row["messages"][1]["content"], row["truth"]).verdict == 1.0
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """The nano model with the card of another protocol."""
+    folder = tmp_path / "trained"
+    shutil.copytree(resolve("nano"), folder)
+    write_card(folder, ModelCard(protocol=Protocol(stages="locate_answer", name_category=False, max_new_tokens=99)))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"), [([], {}), (["--stages", "verdict"], {"stages": "verdict"}), (["--no-category"], {})]
+)
+def test_the_models_protocol_is_asked_for_unless_an_option_says_otherwise(
+    options: list[str], changes: dict[str, Any], trained: Path, parts_data: Path, tmp_path: Path
+) -> None:
+    out, protocol = tmp_path / "out", protocol_of(str(trained)).model_copy(update=changes)
+    assert protocol != Protocol()
+    arguments = ["--to", "lmms-eval", "--out", str(out), "--model", str(trained), *options]
+    assert main(["data", "export", str(parts_data), *arguments]) == 0
+    (documents,) = out.glob("*.jsonl")
+    for document in map(json.loads, documents.read_text().splitlines()):
+        truth = read_truth(document["truth"])
+        ours = ask(Path("x"), truth.frame, protocol, category=truth.sample.category)
+        assert document["question"] == ours.text
+        assert truth.protocol.stages == protocol.stages
+        assert rate(document["answer"], document["truth"]).format == 1.0
+    assert "max_new_tokens: 99\n" in (out / "adfm_inspection.yaml").read_text()
+
+
+def test_a_protocol_with_references_is_refused(
+    trained: Path, parts_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_card(trained, ModelCard(protocol=Protocol(shots=2)))
+    out = tmp_path / "out"
+    arguments = ["--to", "verl", "--out", str(out), "--model", str(trained)]
+    assert main(["data", "export", str(parts_data), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert "shows 2 reference images" in error and error.count("\n") == 1
+    assert not out.exists()
 
 
 def test_protocol_and_wording(parts_data: Path, tmp_path: Path) -> None:
@@ -187,7 +231,7 @@ def test_a_picture_of_another_size_is_refused_and_nothing_is_left(tmp_path: Path
     (tmp_path / "data").mkdir()
     manifest = one_picture(tmp_path / "data", "turned", width=20, height=40)
     with pytest.raises(images.ImageError, match="is 40 x 20, the manifest says 20 x 40"):
-        export(manifest, BRIDGES["coco"], tmp_path / "out", Asked(Frame.thousand))
+        export(manifest, BRIDGES["coco"], tmp_path / "out", Frame.thousand)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
