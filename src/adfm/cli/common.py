@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -153,7 +153,8 @@ def folded(message: str) -> str:
 
 def fail(message: str, code: int = 2) -> int:
     """Print one line `adfm: message` on stderr and return the exit code."""
-    print(f"adfm: {folded(message)}", file=sys.stderr)
+    with suppress(BrokenPipeError):  # nobody reads it
+        print(f"adfm: {folded(message)}", file=sys.stderr)
     return code
 
 

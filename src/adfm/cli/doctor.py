@@ -10,6 +10,7 @@ from typing import Any
 
 from adfm import __version__
 from adfm.cli.common import add_command, print_json
+from adfm.errors import UserError
 from adfm.workflows.provenance import installed_version
 
 PACKAGES = ("torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets", "numpy", "pillow")
@@ -56,8 +57,13 @@ def examine() -> dict[str, Any]:
         gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         device, threads = ", ".join(gpus) or "cpu", torch.get_num_threads()
     if not problems:
-        model, fault = _bundled_model()
-        problems += [fault] if fault else []
+        from adfm.models.local import LocalModel
+
+        try:
+            model = f"nano loads (revision {LocalModel.load('nano', device='cpu').revision[:12]})"
+        except UserError as error:
+            model = "does not load"
+            problems.append(f"the bundled model does not load: {error}")
     return {
         "adfm": __version__,
         "python": platform.python_version(),
@@ -70,15 +76,3 @@ def examine() -> dict[str, Any]:
         "model": model,
         "problems": problems,
     }
-
-
-def _bundled_model() -> tuple[str, str | None]:
-    """Load `nano` as any command would. Return what to print, and the problem if it does not load."""
-    from adfm.errors import UserError
-    from adfm.models.local import LocalModel
-
-    try:
-        model = LocalModel.load("nano", device="cpu")
-    except UserError as error:
-        return "does not load", f"the bundled model does not load: {error}"
-    return f"nano loads (revision {model.revision[:12]})", None

@@ -40,40 +40,31 @@ exit codes: 0 all OK; 1 some NG (inspect); 2 wrong use or bad input; 3 some imag
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        return _guarded(arguments)
-    except BrokenPipeError:
-        # The reader (`| head`) has gone. What is still buffered must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-
-
-def _guarded(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         parsed = build_parser().parse_args([word for word in arguments if word != "--debug"])
         quiet_environment()
         code: int = parsed.run(parsed)
         sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader (`| head`) has gone. What is still buffered must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else fail(str(stop.code))
     except KeyboardInterrupt:
         return fail("interrupted", 130)
-    except BrokenPipeError:
-        raise
-    except UserError as error:
-        if debug:
-            raise
-        return fail(str(error))
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, UserError):
+            return fail(str(error))
         with NamedTemporaryFile(
             "w", prefix="adfm-", suffix=".traceback.txt", encoding="utf-8", errors="replace", delete=False
         ) as file:
             traceback.print_exc(file=file)
         return fail(f"internal error: {type(error).__name__}: {error} (traceback in {file.name})", 101)
-    return code
 
 
 def build_parser() -> Parser:

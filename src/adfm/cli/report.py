@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from adfm.cli.common import add_command, print_json
 
 if TYPE_CHECKING:
-    from adfm.report import ReportInputs, RunResult
+    from adfm.report import ReportInputs
 
 EXAMPLE = """
 adfm report runs/eval-base runs/eval-trained runs/grpo --out report.html
@@ -70,54 +70,42 @@ def collect(folders: Sequence[Path], *, names: Sequence[str] | None, data: Path 
     from adfm.config import parse_yaml
     from adfm.errors import DataError, UserError
     from adfm.evaluation import paired_difference
-    from adfm.report import Difference, ReportInputs
+    from adfm.report import Difference, ReportInputs, read_run
     from adfm.storage import read_jsonl
 
     if names and len(names) != len(folders):
         raise UserError(f"--name: given {len(names)} times for {len(folders)} runs; give it once for each")
-    evaluated, trained = _by_name(names or _names(folders), folders)
-    runs = tuple(_result(name, folder) for name, folder in evaluated.items())
-    differences: tuple[Difference, ...] = ()
-    if len(runs) > 1:
-        with suppress(DataError):  # runs on other parts have no paired difference
-            pairs = paired_difference(runs[0].predictions, runs[1].predictions)
-            metrics = {metric: (low, mid, high) for metric, (low, mid, high) in pairs.items()}
-            differences = (Difference(of=runs[1].name, to=runs[0].name, metrics=metrics),)
-    settings = {}
-    for name, folder in trained.items():
-        file = folder / "config.yaml"
-        settings[name] = _mapping(parse_yaml(file.read_text(encoding="utf-8"), str(file)) if file.is_file() else None)
-    origins = {one.name: _mapping(one.metrics.get("provenance")) for one in runs}
-    return ReportInputs(
-        title=title,
-        runs=runs,
-        differences=differences,
-        journals={
-            name: tuple(read_jsonl(folder / "metrics.jsonl", torn_tail=True)) for name, folder in trained.items()
-        },
-        settings=settings,
-        provenance={"adfm": __version__, **origins},
-        images_root=_images_root(data, [origin.get("data") for origin in origins.values()], list(evaluated.values())),
-    )
-
-
-def _by_name(names: Sequence[str], folders: Sequence[Path]) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Return the folders of evaluations and of trainings by name. An evaluation and a training may share a name."""
-    from adfm.errors import DataError, UserError
-
-    evaluated: dict[str, Path] = {}
-    trained: dict[str, Path] = {}
-    for name, folder in zip(names, folders, strict=True):
-        files = {"predictions.jsonl": evaluated, "metrics.jsonl": trained}
-        kinds = [runs for file, runs in files.items() if (folder / file).is_file()]
-        if not kinds:
+    runs, journals, settings = {}, {}, {}
+    for name, folder in zip(names or _names(folders), folders, strict=True):
+        evaluated, trained = ((folder / file).is_file() for file in ("predictions.jsonl", "metrics.jsonl"))
+        if not evaluated and not trained:
             what = "holds neither predictions.jsonl nor metrics.jsonl" if folder.is_dir() else "is not a folder"
             raise DataError(f"{folder}: {what}; give a folder that `adfm eval` or `adfm train` wrote")
-        for runs in kinds:
-            if name in runs:
-                raise UserError(f"{folder}: is the second run named '{name}'; give each run once, and different --name")
-            runs[name] = folder
-    return evaluated, trained
+        if (evaluated and name in runs) or (trained and name in journals):
+            raise UserError(f"{folder}: is the second run named '{name}'; give each run once, and different --name")
+        if evaluated:
+            runs[name] = read_run(name, folder)
+        if trained:
+            journals[name] = tuple(read_jsonl(folder / "metrics.jsonl", torn_tail=True))
+            file = folder / "config.yaml"
+            settings[name] = _mapping(parse_yaml(file.read_text("utf-8"), str(file)) if file.is_file() else None)
+    evaluations, differences = tuple(runs.values()), []
+    if len(evaluations) > 1:
+        first, second = evaluations[:2]
+        with suppress(DataError):  # runs on other parts have no paired difference
+            bounds = paired_difference(first.predictions, second.predictions).items()
+            metrics = {metric: (low, middle, high) for metric, (low, middle, high) in bounds}
+            differences.append(Difference(of=second.name, to=first.name, metrics=metrics))
+    origins = {run.name: _mapping(run.metrics.get("provenance")) for run in evaluations}
+    return ReportInputs(
+        title=title,
+        runs=evaluations,
+        differences=tuple(differences),
+        journals=journals,
+        settings=settings,
+        provenance={"adfm": __version__, **origins},
+        images_root=_images_root(data, [origin.get("data") for origin in origins.values()], folders),
+    )
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -131,22 +119,6 @@ def _names(folders: Sequence[Path]) -> list[str]:
         if len(set(longer)) == len(longer):
             return longer
     return short
-
-
-def _result(name: str, folder: Path) -> RunResult:
-    """Read an evaluation. Without `metrics.json` its metrics are computed from the predictions."""
-    from adfm.errors import DataError
-    from adfm.evaluation import evaluate
-    from adfm.predictions import read_predictions
-    from adfm.report import RunResult
-    from adfm.storage import read_json
-
-    predictions = tuple(read_predictions(folder))
-    file = folder / "metrics.json"
-    metrics = read_json(file) if file.is_file() else evaluate(predictions)
-    if not isinstance(metrics, dict) or not isinstance(metrics.get("metrics"), dict):
-        raise DataError(f"{file}: must hold the object 'metrics'; write it again with `adfm eval`")
-    return RunResult(name, metrics, predictions)
 
 
 def _mapping(value: Any) -> dict[str, Any]:

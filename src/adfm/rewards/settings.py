@@ -30,9 +30,9 @@ def known_preset(name: str) -> str:
 class Weights(Settings):
     """How much each reward counts in the total. At least one counts."""
 
-    format: Weight = 1.0
-    verdict: Weight = 1.0
-    grounding: Weight = 1.0
+    format: Weight = Field(1.0, description="weight of the format reward")
+    verdict: Weight = Field(1.0, description="weight of the verdict reward")
+    grounding: Weight = Field(1.0, description="weight of the grounding reward")
 
     @model_validator(mode="after")
     def _something_counts(self) -> Weights:
@@ -44,6 +44,10 @@ class Weights(Settings):
 class RewardSettings(Settings):
     """`preset` names the grounding reward of anomalous parts, `alpha` weighs the count term of `paper`."""
 
-    preset: Annotated[str, AfterValidator(known_preset), Field(json_schema_extra={"enum": list(PRESETS)})] = "paper"
+    preset: Annotated[str, AfterValidator(known_preset)] = Field(
+        "paper",
+        description="grounding of anomalous parts: `paper`, `set_iou`, or a preset of an installed extension",
+        json_schema_extra={"enum": list(PRESETS)},
+    )
     weights: Weights = Weights()
-    alpha: Weight = 0.5
+    alpha: Weight = Field(0.5, description="weight of the count term under `paper`")

@@ -18,11 +18,10 @@ from adfm.evaluation.run import METRICS_FILE, run_evaluation
 from adfm.models.card import protocol_of
 from adfm.models.local import LocalModel
 from adfm.numbers import difference_with_interval, with_interval
-from adfm.predictions import read_predictions
 from adfm.progress import Progress
 from adfm.reasoning import Protocol, ProtocolFlags
 from adfm.records import Split
-from adfm.report import Difference, ReportInputs, RunResult, write_report
+from adfm.report import Difference, ReportInputs, RunResult, read_run, write_report
 from adfm.storage import read_json, read_jsonl, write_json
 from adfm.training.recipes import filled_recipe
 from adfm.training.settings import GrpoSettings, SftSettings, TrainSettings
@@ -154,7 +153,7 @@ def evaluate_arm(
         samples = read_manifest(data).only(split)
         stage = f"evaluating {name}"
         run_evaluation(local, samples, out, protocol=protocol, batch=32, progress=progress, stage=stage)
-    return RunResult(name, read_json(out / METRICS_FILE), tuple(read_predictions(out)))
+    return read_run(name, out)
 
 
 def compare_arms(results: Sequence[ArmResult], pairs: Sequence[tuple[str, str]], *, seed: int) -> list[Difference]:

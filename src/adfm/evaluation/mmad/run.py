@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,15 +39,9 @@ MAX_PIXELS = 1280 * 28 * 28
 
 @dataclass(frozen=True)
 class MmadSettings:
-    """What is asked and how.
+    """What is asked: normal images shown first, a file of domain knowledge, the part of the 20/80 split and its seed.
 
-    Attributes:
-        shots: normal images shown first.
-        knowledge: file of domain knowledge, None for none.
-        part: which part of the 20/80 split.
-        seed: of the split.
-        limit: take that many images, evenly spaced over the part's order. None takes all.
-        max_new_tokens: longest answer, in tokens.
+    `limit` takes that many images, evenly spaced over the part's order. None takes all.
     """
 
     shots: int = 1
@@ -137,7 +131,7 @@ def questions_of(entries: Sequence[Entry], settings: MmadSettings, protocol: Pro
         asked += [Asked(item, ask_item(entry, item, protocol, knowledge=knowledge)) for item in entry.questions]
     if not asked:
         raise DataError(
-            f"part '{settings.part}' of {QUESTIONS} has no question; take --part all or the whole benchmark"
+            f"part '{settings.part}' of {QUESTIONS} has no question; take --part all or a complete mmad.json"
         )
     return asked
 
@@ -227,7 +221,7 @@ def metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             )
             for row in rows
         ]
-        scores[reading] = score(marks).as_json()
+        scores[reading] = asdict(score(marks))
     return {
         "benchmark": "MMAD",
         "images": len({row["image"] for row in rows}),

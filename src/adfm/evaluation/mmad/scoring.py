@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from adfm.evaluation.mmad.questions import DETECTION, TASKS
 from adfm.records import Label
@@ -33,17 +33,13 @@ class Mark(NamedTuple):
 class Scores:
     """A row per data set and their unweighted mean, under `AVERAGE`.
 
-    `asked` questions, of which `unread` had no letter and `skipped` were left out unread by the published fault.
+    Of the questions `asked`, `unread` had no letter, and the published fault left out `skipped` without reading them.
     """
 
     rows: Mapping[str, Row]
     asked: int
     unread: int
     skipped: int
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the scores as `metrics.json` holds them."""
-        return asdict(self)
 
 
 def compat(marks: Sequence[Mark]) -> Scores:

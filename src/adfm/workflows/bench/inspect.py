@@ -19,7 +19,7 @@ from adfm.reasoning import ask
 from adfm.records import Region
 from adfm.workflows.bench.quantiles import quantiles
 
-MIN_IMAGES = 8  # images of which the generator draws every kind
+MIN_IMAGES = 8  # images of which the generator draws every defect type
 
 
 def bench_inspect(
