@@ -78,8 +78,8 @@ def _require_few_pixels(image: Image.Image, name: str) -> None:
 def _opened(source: Path | bytes, name: str = "", *, header_only: bool = False) -> Iterator[Image.Image]:
     """Open an image, check its header against the limits and turn every failure into an `ImageError`.
 
-    A file is read into memory first, unless only its header is asked for. `name` is what messages call the image; a
-    file goes by its path.
+    A file is read into memory first, unless only its header is asked for. `name` is what messages call the image, by
+    default the path of its file.
     """
     name = name or str(source)
     with _faults_named(name):
@@ -131,7 +131,7 @@ def load(path: Path) -> Image.Image:
 
 
 def decode(content: bytes, name: str = "image") -> Image.Image:
-    """Decode the bytes of an image file as `load` does, with the same limits; messages call the image `name`.
+    """Decode the bytes of an image file as `load` does, with the same limits. Messages call the image `name`.
 
     Raises:
         ImageError: not an image, damaged, or over the limits.
@@ -277,5 +277,5 @@ def _codes(image: Image.Image) -> NDArray[Any]:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file's name ends as an image's does (any case), and it is not hidden; the file is not opened."""
+    """Whether a file's name ends as an image's does (any case), and it is not hidden. The file is not opened."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")

@@ -133,10 +133,12 @@ def test_the_protocol_of_the_predictions_is_kept(one: Make) -> None:
     assert [asked.part for asked in result.prompts] == [None]
 
 
-def test_older_predictions_recorded_two_fields_of_their_protocol() -> None:
+def test_older_predictions_recorded_two_fields_of_their_protocol(one: Make) -> None:
     older = {name: value for name, value in PROVENANCE.items() if name != "protocol"}
-    _, protocol = origin_of(older | {"stages": "verdict", "category_in_prompt": False}, "validation")
-    assert protocol == Protocol(stages="verdict", name_category=False)
+    recorded = older | {"stages": "verdict", "category_in_prompt": False}
+    assert origin_of(recorded, "validation")[1] == Protocol(stages="verdict", name_category=False)
+    result = calibrate(parts(one, 30, 30), recorded, Wanted()).calibration
+    assert (result.protocol, result.stages, result.prompts[0].part) == (None, "verdict", None)
     with pytest.raises(DataError, match="'stages' is missing or not valid"):
         origin_of(older, "validation")
 

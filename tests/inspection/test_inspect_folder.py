@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,9 @@ MODEL = ScriptedModel(by_level)
 
 
 def rows(out: Path) -> dict[str, dict[str, Any]]:
-    found = [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len({row["image"] for row in found}) == len(found), "one line per picture"
-    return {row["image"]: row for row in found}
+    lines = [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len({row["image"] for row in lines}) == len(lines), "one line per image"
+    return {row["image"]: row for row in lines}
 
 
 def run(model: ScriptedModel, source: Path, out: Path, **settings: Any) -> list[Verdict]:
@@ -79,10 +80,10 @@ class Counting(ScriptedModel):
         return by_level(image, prompt)
 
 
-def test_a_broken_picture_costs_only_itself(tmp_path: Path) -> None:
+def test_a_broken_image_costs_only_itself(tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     draw_image(source / "a.png")
-    (source / "b.png").write_bytes(b"no picture")
+    (source / "b.png").write_bytes(b"no image")
     whole = draw_image(source / "c.png").read_bytes()
     (source / "c.png").write_bytes(whole[: len(whole) // 2])
     draw_image(source / "d.png", DARK)
@@ -96,7 +97,7 @@ def test_a_broken_picture_costs_only_itself(tmp_path: Path) -> None:
     assert (out / "a.png.overlay.png").exists() and not (out / "b.png.overlay.png").exists()
 
 
-def test_a_picture_that_the_model_cannot_read_costs_only_itself(tmp_path: Path) -> None:
+def test_an_image_that_the_model_cannot_read_costs_only_itself(tmp_path: Path) -> None:
     class Narrow(ScriptedModel):
         def frame(self, width: int, height: int) -> Frame:
             if width > 200 * height:
@@ -110,7 +111,7 @@ def test_a_picture_that_the_model_cannot_read_costs_only_itself(tmp_path: Path) 
     assert "200 : 1" in verdicts[0].warnings[0]
 
 
-def test_a_picture_that_vanishes_costs_only_itself(tmp_path: Path) -> None:
+def test_an_image_that_vanishes_costs_only_itself(tmp_path: Path) -> None:
     draw_image(tmp_path / "in" / "a.png")
     gone = draw_image(tmp_path / "in" / "b.png")
 
@@ -149,7 +150,7 @@ def test_a_second_run_does_only_what_is_new(tmp_path: Path) -> None:
     assert run(model, source, out) == first
     assert model.asked == 0
     draw_image(source / "b.png", DARK)  # changed
-    draw_image(source / "d.png")  # mended
+    draw_image(source / "d.png")  # repaired
     draw_image(source / "e.png", DARK)  # new
     second = run(model, source, out)
     assert model.asked == 3
@@ -157,7 +158,7 @@ def test_a_second_run_does_only_what_is_new(tmp_path: Path) -> None:
     assert rows(out) == {verdict.image: verdict.to_json() for verdict in second}
 
 
-def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
+def test_a_stopped_run_continues(tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     for number in range(4):
         draw_image(source / f"{number}.png")
@@ -217,7 +218,15 @@ def test_any_name_is_kept(tmp_path: Path) -> None:
         assert (tmp_path / "out" / f"{name}.overlay.png").is_file()
 
 
-def test_one_picture(tmp_path: Path) -> None:
+def test_a_name_that_is_no_text_costs_nothing(tmp_path: Path) -> None:
+    draw_image(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "a.png").rename(os.fsdecode(os.fsencode(tmp_path / "in") + b"/\xff.png"))
+    for _ in range(2):  # a resumed run reads it back
+        (verdict,) = run(MODEL, tmp_path / "in", tmp_path / "out")
+        assert verdict.decision == "OK"
+
+
+def test_one_image(tmp_path: Path) -> None:
     file = draw_image(tmp_path / "in" / "a b.png")
     assert decisions(run(MODEL, file, tmp_path / "out")) == {"a b.png": "OK"}
 
@@ -354,10 +363,16 @@ def test_a_broken_image_alone_is_the_users_mistake(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_only_one_thing_decides() -> None:
+    for settings in ({"threshold": 0.5, "no_calibration": True}, {"threshold": 0.5, "calibration": "c.json"}):
+        with pytest.raises(ConfigError, match="give one of them"):
+            Inspector.open("no-such-model", **settings)  # type: ignore[arg-type]
+
+
 def test_a_protocol_that_cannot_be_asked_is_refused() -> None:
     with pytest.raises(ConfigError, match="shows 2 reference image"):
         Inspector(ScriptedModel(by_level, protocol=Protocol(shots=2)))
-    with pytest.raises(ConfigError, match="leave out part 'nut'"):
+    with pytest.raises(ConfigError, match=r"part 'nut': .* leave it out"):
         Inspector(ScriptedModel(by_level, protocol=Protocol(name_category=False)), category="nut")
 
 

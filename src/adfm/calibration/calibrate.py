@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from adfm import __version__
 from adfm.calibration.conformal import lower_level, samples_needed, upper_level
 from adfm.calibration.decision import Threshold, count_decisions
-from adfm.calibration.fit import Method, Scaling, ScoreKind, cross_fitted, evidence, fit, quality
+from adfm.calibration.fit import Method, Scaling, ScoreKind, evidence, fitted_as_asked, quality
 from adfm.calibration.record import SCHEMA, Calibration, Fitted, Level, asked
 from adfm.config import first_fault
 from adfm.errors import ConfigError, DataError
@@ -90,8 +90,12 @@ def calibrate(predictions: Sequence[Prediction], provenance: dict[str, Any], wan
     readable = [p for p in read if evidence(p, kind) is not None]
     log_odds = np.array([evidence(p, kind) for p in readable], dtype=np.float64)
     anomalous = np.array([p.anomalous for p in readable], dtype=bool)
-    ng, ok = _levels(log_odds, anomalous, wanted)
-    method, scaling, fitted, notes = _fit(log_odds, anomalous, wanted.method)
+    normal, defective = log_odds[~anomalous], log_odds[anomalous]
+    ng = Level(log_odds=upper_level(normal, wanted.alpha, "normal samples"), rate=wanted.alpha, samples=len(normal))
+    ok, miss = None, MISS if wanted.miss is None else wanted.miss
+    if wanted.miss is not None or len(defective) >= samples_needed(miss):
+        ok = Level(log_odds=lower_level(defective, miss, "anomalous samples"), rate=miss, samples=len(defective))
+    method, scaling, fitted, notes = fitted_as_asked(log_odds, anomalous, wanted.method)
     raw = Scaling().probability(log_odds)
     measured = {"before": quality(raw, anomalous)._asdict(), "after": quality(fitted, anomalous)._asdict()}
     parts = sorted({p.category for p in readable}) if protocol.name_category else [None]
@@ -100,12 +104,12 @@ def calibrate(predictions: Sequence[Prediction], provenance: dict[str, Any], wan
         adfm=__version__,
         **origin,
         stages=protocol.stages,
-        protocol=protocol,
+        protocol=protocol if "protocol" in provenance else None,
         prompts=tuple(asked(protocol, part) for part in parts),
         score_kind=kind,
         split=wanted.split,  # type: ignore[arg-type]  # `train` is refused above
-        normal=int((~anomalous).sum()),
-        anomalous=int(anomalous.sum()),
+        normal=len(normal),
+        anomalous=len(defective),
         unread=len(predictions) - len(readable),
         ng=ng,
         ok=ok,
@@ -121,7 +125,7 @@ def calibrate(predictions: Sequence[Prediction], provenance: dict[str, Any], wan
 def origin_of(provenance: dict[str, Any], split: Split) -> tuple[dict[str, str], Protocol]:
     """Return model, revision and hash of the samples that predictions come from, and the protocol they were asked under.
 
-    Older versions recorded of the protocol only `stages` and `category_in_prompt`. The rest was as it is by default.
+    Older versions recorded of the protocol only `stages` and `category_in_prompt`.
 
     Raises:
         ConfigError: they are of another split.
@@ -143,30 +147,6 @@ def origin_of(provenance: dict[str, Any], split: Split) -> tuple[dict[str, str],
     except ValidationError as error:
         raise DataError(fault.format(first_fault(error)[0] or "protocol")) from error
     return {name: str(value) for name, value in origin.items()}, protocol
-
-
-def _fit(log_odds: Floats, anomalous: Bools, wish: Method | None) -> tuple[Method, Scaling, Floats, tuple[str, ...]]:
-    """Return the wanted fit, its cross-fitted probabilities, and a note where the samples do not allow one."""
-    method = wish or "temperature"
-    try:
-        scaling = fit(log_odds, anomalous, method)
-        return method, scaling, cross_fitted(log_odds, anomalous, method), ()
-    except DataError as error:
-        if wish is not None:
-            raise
-        note = f"the probabilities are the model's own: {str(error).partition(';')[0]}"
-        return "none", Scaling(), Scaling().probability(log_odds), (note,)
-
-
-def _levels(log_odds: Floats, anomalous: Bools, wanted: Wanted) -> tuple[Level, Level | None]:
-    normal, defective = log_odds[~anomalous], log_odds[anomalous]
-    above = upper_level(normal, wanted.alpha, "normal samples")
-    ng = Level(log_odds=above, rate=wanted.alpha, samples=len(normal))
-    miss = MISS if wanted.miss is None else wanted.miss
-    if wanted.miss is None and len(defective) < samples_needed(miss):
-        return ng, None
-    below = lower_level(defective, miss, "anomalous samples")
-    return ng, Level(log_odds=below, rate=miss, samples=len(defective))
 
 
 def cautions(readable: Sequence[Prediction], ng: Level, ok: Level | None, split: Split) -> list[str]:

@@ -155,7 +155,7 @@ def read_calibration(path: Path) -> Calibration:
 
 
 def find_calibration(model: str) -> Path | None:
-    """Return the calibration in a model's folder, if it has one; whatever has that name must be readable."""
+    """Return the calibration in a model's folder, if it has one. Whatever has that name must be readable."""
     file = Path(model) / CALIBRATION
     return file if file.exists() or file.is_symlink() else None
 
@@ -184,7 +184,7 @@ def require_made_for(
         UserError: names what differs, and the fix.
     """
     again = "run `adfm calibrate` again or give --no-calibration"
-    # An unknown revision proves nothing; then at least the name must be the same.
+    # An unknown revision proves nothing. Then at least the name must be the same.
     if revision != calibration.revision or (revision == "unknown" and model != calibration.model):
         raise UserError(
             f"{file}: was made for {calibration.model} ({calibration.revision}) and the model is {model} "

@@ -121,13 +121,14 @@ def _folder(args: argparse.Namespace, provenance: dict[str, Any]) -> Path:
     if args.out is not None:
         return Path(args.out)
     if not local:
-        raise UserError(f"{model}: is no model folder of yours to write beside; give --out")
+        raise UserError(f"{model}: is not a model folder of yours to write beside; give --out")
     return folder
 
 
 def table(calibration: Calibration) -> list[str]:
     """Return a calibration as lines: the levels and their promises, what was measured, what to beware of."""
     from adfm.calibration.conformal import expected_rate, worst_rate
+    from adfm.numbers import clopper_pearson
 
     lines = [
         f"{calibration.normal} normal and {calibration.anomalous} anomalous readable samples of the {calibration.split} "
@@ -143,20 +144,7 @@ def table(calibration: Calibration) -> list[str]:
                 f"  {f'{name} {calibration.probability(level.log_odds):.4f}':<22}at most {level.rate:.3g} of {parts}: "
                 f"{expected:.4f} on average over calibrations, this one under {worst:.4f} with 95 % certainty"
             )
-    lines += _measured(calibration)
-    if calibration.quality:
-        before, after = calibration.quality["before"], calibration.quality["after"]
-        pairs = (f"{name} {before[key]:.3f} -> {after[key]:.3f}" for name, key in (("ECE", "ece"), ("Brier", "brier")))
-        lines.append(f"  {calibration.scaling.method:<22}slope {calibration.scaling.slope:.3g}; {', '.join(pairs)}")
-    return lines + [f"  beware: {folded(warning)}" for warning in calibration.warnings]
-
-
-def _measured(calibration: Calibration) -> list[str]:
-    """Return the share of each decision among the samples of each label, with its exact 95 % interval."""
-    from adfm.numbers import clopper_pearson
-
     normal, anomalous = (calibration.measured[label] for label in ("normal", "anomalous"))
-    lines = []
     for name, counts, decision, set_here in (
         ("false rejects", normal, "NG", True),
         ("escapes", anomalous, "OK", calibration.ok is not None),
@@ -168,4 +156,8 @@ def _measured(calibration: Calibration) -> list[str]:
         note = "the level was set on these" if set_here else f"[{low:.4f}, {high:.4f}]"
         if n:
             lines.append(f"  {name:<22}{hits} of {n}: {hits / n:.4f}  {note}")
-    return lines
+    if calibration.quality:
+        before, after = calibration.quality["before"], calibration.quality["after"]
+        pairs = (f"{name} {before[key]:.3f} -> {after[key]:.3f}" for name, key in (("ECE", "ece"), ("Brier", "brier")))
+        lines.append(f"  {calibration.scaling.method:<22}slope {calibration.scaling.slope:.3g}; {', '.join(pairs)}")
+    return lines + [f"  beware: {folded(warning)}" for warning in calibration.warnings]

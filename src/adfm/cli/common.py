@@ -7,12 +7,14 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from adfm.errors import nearest
 from adfm.progress import Progress, quiet
 
 if TYPE_CHECKING:
+    from adfm.geometry import FrameOf
     from adfm.reasoning import ProtocolFlags
 
 STAGE_NAMES = ("full", "locate_answer", "verdict")
@@ -78,7 +80,7 @@ def add_command(subparsers: Any, name: str, run: Run, summary: str, example: str
     return parser
 
 
-def add_protocol(parser: argparse.ArgumentParser) -> None:
+def add_protocol(parser: argparse._ActionsContainer) -> None:
     """Add the flags that win over the model's own protocol."""
     parser.add_argument("--stages", choices=STAGE_NAMES, help="blocks of an answer (default: the model's own)")
     parser.add_argument(
@@ -98,6 +100,24 @@ def protocol_flags(args: argparse.Namespace) -> ProtocolFlags:
 
     names = ("stages", "name_category", "max_new_tokens")
     return make_settings(ProtocolFlags, {name: getattr(args, name) for name in names}, "protocol")
+
+
+def frame_rule(frame: str | None, model: str | None) -> FrameOf:
+    """Return the frame rule that `--frame` names, else that of a model, else original pixels.
+
+    Raises:
+        UserError: it is no frame, or the model cannot be found.
+    """
+    from adfm.geometry import Frame
+
+    if frame is not None:
+        Frame.parse(frame, 1, 1)
+        return partial(Frame.parse, frame)
+    if model is None:
+        return Frame.original
+    from adfm.models.families import frame_of_model
+
+    return frame_of_model(model)
 
 
 def add_score(parser: argparse.ArgumentParser) -> None:

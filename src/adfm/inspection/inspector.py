@@ -88,7 +88,7 @@ class Inspector:
                 "inspection has none; take a model whose protocol has `shots` 0"
             )
         if category is not None and not self.protocol.name_category:
-            raise ConfigError(f"{model.name}: its protocol names no part in the prompt; leave out part '{category}'")
+            raise ConfigError(f"part '{category}': the protocol names no part in the prompt; leave it out")
         self._settings: dict[str, Any] = {
             "model": model.name,
             "revision": model.revision,
@@ -103,9 +103,9 @@ class Inspector:
     @classmethod
     def open(
         cls,
-        model: str = "nano",
+        model: str | Path = "nano",
         *,
-        calibration: Path | None = None,
+        calibration: str | Path | None = None,
         no_calibration: bool = False,
         threshold: float | None = None,
         category: str | None = None,
@@ -133,12 +133,15 @@ class Inspector:
         """
         from adfm.models.local import LocalModel
 
-        decides, file = READ_VERDICT, None
+        model, decides, file = str(model), READ_VERDICT, None
+        if (calibration is not None) + no_calibration + (threshold is not None) > 1:
+            raise ConfigError("threshold, calibration, no_calibration: each excludes the others; give one of them")
         if threshold is not None:
             if not 0 <= threshold <= 1:
                 raise ConfigError(f"--threshold {threshold}: must be from 0 to 1")
             decides = Threshold(threshold, "--threshold")
-        elif not no_calibration and (file := calibration or find_calibration(model)):
+        elif not no_calibration and (found := calibration or find_calibration(model)):
+            file = Path(found)
             decides = Threshold.of(read_calibration(file))
             if score != "odds":
                 raise ConfigError(f"--score {score}: {file} is made for odds; add --no-calibration")

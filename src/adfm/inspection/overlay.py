@@ -80,7 +80,7 @@ def draw(
         for text, colour, used in (("found", PREDICTED, regions), ("true", TRUE, truth), ("cleared", CLEARED, cleared))
         if used
     ]
-    return _with_banner(canvas, decision, score, legend)
+    return canvas.with_banner(decision, score, legend)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Canvas:
         copy = image.convert("RGB") if image.mode != "RGB" else image.copy()
         factor = max(1, math.ceil(MIN_SIDE / max(copy.size)))
         if factor > 1:
-            # From 8x on, smooth enlargement only invents blur; real pixels are more honest.
+            # From 8x on, smooth enlargement only invents blur. Real pixels are more honest.
             method = Image.Resampling.LANCZOS if factor < 8 else Image.Resampling.NEAREST
             copy = copy.resize((copy.width * factor, copy.height * factor), method)
         side = math.sqrt(copy.width * copy.height)
@@ -142,7 +142,7 @@ class Canvas:
                 self.pen.rectangle((x1 - grown, y1 - grown, x2 - 1 + grown, y2 - 1 + grown), fill=colour)
 
     def tags(self, regions: Sequence[Region]) -> None:
-        """Draw each region's number and label at its frame; where a label would hide something, the number alone."""
+        """Draw each region's number and label at its frame, or the number alone where a label would hide something."""
         frames = [self.outline(region.box) for region in regions]
         taken: list[Box] = []
         for number, (region, frame) in enumerate(zip(regions, frames, strict=True), 1):
@@ -174,6 +174,31 @@ class Canvas:
         x, y = max(0, min(frame.x1, width - across)), max(0, min(frame.y1, height - down))
         return text, Box(x, y, x + across, y + down), False
 
+    def with_banner(self, decision: Decision, score: float | None, legend: Sequence[tuple[str, Colour]]) -> Image.Image:
+        """Return the image under a slim bar: decision, score and, where it fits on the right, what the colours mean."""
+        size = self.size
+        height, width = round(size * 2), max(self.image.width, MIN_BANNER)
+        result = Image.new("RGB", (width, self.image.height + height), _BAR)
+        result.paste(self.image, (0, height))
+        pen, font, middle = ImageDraw.Draw(result), ImageFont.load_default(min(size, width // 14)), height / 2
+        ground, ink = DECISION_COLOURS[decision]
+        pill = font.getlength(decision) + size * 1.4
+        pen.rectangle((0, 0, pill - 1, height - 1), fill=ground)
+        pen.text(
+            (pill / 2, middle), decision, fill=ink, font=font, anchor="mm", stroke_width=size / 48, stroke_fill=ink
+        )
+        score_text = "no score" if score is None else f"score {score:.2f}"
+        pen.text((pill + size * 0.7, middle), score_text, fill=_TEXT, font=font, anchor="lm")
+        left, x = pill + size * 1.4 + font.getlength(score_text), width - size * 0.7
+        if x - sum(font.getlength(text) + size * 2.2 for text, _ in legend) < left:
+            return result
+        for text, colour in reversed(legend):
+            pen.text((x, middle), text, fill=_MUTED, font=font, anchor="rm")
+            x -= font.getlength(text) + size * 0.4
+            pen.rectangle((x - size * 1.1, middle - size * 0.12, x, middle + size * 0.12), fill=colour)
+            x -= size * 1.8
+        return result
+
 
 def _spans(start: float, end: float, line: int) -> list[tuple[float, float]]:
     """Return dashes of about four line widths with gaps of three between, half-open, a dash at either end."""
@@ -192,29 +217,3 @@ def clean_label(text: str, limit: int = MAX_LABEL) -> str:
     known = "".join(c if c.isprintable() and ord(c) < 0x250 else " " for c in plain)
     words = " ".join(known.split())
     return words if len(words) <= limit else words[: limit - 1].rstrip() + "…"
-
-
-def _with_banner(
-    canvas: Canvas, decision: Decision, score: float | None, legend: Sequence[tuple[str, Colour]]
-) -> Image.Image:
-    """Put a slim bar above the image: decision, score and, where it fits on the right, what the colours mean."""
-    size = canvas.size
-    height, width = round(size * 2), max(canvas.image.width, MIN_BANNER)
-    result = Image.new("RGB", (width, canvas.image.height + height), _BAR)
-    result.paste(canvas.image, (0, height))
-    pen, font, middle = ImageDraw.Draw(result), ImageFont.load_default(min(size, width // 14)), height / 2
-    ground, ink = DECISION_COLOURS[decision]
-    pill = font.getlength(decision) + size * 1.4
-    pen.rectangle((0, 0, pill - 1, height - 1), fill=ground)
-    pen.text((pill / 2, middle), decision, fill=ink, font=font, anchor="mm", stroke_width=size / 48, stroke_fill=ink)
-    score_text = "no score" if score is None else f"score {score:.2f}"
-    pen.text((pill + size * 0.7, middle), score_text, fill=_TEXT, font=font, anchor="lm")
-    left, x = pill + size * 1.4 + font.getlength(score_text), width - size * 0.7
-    if x - sum(font.getlength(text) + size * 2.2 for text, _ in legend) < left:
-        return result
-    for text, colour in reversed(legend):
-        pen.text((x, middle), text, fill=_MUTED, font=font, anchor="rm")
-        x -= font.getlength(text) + size * 0.4
-        pen.rectangle((x - size * 1.1, middle - size * 0.12, x, middle + size * 0.12), fill=colour)
-        x -= size * 1.8
-    return result
