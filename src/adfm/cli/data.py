@@ -1,20 +1,21 @@
-"""`adfm data build | make | check | export`: the commands about data sets; `build` is here, the others beside it."""
+"""`adfm data build | make | check | export`: the commands about data sets; `export` has a file of its own."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adfm.cli.common import Parser, add_command, folded, print_json, progress_bar
-from adfm.cli.data_check import add_check
 from adfm.cli.data_export import add_export
-from adfm.cli.data_make import add_make
 
 if TYPE_CHECKING:
+    from adfm.data.check import Broken, Fault
     from adfm.data.settings import BuildSettings
+    from adfm.records import Sample
 
 SUMMARY = "build, make, check or export a data set"
 EXAMPLE = """
@@ -26,6 +27,17 @@ adfm data export data/parts --to coco --out exports/coco
 BUILD_EXAMPLE = """
 adfm data build mvtec/hazelnut --out data/hazelnut --split labelled
 adfm data build boards --out data/boards --tile 160 --group-by '^([0-9]{5})' --split fractions
+"""
+MAKE_SUMMARY = "make synthetic parts with masks, in the MVTec layout"
+MAKE_EXAMPLE = """
+adfm data make --out parts --images 400 --seed 7
+adfm data make --out drilled --benign drilled_hole --difficulty 0.3
+"""
+CHECK_SUMMARY = "list every fault of a manifest, its images and its masks; exit 2 if there is one"
+CHECK_EXAMPLE = """
+adfm data check data/parts
+adfm data check data/parts/manifest.jsonl --json
+adfm data check --list
 """
 
 _COUNT, _SHARE = {"type": int, "metavar": "N"}, {"type": float, "metavar": "F"}
@@ -156,3 +168,92 @@ def run_build(args: argparse.Namespace) -> int:
     print(f"{report.samples} samples in {folded(str(report.manifest))}")
     print(f"next: adfm data check {folded(str(report.manifest.parent))}")
     return 0
+
+
+def add_make(commands: Any) -> None:
+    """Add `make` to the commands of `adfm data`."""
+    parser = add_command(commands, "make", run_make, MAKE_SUMMARY, MAKE_EXAMPLE)
+    parser.add_argument("--out", type=Path, required=True, help="new folder for the images")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="which parts are drawn (%(default)s)")
+    parser.add_argument("--images", type=int, default=200, metavar="N", help="how many images in all (%(default)s)")
+    parser.add_argument("--size", type=int, default=256, metavar="PX", help="side of an image (%(default)s)")
+    parser.add_argument(
+        "--products", type=int, default=4, metavar="N", help="how many products share them (%(default)s)"
+    )
+    parser.add_argument("--difficulty", type=float, default=0.5, metavar="D", help="0 easy to 1 hard (%(default)s)")
+    parser.add_argument("--materials", nargs="+", metavar="KIND", help="families of products (all)")
+    parser.add_argument("--benign", nargs="*", metavar="KIND", help="marks that are no defects (drawn per product)")
+    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+
+
+def run_make(args: argparse.Namespace) -> int:
+    """Draw the parts and print how many there are of each defect type."""
+    from adfm.data.synthetic import make
+    from adfm.errors import UserError
+
+    names = ("seed", "images", "products", "difficulty", "materials", "benign")
+    try:
+        with progress_bar() as bar:
+            chosen = {name: getattr(args, name) for name in names}
+            counts = make(args.out, size=(args.size, args.size), progress=bar, **chosen)
+    except ValueError as error:
+        raise UserError(f"adfm data make: {error}") from error
+    if args.json:
+        print_json({"out": str(args.out), "counts": counts})
+        return 0
+    for category, kinds in counts.items():
+        print(f"{category}: " + ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())))
+    print(f"next: adfm data build {args.out} --out DIR --split labelled")
+    return 0
+
+
+def add_check(commands: Any) -> None:
+    """Add `check` to the commands of `adfm data`."""
+    parser = add_command(commands, "check", run_check, CHECK_SUMMARY, CHECK_EXAMPLE)
+    parser.add_argument("path", type=Path, nargs="?", metavar="DIR", help="manifest.jsonl or the folder that holds it")
+    parser.add_argument("--known-bad", type=Path, metavar="FILE", help="`sha256sum` lines of images known to be bad")
+    parser.add_argument(
+        "--list", action="store_true", help="print every type of fault, also those of `adfm data build`"
+    )
+    parser.add_argument("--json", action="store_true", help="print the faults, or with --list the types, as JSON")
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Print every fault on a line of its own, or the table of all types."""
+    from adfm.data.check import KINDS, check, read_known
+    from adfm.errors import UserError
+
+    if args.list and args.json:
+        print_json([asdict(kind) for kind in KINDS.values()])
+        return 0
+    if args.list:
+        for kind in KINDS.values():
+            print(f"{kind.code:20} {kind.level:8} {kind.rule}; {kind.fix}")
+        return 0
+    if args.path is None:
+        raise UserError("adfm data check: needs the manifest or its folder; --list prints what is checked")
+    known = read_known(args.known_bad) if args.known_bad else {}
+    with progress_bar() as bar:
+        found = check(args.path, extra=_gold_faults, known=known, progress=bar)
+    faults, warnings = ([one for one in found if one.level == level] for level in ("fault", "warning"))
+    if args.json:
+        print_json({"ok": not faults, "faults": [*map(_json, faults)], "warnings": [*map(_json, warnings)]})
+    else:
+        for one in found:
+            print(folded(str(one)))
+        print(f"{len(faults)} faults, {len(warnings)} warnings")
+    return 2 if faults else 0
+
+
+def _json(fault: Fault) -> dict[str, Any]:
+    file, rule = folded(fault.file), folded(fault.rule)
+    return {"code": fault.code, "level": fault.level, "file": file, "line": fault.line, "rule": rule, "fix": fault.fix}
+
+
+def _gold_faults(sample: Sample) -> list[Broken]:
+    from adfm.data.check import broken
+    from adfm.geometry import Frame
+    from adfm.rewards import gold_fault
+
+    fault = gold_fault(sample, Frame.original(sample.width, sample.height))
+    return [broken("gold-marks", why=fault)] if fault else []

@@ -25,7 +25,7 @@ from adfm.data.manifest import mask_paths
 from adfm.data.measure import Mask, reading_order, united_mask
 from adfm.data.settings import BuildSettings
 from adfm.data.threads import Threads
-from adfm.geometry import Box, clip, filled
+from adfm.geometry import Box, clip, enclosing, filled
 from adfm.records import SPLITS, Sample
 from adfm.storage import sha256_bytes
 
@@ -96,11 +96,8 @@ def crop(mask: Mask, box: Box) -> Mask:
 
 def tight(mask: Mask, box: Box) -> Box | None:
     """Return the smallest box around the mask pixels inside a box, or None where there are none."""
-    rows, columns = (np.flatnonzero(crop(mask, box).any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
-        return None
-    x, y = int(box.x1), int(box.y1)
-    return Box(x + int(columns[0]), y + int(rows[0]), x + int(columns[-1]) + 1, y + int(rows[-1]) + 1)
+    part, x, y = enclosing(crop(mask, box).astype(np.uint8)), int(box.x1), int(box.y1)
+    return Box(x + part.x1, y + part.y1, x + part.x2, y + part.y2) if part else None
 
 
 def cut_all(

@@ -1,21 +1,22 @@
-"""One sample's image against its line: file, format, pixels, size and hash; masks and boxes are checked elsewhere."""
+"""One sample's image against its line: file, format, pixels, size, hash, and the lists of images known to be bad."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from adfm import images
-from adfm.data.check.known import known_faults
 from adfm.data.check.rows import SHA256
 from adfm.data.faults import Broken, broken
 from adfm.data.measure import file_fault
-from adfm.errors import ImageError
+from adfm.errors import DataError, ImageError
 from adfm.records import Sample
 from adfm.storage import sha256_file
 
@@ -24,7 +25,28 @@ THUMB = 32  # side of a thumbnail, px
 Thumb = NDArray[np.uint8]
 
 _FORMATS = {".jpg": "JPEG", ".tif": "TIFF"}  # of the suffixes that are not their format's name
+_LINE = re.compile(r"(?P<sha256>[0-9a-fA-F]{64})(?:\s+\*?(?P<why>.*))?")
 _PLAIN = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "La", "RGBa")
+
+
+class BadName(NamedTuple):
+    """Images of one category that a published set got wrong: the end of their path, and what is wrong with them.
+
+    A corrected copy of the set has the same names as the first one, so a name is a reason to look, not a verdict.
+    """
+
+    category: str
+    ending: re.Pattern[str]
+    why: str
+
+
+NAMES = (
+    BadName(
+        "pill",
+        re.compile(r"(?:^|/)pill/image/good/0(?:[01]\d|2[01])\.[^/.]+$"),
+        "in the first MMAD archive DS-MVTec/pill/image/good/000 to 021 are metal nuts; jam-cc/MMAD issues 15, 19, 21",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -74,3 +96,32 @@ def _header_faults(place: Path, head: images.Header) -> Iterator[Broken]:
         yield broken("image-colours", path=place, mode=head.mode)
     if head.transparent:
         yield broken("image-alpha", path=place)
+
+
+def read_known(path: Path) -> dict[str, str]:
+    """Read a list of bad images, sha256 -> reason: the output of `sha256sum`, or any text behind each hash.
+
+    Raises:
+        DataError: the file cannot be read, or a line does not begin with 64 hexadecimal digits.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as a list of hashes ({error})") from error
+    known = {}
+    for number, line in enumerate(lines, 1):
+        if line.strip() and not line.startswith("#"):
+            match = _LINE.fullmatch(line.strip())
+            if match is None:
+                raise DataError(f"{path}:{number}: must begin with a sha256 of 64 digits; write `sha256sum` lines")
+            known[match["sha256"].lower()] = match["why"] or path.name
+    return known
+
+
+def known_faults(sample: Sample, place: Path, digest: str, known: Mapping[str, str]) -> Iterator[Broken]:
+    """Yield why an image is known, or likely, to be bad; `digest` is the sha256 of its file as it is now."""
+    if digest in known:
+        yield broken("known-bad", path=place, why=known[digest])
+    for bad in NAMES:
+        if sample.category == bad.category and bad.ending.search(sample.image):
+            yield broken("known-bad-name", path=place, why=bad.why)

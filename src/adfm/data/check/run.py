@@ -8,12 +8,10 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from adfm.data.check.between import between
-from adfm.data.check.boxes import box_faults, mask_faults
+from adfm.data.check.between import between, overview
 from adfm.data.check.images import Look, look
-from adfm.data.check.masks import marking_faults, read_masks
+from adfm.data.check.masks import box_faults, marking_faults, mask_faults, read_masks
 from adfm.data.check.near import Seen, near_duplicates
-from adfm.data.check.overview import overview
 from adfm.data.check.rows import Line, read_rows
 from adfm.data.check.scope import Scope, leaving, read_scope
 from adfm.data.faults import Broken, Fault, broken
