@@ -22,11 +22,6 @@ def as_float(values: object) -> Float:
     return np.asarray(values, dtype=np.float32)
 
 
-def child(rng: np.random.Generator) -> np.random.Generator:
-    """Return an independent generator seeded by one draw of `rng` (unlike `spawn`, this survives a restored state)."""
-    return np.random.Generator(np.random.PCG64(int(rng.integers(2**63))))
-
-
 def uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """Draw one float from [low, high)."""
     return float(low + (high - low) * rng.random())
@@ -48,14 +43,6 @@ def smooth(rng: np.random.Generator, height: int, width: int, cell: float, cell_
     rows = max(2, round(height / max(cell, 1.0)) + 1)
     columns = max(2, round(width / max(cell_x or cell, 1.0)) + 1)
     return as_float(cv2.resize(white(rng, rows, columns), (width, height), interpolation=cv2.INTER_CUBIC))
-
-
-def fractal(rng: np.random.Generator, height: int, width: int, cell: float, octaves: int = 3) -> Float:
-    """Return a sum of `octaves` smooth fields, each of half the bump size and 0.6 the weight of the one before."""
-    total = smooth(rng, height, width, cell)
-    for octave in range(1, octaves):
-        total += 0.6**octave * smooth(rng, height, width, cell / 2**octave)
-    return total
 
 
 def streaks(rng: np.random.Generator, height: int, width: int, length: float) -> Float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -84,14 +84,7 @@ def field(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
     canvas[inner > 0] = 0
 
 
-MARKS: dict[str, Callable[[Bytes, Box, np.random.Generator], None]] = {
-    "text": text,
-    "barcode": barcode,
-    "dot_code": dot_code,
-    "logo": logo,
-    "rules": rules,
-    "field": field,
-}
+MARKS = {draw.__name__: draw for draw in (text, barcode, dot_code, logo, rules, field)}
 
 
 def mark(rng: np.random.Generator, width: int, height: int, kind: str) -> Float:

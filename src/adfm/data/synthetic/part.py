@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adfm.data.synthetic.defects import DEFECT_KINDS, plausible
-from adfm.data.synthetic.fields import Bytes, child, uniform
+from adfm.data.synthetic.fields import Bytes, uniform
 from adfm.data.synthetic.flaw import draw_flaw
 from adfm.data.synthetic.light import draw_light, photograph
 from adfm.data.synthetic.product import Product, chosen
@@ -55,8 +55,8 @@ def draw_part(
         asked = chosen(kinds, DEFECT_KINDS, "defect type")
         choices = tuple(kind for kind in asked if product.has_print or kind != "missing_print") or choices
     size = (int(size[0]), int(size[1]))
-    # One stream each, so that drawing a defect moves nothing else.
-    laying, lighting, flaws, sensor = (child(rng) for _ in range(4))
+    # One stream each, so that drawing a defect moves nothing else. `spawn` would not survive a restored state.
+    laying, lighting, flaws, sensor = (np.random.default_rng(int(rng.integers(2**63))) for _ in range(4))
     scene, boxes = assemble(product, laying, size)
     light = draw_light(product, lighting, size)
     noise = uniform(sensor, *product.conditions.noise)
