@@ -96,7 +96,7 @@ def drilled_hole(on: Blank) -> Patch:
     highlight = np.exp(-((x + 0.3 * radius) ** 2 + (y + 0.3 * radius) ** 2) / (0.1 * radius**2))
     lit = uniform(on.rng, 0.76, 0.92) - 0.12 * (x + y) / radius + 0.25 * highlight
     metal = _METALS[int(on.rng.integers(len(_METALS)))]
-    colour = over(on.flat((0.07, 0.07, 0.08)), core, rgb(as_float(np.clip(lit, 0.0, 1.0))) * as_float(metal))
+    colour = over(on.flat((0.07, 0.07, 0.08)), core, rgb(np.clip(lit, 0.0, 1.0)) * as_float(metal))
     shade = 0.35 * np.exp(-np.square(np.maximum(far - radius, 0.0) / (0.12 * radius + 0.3)))
     return _patch(colour, np.maximum(ring, as_float(shade)))
 
@@ -112,17 +112,17 @@ def seam(on: Blank) -> Patch:
     y, x = on.axes()
     bend = 0.5 * on.unit * smooth(on.rng, 1, on.width, 20 * on.unit)
     half = max(0.7, uniform(on.rng, 0.6, 1.2) * on.unit)
-    groove = step(half + 0.7, half - 0.5, as_float(np.abs(y - bend)))
-    lip = step(half + 0.7, half - 0.5, as_float(np.abs(y - bend - 1.6 * half)))
+    groove = step(half + 0.7, half - 0.5, np.abs(y - bend))
+    lip = step(half + 0.7, half - 0.5, np.abs(y - bend - 1.6 * half))
     mean = on.mean()
     colour = over(on.flat((1.0, 1.0, 1.0)) * np.clip(mean * 1.5 + 0.06, 0.0, 1.0), groove, 0.3 * mean)
     alpha = np.maximum(0.75 * groove, 0.4 * lip)
     if on.inks.sewn and on.rng.random() < 0.8:
         pitch = 6.0 * on.unit
-        along = step(0.32 * pitch, 0.24 * pitch, as_float(np.abs(x % pitch - pitch / 2)))
-        stitch = along * step(half + 0.7, half - 0.5, as_float(np.abs(y - bend + 3.4 * half)))
-        colour, alpha = over(colour, stitch, as_float(on.inks.ink)), np.maximum(alpha, 0.9 * stitch)
-    return _patch(colour, as_float(alpha))
+        along = step(0.32 * pitch, 0.24 * pitch, np.abs(x % pitch - pitch / 2))
+        stitch = along * step(half + 0.7, half - 0.5, np.abs(y - bend + 3.4 * half))
+        colour, alpha = over(colour, stitch, on.inks.ink), np.maximum(alpha, 0.9 * stitch)
+    return _patch(colour, alpha)
 
 
 def label(on: Blank) -> Patch:
@@ -151,9 +151,9 @@ def texture_change(on: Blank) -> Patch:
     edge = rounded(dx, dy, corner)
     alpha = step(0.6, -0.6, edge)
     tone = on.mean() * np.float32(uniform(on.rng, 0.72, 0.86) if on.rng.random() < 0.6 else uniform(on.rng, 1.2, 1.35))
-    border = 0.18 * step(1.0 * on.unit + 0.6, 0.0, as_float(np.abs(edge)))
+    border = 0.18 * step(1.0 * on.unit + 0.6, 0.0, np.abs(edge))
     grain = 1.0 + 0.035 * smooth(on.rng, on.height, on.width, 2.0 * on.unit)
-    return _patch(rgb(as_float(grain * (1.0 - border))) * np.clip(tone, 0.0, 1.0), uniform(on.rng, 0.5, 0.75) * alpha)
+    return _patch(rgb(grain * (1.0 - border)) * np.clip(tone, 0.0, 1.0), uniform(on.rng, 0.5, 0.75) * alpha)
 
 
 def inclusion_dots(on: Blank) -> Patch:

@@ -63,7 +63,7 @@ def woven(look: Look, rng: np.random.Generator, height: int, width: int, unit: f
     threads = rng.normal(0.0, 0.07, (2, 64)).astype(np.float32)
     uneven = np.where(warp_on_top, threads[0][column.astype(int) % 64], threads[1][row.astype(int) % 64])
     shade = (1.0 - look.contrast * tone) * (1.0 + uneven)
-    return tint(as_float(warp_on_top), look.accent, look.base) * rgb(as_float(shade))
+    return tint(as_float(warp_on_top), look.accent, look.base) * rgb(shade)
 
 
 def brushed_metal(look: Look, rng: np.random.Generator, height: int, width: int, unit: float) -> Float:
@@ -82,7 +82,7 @@ def brushed_metal(look: Look, rng: np.random.Generator, height: int, width: int,
         long, short = streaks(rng, tall, wide, 40 * unit * look.scale), streaks(rng, tall, wide, 9 * unit)
         value = as_float(0.8 * long + 0.5 * short + 0.8 * smooth(rng, tall, wide, 60 * unit, 400 * unit))
         value = np.ascontiguousarray(value.T) if down else value
-    return tint(as_float(0.5 + 0.5 * look.contrast * value), look.accent, look.base)
+    return tint(0.5 + 0.5 * look.contrast * value, look.accent, look.base)
 
 
 def cast(look: Look, rng: np.random.Generator, height: int, width: int, unit: float) -> Float:
@@ -94,13 +94,13 @@ def cast(look: Look, rng: np.random.Generator, height: int, width: int, unit: fl
     tone = 0.5 + look.contrast * (0.26 * slope + 0.10 * relief + 0.10 * smooth(rng, height, width, 40 * unit))
     tone += 0.06 * look.contrast * white(rng, height, width)
     pores = step(2.1, 2.6, smooth(rng, height, width, 3.0 * unit))
-    return tint(as_float(tone - 0.35 * look.contrast * pores), look.accent, look.base)
+    return tint(tone - 0.35 * look.contrast * pores, look.accent, look.base)
 
 
 def printed(look: Look, rng: np.random.Generator, height: int, width: int, unit: float) -> Float:
     """Draw paper or board, slightly uneven; `scene` prints on it."""
     paper = 0.6 * smooth(rng, height, width, 2.5 * unit) + 0.6 * smooth(rng, height, width, 30 * unit)
-    return tint(as_float(1.0 - 0.05 * look.contrast * np.abs(paper)), look.accent, look.base)
+    return tint(1.0 - 0.05 * look.contrast * np.abs(paper), look.accent, look.base)
 
 
 def wood(look: Look, rng: np.random.Generator, height: int, width: int, unit: float) -> Float:
@@ -113,7 +113,7 @@ def wood(look: Look, rng: np.random.Generator, height: int, width: int, unit: fl
     fibres = streaks(rng, height, width, 14 * unit)
     pores = step(1.5, 2.4, streaks(rng, height, width, 6 * unit))
     tone = 0.85 - look.contrast * (0.55 * rings**3 - 0.10 * fibres + 0.30 * pores)
-    return tint(as_float(tone), look.accent, look.base)
+    return tint(tone, look.accent, look.base)
 
 
 def grid(look: Look, rng: np.random.Generator, height: int, width: int, unit: float) -> Float:
@@ -130,12 +130,12 @@ def grid(look: Look, rng: np.random.Generator, height: int, width: int, unit: fl
     else:
         opening = np.hypot(u, v) - 0.30
     distance = pitch * as_float(opening)  # to the nearest opening, negative inside
-    sheet = step(-0.6, 0.6, as_float(distance))
+    sheet = step(-0.6, 0.6, distance)
     # The lower right lip of each opening catches the light.
-    lip = step(-0.6, 0.6, as_float(np.roll(distance, (1, 1), (0, 1)))) - sheet
+    lip = step(-0.6, 0.6, np.roll(distance, (1, 1), (0, 1))) - sheet
     finish = 1.0 + 0.05 * smooth(rng, height, width, 2 * unit) + 0.04 * smooth(rng, height, width, 25 * unit)
     tone = sheet * finish - 0.5 * look.contrast * lip * (lip < 0)
-    return tint(as_float(tone), look.accent, look.base)
+    return tint(tone, look.accent, look.base)
 
 
 class Family(NamedTuple):

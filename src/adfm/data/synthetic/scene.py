@@ -143,10 +143,10 @@ def _lay_feature(
 def _on_background(scene: Scene, outline: Float, product: Product) -> None:
     """Cut the part out by its outline, shade its edge and put it on its background with a shadow."""
     cover, edge, shadow = (np.ascontiguousarray(plane) for plane in cv2.split(outline))
-    ground = as_float(product.background) * rgb(as_float(1.0 - shadow))
+    ground = as_float(product.background) * rgb(1.0 - shadow)
 
     def cut_out(image: Float) -> Float:
-        return as_float(ground + rgb(as_float(cover)) * (image * rgb(as_float(1.0 + edge)) - ground))
+        return as_float(ground + rgb(cover) * (image * rgb(1.0 + edge) - ground))
 
     scene.image = cut_out(scene.image)
     if scene.bare is not None and scene.print is not None:
