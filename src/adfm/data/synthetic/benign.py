@@ -25,6 +25,7 @@ from adfm.data.synthetic.fields import (
     step,
     uniform,
 )
+from adfm.data.synthetic.materials import Look
 
 
 @dataclass(frozen=True)
@@ -41,28 +42,16 @@ class Feature:
 
 
 @dataclass(frozen=True)
-class Inks:
-    """The colours that a product's features are made of."""
-
-    base: RGB
-    accent: RGB
-    ink: RGB
-    sewn: bool  # whether its seams are stitched
-
-
-@dataclass(frozen=True)
 class Blank:
     """What a feature is drawn on and from: a patch of (height, width) px, colours, chance, 1/128 short side in px."""
 
     height: int
     width: int
-    inks: Inks
+    look: Look
+    ink: RGB
+    sewn: bool  # whether seams are stitched
     rng: np.random.Generator
     unit: float
-
-    def axes(self) -> tuple[Float, Float]:
-        """Pixel coordinates y (height, 1) and x (1, width) from the patch's centre."""
-        return axes(self.height, self.width)
 
     def flat(self, colour: Float | RGB) -> Float:
         """The patch in one colour, (height, width, 3)."""
@@ -70,7 +59,7 @@ class Blank:
 
     def mean(self) -> Float:
         """The material's mean colour (3,)."""
-        return as_float(self.inks.base) * np.float32(0.6) + as_float(self.inks.accent) * np.float32(0.4)
+        return as_float(self.look.base) * np.float32(0.6) + as_float(self.look.accent) * np.float32(0.4)
 
 
 Patch = Float  # (height, width, 4): RGB premultiplied by opacity, opacity
@@ -87,7 +76,7 @@ _CARDS: tuple[RGB, ...] = ((0.94, 0.94, 0.92), (0.96, 0.86, 0.40), (0.80, 0.86, 
 
 def drilled_hole(on: Blank) -> Patch:
     """Draw a hole with a rivet in it: soft shade, dark ring, bright core with a highlight."""
-    y, x = on.axes()
+    y, x = axes(on.height, on.width)
     radius = 0.42 * on.width
     far = as_float(np.hypot(x, y))
     ring = step(radius + 0.6, radius - 0.6, far)
@@ -104,12 +93,12 @@ def drilled_hole(on: Blank) -> Patch:
 def printed_mark(on: Blank) -> Patch:
     """Draw a word, or where the patch is about square a logo or dot code, in the product's ink."""
     kind = "text" if on.height < 0.7 * on.width else ("logo", "dot_code")[int(on.rng.integers(2))]
-    return _patch(on.flat(on.inks.ink), 0.92 * graphics.mark(on.rng, on.width, on.height, kind))
+    return _patch(on.flat(on.ink), 0.92 * graphics.mark(on.rng, on.width, on.height, kind))
 
 
 def seam(on: Blank) -> Patch:
     """Draw a joint across the part: a groove with a lit edge and, on cloth, a row of stitches along it."""
-    y, x = on.axes()
+    y, x = axes(on.height, on.width)
     bend = 0.5 * on.unit * smooth(on.rng, 1, on.width, 20 * on.unit)
     half = max(0.7, uniform(on.rng, 0.6, 1.2) * on.unit)
     groove = step(half + 0.7, half - 0.5, np.abs(y - bend))
@@ -117,17 +106,17 @@ def seam(on: Blank) -> Patch:
     mean = on.mean()
     colour = over(on.flat((1.0, 1.0, 1.0)) * np.clip(mean * 1.5 + 0.06, 0.0, 1.0), groove, 0.3 * mean)
     alpha = np.maximum(0.75 * groove, 0.4 * lip)
-    if on.inks.sewn and on.rng.random() < 0.8:
+    if on.sewn and on.rng.random() < 0.8:
         pitch = 6.0 * on.unit
         along = step(0.32 * pitch, 0.24 * pitch, np.abs(x % pitch - pitch / 2))
         stitch = along * step(half + 0.7, half - 0.5, np.abs(y - bend + 3.4 * half))
-        colour, alpha = over(colour, stitch, on.inks.ink), np.maximum(alpha, 0.9 * stitch)
+        colour, alpha = over(colour, stitch, on.ink), np.maximum(alpha, 0.9 * stitch)
     return _patch(colour, alpha)
 
 
 def label(on: Blank) -> Patch:
     """Draw a sticker: a light card with a word or bar code over a few lines, lifted off the part by a thin shadow."""
-    y, x = on.axes()
+    y, x = axes(on.height, on.width)
     margin = max(2.0, 2.0 * on.unit)
     edge = as_float(np.maximum(np.abs(x) - on.width / 2, np.abs(y) - on.height / 2) + margin)
     ground = on.flat(_CARDS[int(on.rng.integers(len(_CARDS)))])
@@ -145,10 +134,9 @@ def label(on: Blank) -> Patch:
 
 def texture_change(on: Blank) -> Patch:
     """Draw a band or patch of another finish: smoother, lighter or darker, with a machined border."""
-    y, x = on.axes()
+    y, x = axes(on.height, on.width)
     corner = min(on.height, on.width) / 2 - 1.5 if on.height == on.width else 3.0 * on.unit
-    dx, dy = np.abs(x) - (on.width / 2 - corner) + 1.5, np.abs(y) - (on.height / 2 - corner) + 1.5
-    edge = rounded(dx, dy, corner)
+    edge = rounded(x, y, on.width / 2 - 1.5, on.height / 2 - 1.5, corner)
     alpha = step(0.6, -0.6, edge)
     tone = on.mean() * np.float32(uniform(on.rng, 0.72, 0.86) if on.rng.random() < 0.6 else uniform(on.rng, 1.2, 1.35))
     border = 0.18 * step(1.0 * on.unit + 0.6, 0.0, np.abs(edge))
@@ -207,9 +195,12 @@ def length(feature: Feature, size: tuple[int, int]) -> float:
     return 1.5 * float(np.hypot(*size)) if feature.kind in LONG else feature.size * min(size)
 
 
-def patch(feature: Feature, inks: Inks, size: tuple[int, int]) -> Patch:
-    """Return the feature's patch (h, w, 4), premultiplied RGBA in 0..1, for a frame of `size` (W, H) px."""
-    short = min(size)
+def patch(feature: Feature, look: Look, ink: RGB, sewn: bool, size: tuple[int, int]) -> Patch:
+    """Return the feature's patch (h, w, 4), premultiplied RGBA in 0..1, for a frame of `size` (W, H) px.
+
+    The material's look and the product's ink give its colours. `sewn` seams are stitched.
+    """
+    short, rng = min(size), np.random.default_rng(feature.seed)
     width = max(6, round(length(feature, size)))
     height = max(6, round(feature.size * feature.aspect * short))
-    return KINDS[feature.kind].draw(Blank(height, width, inks, np.random.default_rng(feature.seed), short / 128))
+    return KINDS[feature.kind].draw(Blank(height, width, look, ink, sewn, rng, short / 128))

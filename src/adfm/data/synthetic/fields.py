@@ -60,11 +60,12 @@ def axes(height: int, width: int) -> tuple[Float, Float]:
     return as_float(y), as_float(x)
 
 
-def rounded(beyond_x: Real, beyond_y: Real, corner: float) -> Float:
-    """Return the signed distance to a box whose corners have the radius `corner`, negative inside.
+def rounded(x: Real, y: Real, half_x: float, half_y: float, corner: float) -> Float:
+    """Return the signed distance from points (x, y) to a box around the origin, negative inside.
 
-    `beyond_x` and `beyond_y` say how far each point is beyond the sides of the box that is smaller by `corner`.
+    The box is `2 half_x` x `2 half_y` and its corners have the radius `corner`.
     """
+    beyond_x, beyond_y = np.abs(x) - (half_x - corner), np.abs(y) - (half_y - corner)
     outside = np.hypot(np.maximum(beyond_x, 0.0), np.maximum(beyond_y, 0.0))
     return as_float(outside + np.minimum(np.maximum(beyond_x, beyond_y), 0.0) - corner)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from adfm.data.synthetic.benign import BENIGN_KINDS, LONG, Feature, Inks, random_feature
+from adfm.data.synthetic.benign import BENIGN_KINDS, LONG, Feature, random_feature
 from adfm.data.synthetic.fields import RGB, Range, as_float, uniform
 from adfm.data.synthetic.materials import MATERIALS, Look, random_look
 from adfm.data.synthetic.shapes import Outline, Shape, distance
@@ -43,11 +43,6 @@ class Product:
     conditions: Conditions
     difficulty: float
     seed: int
-
-    @property
-    def inks(self) -> Inks:
-        """The colours its benign features are made of."""
-        return Inks(self.look.base, self.look.accent, self.ink, sewn=self.material == "woven")
 
     @property
     def has_print(self) -> bool:

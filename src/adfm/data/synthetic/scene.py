@@ -53,17 +53,15 @@ class Scene:
 
 @lru_cache(maxsize=32)
 def _stock(product: Product, size: tuple[int, int]) -> _Stock:
-    width, height = size
-    short = min(size)
     rng = np.random.default_rng(product.seed)
-    wide = (round(1.3 * width), round(1.3 * height))
-    full = product.outline.kind == "full"
-    surface = materials.texture(product.material, product.look, rng, wide, short / 128)
+    wide = (round(1.3 * size[0]), round(1.3 * size[1]))
+    material, look, ink = product.material, product.look, product.ink
+    surface = materials.texture(material, look, rng, wide, min(size) / 128)
     return _Stock(
         texture=np.rint(255 * surface).astype(np.uint8),  # bytes: a quarter of the memory, and faster to warp
-        outline=None if full else shapes.layers(product.outline, size, short),
-        sheet=_sheet(product, size, rng) if product.material == "printed" else None,
-        patches=tuple(benign.patch(feature, product.inks, size) for feature in product.features),
+        outline=None if product.outline.kind == "full" else shapes.layers(product.outline, size),
+        sheet=_sheet(product, size, rng) if material == "printed" else None,
+        patches=tuple(benign.patch(feature, look, ink, material == "woven", size) for feature in product.features),
     )
 
 

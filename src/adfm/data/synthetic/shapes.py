@@ -21,10 +21,6 @@ class Outline:
     size: float = 1.0
 
 
-def _box(x: Real, y: Real, half_x: float, half_y: float, corner: float) -> Float:
-    return rounded(np.abs(x) - (half_x - corner), np.abs(y) - (half_y - corner), corner)
-
-
 def distance(outline: Outline, x: Real, y: Real) -> Float:
     """Return the signed distance from points (x, y) to the outline, negative inside.
 
@@ -34,20 +30,20 @@ def distance(outline: Outline, x: Real, y: Real) -> Float:
     if kind == "full":
         return as_float(np.full(np.broadcast_shapes(x.shape, y.shape), -size))
     if kind == "plate":
-        return _box(x, y, size / 2, size * 0.39, size * 0.09)
+        return rounded(x, y, size / 2, size * 0.39, size * 0.09)
     if kind == "bracket":
-        upright = _box(x + 0.26 * size, y, 0.24 * size, size / 2, 0.06 * size)
-        foot = _box(x, y - 0.27 * size, size / 2, 0.23 * size, 0.06 * size)
+        upright = rounded(x + 0.26 * size, y, 0.24 * size, size / 2, 0.06 * size)
+        foot = rounded(x, y - 0.27 * size, size / 2, 0.23 * size, 0.06 * size)
         return np.minimum(upright, foot)
     radius = np.hypot(x, y)
     disc = as_float(radius - size / 2)
     return disc if kind == "disc" else as_float(np.maximum(disc, -as_float(radius - 0.34 * size / 2)))
 
 
-def layers(outline: Outline, size: tuple[int, int], short: int) -> Float:
-    """Return (H, W, 3) of `size` (W, H) px: coverage, edge gain minus one, shadow; `short` is the short side in px."""
-    width, height = size
-    y, x = axes(height, width)
+def layers(outline: Outline, size: tuple[int, int]) -> Float:
+    """Return (H, W, 3) of `size` (W, H) px: coverage, edge gain minus one, shadow."""
+    short = min(size)
+    y, x = axes(size[1], size[0])
     far = short * distance(outline, x / short, y / short)
     coverage = step(-0.7, 0.7, -far)
     bevel = max(1.5, 0.022 * short)
