@@ -149,8 +149,6 @@ def boxes_from_mask(
     the undilated pixels and raising the ratio are choices of this project.
     """
     marked = np.ascontiguousarray(foreground(mask)).view(np.uint8)
-    boxes = _boxes(marked, ratio, min_area)
-    while len(boxes) > max_boxes:
+    while len(boxes := _boxes(marked, ratio, min_area)) > max_boxes:
         ratio = ratio * 2 if ratio > 0 else DEFAULT_RATIO
-        boxes = _boxes(marked, ratio, min_area)
     return MaskBoxes(boxes, ratio)

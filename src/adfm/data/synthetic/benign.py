@@ -10,21 +10,7 @@ import cv2
 import numpy as np
 
 from adfm.data.synthetic import graphics
-from adfm.data.synthetic.fields import (
-    RGB,
-    SUPER,
-    Float,
-    Range,
-    as_float,
-    axes,
-    over,
-    reduced,
-    rgb,
-    rounded,
-    smooth,
-    step,
-    uniform,
-)
+from adfm.data.synthetic.fields import RGB, Float, as_float, axes, over, rgb, rounded, smooth, step, uniform
 from adfm.data.synthetic.materials import Look
 
 
@@ -146,25 +132,19 @@ def texture_change(on: Blank) -> Patch:
 
 def inclusion_dots(on: Blank) -> Patch:
     """Draw natural speckle: many fine specks, dense in the middle and thinning out."""
-    canvas = np.zeros((on.height * SUPER, on.width * SUPER), np.uint8)
-    for _ in range(int(on.rng.integers(22, 55))):
-        place = np.clip(on.rng.normal(0.5, 0.19, 2), 0.03, 0.97) * canvas.shape[::-1]
-        x, y = place.astype(int).tolist()
-        radius = max(2, round(uniform(on.rng, 0.55, 1.25) * on.unit * SUPER))
-        cv2.circle(canvas, (x, y), radius, (255 * uniform(on.rng, 0.4, 0.9),), -1)
     mean = on.mean()
     tone = 0.22 * mean if float(mean.mean()) > 0.35 else 0.5 + 0.5 * mean
-    return _patch(on.flat((1.0, 1.0, 1.0)) * tone, 0.9 * reduced(canvas))
+    return _patch(on.flat((1.0, 1.0, 1.0)) * tone, 0.9 * graphics.specks(on.rng, on.width, on.height, on.unit))
 
 
 class Kind(NamedTuple):
     """One kind of benign feature: how it is drawn, its length in short sides and the aspect of its patch."""
 
     draw: Callable[[Blank], Patch]
-    size: Range
+    size: tuple[float, float]
     quarter_turns: bool = False  # some stand on end
     aspect: float = 1.0
-    oblong: Range | None = None  # the aspect of those that are not `aspect`
+    oblong: tuple[float, float] | None = None  # the aspect of those that are not `aspect`
     oblong_share: float = 1.0
 
 

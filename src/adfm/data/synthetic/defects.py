@@ -1,4 +1,4 @@
-"""Paints one defect into a window of a part, by defect type; `flaw` measures the mask from what the paint changed."""
+"""Paints one defect into a window of a part, by defect type; `part` measures the mask from what the paint changed."""
 
 from __future__ import annotations
 
@@ -206,12 +206,6 @@ DEFECTS: dict[str, Defect] = {  # a scratch is long, a hole is small
     "deformation": Defect(deformation, 1.1),
 }
 DEFECT_KINDS: tuple[str, ...] = tuple(DEFECTS)
-
-
-def plausible(material: str, has_print: bool) -> tuple[str, ...]:
-    """Return the defect types that parts of a material show unless others are asked for: cloth does not crack."""
-    left_out = {"woven": {"crack"}, "printed": {"crack"}}.get(material, set())
-    return tuple(kind for kind in DEFECT_KINDS if kind not in left_out and (has_print or kind != "missing_print"))
 
 
 def last_resort(spot: Spot) -> Float:

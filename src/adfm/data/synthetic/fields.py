@@ -14,7 +14,6 @@ Doubles = npt.NDArray[np.float64]
 Real = npt.NDArray[np.floating[Any]]
 Bytes = npt.NDArray[np.uint8]
 RGB = tuple[float, float, float]
-Range = tuple[float, float]
 
 SUPER = 4  # supersampling of drawn coverage: edges then have 16 grey levels, as a lens would give
 

@@ -11,28 +11,13 @@ import numpy as np
 
 from adfm.data.synthetic.benign import BENIGN_KINDS
 from adfm.data.synthetic.materials import MATERIALS
-from adfm.data.synthetic.part import Part, draw_part
+from adfm.data.synthetic.part import draw_part
 from adfm.data.synthetic.product import Product, chosen, random_product
 from adfm.progress import Progress, quiet
 from adfm.storage import require_new_folder, write_bytes, write_json, write_text
 
 VERSION = 1
 LICENCE = "CC0-1.0: made by the adfm synthetic parts generator; no photograph is part of it.\n"
-COMBINED = "combined"
-
-
-def _store(category: Path, split: str, part: Part, counts: dict[str, int]) -> None:
-    """Write one part under its split and defect type, numbered in the order of arrival."""
-    kinds = sorted(set(part.defects))
-    kind = "good" if not kinds else kinds[0] if len(kinds) == 1 else COMBINED
-    folder = f"{split}/{kind}"
-    number = counts.get(folder, 0)
-    counts[folder] = number + 1
-    # The mask goes first: an image is never there without the mask that belongs to it.
-    if kind != "good":
-        mask = cv2.imencode(".png", part.mask)[1].tobytes()
-        write_bytes(category / "ground_truth" / kind / f"{number:03d}_mask.png", mask)
-    write_bytes(category / split / kind / f"{number:03d}.png", cv2.imencode(".png", part.image[..., ::-1])[1].tobytes())
 
 
 def make(
@@ -84,7 +69,17 @@ def make(
         for number in range(total):
             rng = np.random.default_rng([seed, index, number])
             part = draw_part(drawn[name], rng, size=size, defects=0 if number < normal else None)
-            _store(out / name, "train" if number < train else "test", part, counts[name])
+            types = sorted(set(part.defects)) or ["good"]
+            kind = types[0] if len(types) == 1 else "combined"
+            folder = f"{'train' if number < train else 'test'}/{kind}"
+            place = counts[name].get(folder, 0)
+            counts[name][folder] = place + 1
+            # The mask goes first: an image is never there without the mask that belongs to it.
+            if part.defects:
+                mask = out / name / "ground_truth" / kind / f"{place:03d}_mask.png"
+                write_bytes(mask, cv2.imencode(".png", part.mask)[1].tobytes())
+            image = cv2.imencode(".png", part.image[..., ::-1])[1].tobytes()
+            write_bytes(out / name / folder / f"{place:03d}.png", image)
             done += 1
             progress("parts", done, images)
     write_text(out / "LICENSE.txt", LICENCE)

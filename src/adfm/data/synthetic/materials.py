@@ -9,20 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from adfm.data.synthetic.fields import (
-    RGB,
-    Float,
-    Range,
-    as_float,
-    axes,
-    rgb,
-    smooth,
-    step,
-    streaks,
-    tint,
-    uniform,
-    white,
-)
+from adfm.data.synthetic.fields import RGB, Float, as_float, axes, rgb, smooth, step, streaks, tint, uniform, white
 
 
 @dataclass(frozen=True)
@@ -142,8 +129,8 @@ class Family(NamedTuple):
     """One material family: its texture and how the looks of its products vary."""
 
     texture: Callable[[Look, np.random.Generator, int, int, float], Float]
-    contrast: Range
-    scale: Range = (0.75, 1.5)
+    contrast: tuple[float, float]
+    scale: tuple[float, float] = (0.75, 1.5)
     variants: int = 1
 
 
