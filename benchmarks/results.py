@@ -3,8 +3,8 @@
     python benchmarks/results.py ../shared/data --out runs/results
     python benchmarks/results.py ../shared/data --out runs/results --sets deeppcb cookie
 
-Each set is one `adfm adapt` (the options stand below and in its log), two at a time with one torch thread each; what is
-finished is not run again. A third of the training's normal pictures are held back for the threshold, if they are enough.
+Each set is one `adfm adapt` (its options are below and in its log), two at a time with one torch thread each; what is
+finished is not run again. A third of the training's normal images are held back for the threshold, if they are enough.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from adfm.numbers import with_interval
 FIFTH = ("--split", "labelled", "--labelled-fraction", "0.2")
 LABELLED = (*FIFTH, "--validation-normals", "0.3")
 SETS: dict[str, tuple[str, ...]] = {
-    # Boards are cut into tiles and no board is on two sides; hundreds of defects need no random cuts.
+    # Boards are cut into tiles and no board is on two sides; hundreds of defects need no random crops.
     "deeppcb": (
         *("--tile", "96", "--tile-overlap", "0", "--tile-normals", "2", "--group-by", r"^(\d{5})"),
-        *("--split", "fractions", "--shares", "0.6", "0.1", "0.3", "--sft", "data.cuts=0", "--grpo", "data.cuts=0"),
+        *("--split", "fractions", "--shares", "0.6", "0.1", "0.3", "--sft", "data.crops=0", "--grpo", "data.crops=0"),
     ),
-    # A handful of pictures with boxes: one split would say little.
+    # A handful of images with boxes: one split would say little.
     "cookie": (*LABELLED, "--repeats", "3"),
     "hazelnut": LABELLED,
     # A commutator's eight sides stay together; nearly each has a crack, so there are no normal ones alone to hold back.
@@ -36,7 +36,7 @@ SETS: dict[str, tuple[str, ...]] = {
     "alien": LABELLED,
 }
 COLUMNS = ("balanced_accuracy", "auroc", "box_f1@0.3")
-HEAD = ("set", "held-out", "arm", *COLUMNS, "threshold", "overkill", "miss", "coverage")
+HEAD = ("set", "held-out", "arm", *COLUMNS, "threshold", "false rejects", "escapes", "coverage")
 
 
 def main() -> int:
@@ -75,23 +75,24 @@ def adapt(name: str, data: Path, out: Path) -> str | None:
 
 
 def table(summaries: dict[str, dict[str, Any]]) -> str:
-    """Return one Markdown table: three arms a set, the decisions beside the last."""
+    """Return one Markdown table: the arms of each set, the decisions beside the last."""
     lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
     for name, summary in summaries.items():
-        size = f"{summary['base']['n_normal']} + {summary['base']['n_anomalous']}"
-        for arm, title in (("base", "bundled nano"), ("sft", "SFT"), ("grpo", "SFT + GRPO")):
-            cells = [with_interval(summary[arm]["metrics"][metric]) for metric in COLUMNS]
-            decided = _decisions(summary) if arm == "grpo" else [""] * 4
-            first = [name, size] if arm == "base" else ["", ""]
-            lines.append("| " + " | ".join([*first, title, *cells, *decided]) + " |")
+        held = summary["arms"][0]["metrics"]
+        first = [name, f"{held['n_normal']} + {held['n_anomalous']}"]
+        for arm in summary["arms"]:
+            cells = [with_interval(arm["metrics"]["metrics"][metric]) for metric in COLUMNS]
+            decided = _decisions(summary) if arm is summary["arms"][-1] else [""] * 4
+            lines.append("| " + " | ".join([*first, arm["name"], *cells, *decided]) + " |")
+            first = ["", ""]
     return "\n".join(lines) + "\n"
 
 
 def _decisions(summary: dict[str, Any]) -> list[str]:
-    """Threshold, overkill, miss and coverage; of repeated splits each one's, and the shares over all of them."""
+    """Threshold, false rejects, escapes and coverage. Of repeated splits each one's threshold, and shares over all."""
     each = summary["decisions"] if isinstance(summary["decisions"], list) else [summary["decisions"]]
     if any("refused" in one for one in each):
-        return ["too few normal pictures", "-", "-", "-"]
+        return ["too few normal images", "-", "-", "-"]
     levels = ", ".join(f"{one['log_odds']:.2f}" for one in each)
     counts = {
         label: {decision: sum(one["counts"][label][decision] for one in each) for decision in ("OK", "NG", "REVIEW")}

@@ -25,70 +25,6 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "adfm"
 DOCS = ROOT / "docs"
 
-MEANINGS = {  # of settings whose field has no description
-    "model": "what is trained: a model folder, a hub id, or `nano`",
-    "out": "the run folder",
-    "data.manifest": "`manifest.jsonl` or the folder that holds it; its `train` split is used",
-    "data.turns": "also show every picture in its seven other quarter turns and mirrorings, boxes turned with it",
-    "data.cuts": "also show that many random cuts of every picture, at least 60 % of its sides and with every defect whole",
-    "data.balance": "repeat samples of the rarer label until both labels are equally frequent",
-    "data.category": "name the part's category in the prompt",
-    "data.max_pixels": "resize pictures to at most this many pixels for the model, saved with it (0: its own limit)",
-    "data.longest": "shrink pictures to this longest side, px, before they are kept in memory (0: never)",
-    "stages": "the protocol: which blocks an answer holds",
-    "seed": "decides the order of the samples and every random draw",
-    "steps": "optimizer steps",
-    "micro_batch": "rows in one forward pass; for GRPO a row is one answer",
-    "accumulation": "forward passes per optimizer step",
-    "learning_rate": "peak learning rate",
-    "scheduler": "how the learning rate falls after the warm-up",
-    "warmup_steps": "steps over which the learning rate rises",
-    "weight_decay": "decoupled weight decay",
-    "clip": "largest norm of the gradient; what is longer is scaled down",
-    "lora": "train a low-rank adapter on the language model instead of every weight; merged at the end",
-    "lora.rank": "rank of the adapter",
-    "lora.alpha": "scale of the adapter: the update is multiplied by alpha / rank",
-    "lora.dropout": "dropout on the adapter's input",
-    "lora.targets": "which projections of the language model get an adapter",
-    "freeze_vision": "leave the vision tower as it is (a LoRA run always does)",
-    "gradient_checkpointing": "recompute activations in the backward pass: less memory, more time",
-    "threads": "torch threads (0: torch's choice); 1 on a machine that does other work",
-    "workers": "processes that load rows (0: in the training process)",
-    "save_every": "steps between checkpoints (0: none, so the run cannot be resumed)",
-    "keep": "how many checkpoints stay",
-    "tracker": "where the engine also sends its own log; `metrics.jsonl` is always written",
-    "optimizer": "`adamw`; or `blended`, with Muon for the decoder's matrices, for models trained from nothing",
-    "dense": "first warm the vision tower on the training boxes (small models such as nano)",
-    "dense.steps": "optimizer steps of that warm-up",
-    "dense.batch": "pictures per step of it",
-    "dense.learning_rate": "its peak learning rate",
-    "most_epochs": "cut the steps, of `dense` too, to this many passes over the training pictures (null: never)",
-    "generations": "answers per prompt: the size of a group",
-    "temperature": "temperature of the sampled answers",
-    "max_new_tokens": "longest answer, in tokens",
-    "beta": "weight of the divergence from the starting model (0: no reference model is kept)",
-    "epsilon": "how far the policy ratio may fall, and rise, before it is clipped",
-    "epsilon_high": "how far it may rise, where that differs (null: `epsilon`)",
-    "loss": "the engine's loss type, which decides how tokens and answers are averaged",
-    "scale_rewards": "what advantages are divided by: the deviation of their group, of the batch, or nothing",
-    "zero_tolerance": "relative spread of rewards up to which a group counts as all alike and has advantage exactly 0",
-    "resample": "how often a step may draw groups that are all alike anew (0: never); in one process only",
-    "rewards.preset": "grounding of anomalous parts: `paper` or `set_iou`",
-    "rewards.weights.format": "weight of the format reward",
-    "rewards.weights.verdict": "weight of the verdict reward",
-    "rewards.weights.grounding": "weight of the grounding reward",
-    "rewards.alpha": "weight of the count term under `paper`",
-    "vllm": "rollouts by vLLM inside the training process (GPU) instead of plain `generate`",
-    "vllm.memory": "share of the GPU's memory that vLLM may take",
-    "vllm.tensor_parallel": "GPUs that share one copy of the rollout model",
-    "vllm.sleep": "free vLLM's memory while the gradient is computed",
-    "shared_prefix.packed_loss": "pass each prompt once for all its answers when log-probabilities are computed",
-    "shared_prefix.shared_generation": "prefill each prompt once for all its answers",
-    "shared_prefix.preprocess_once": "put each picture through the image processor once per step",
-    "shared_prefix.skip_zero_advantage": "leave answers without advantage out of the loss's passes, where that is exact",
-    "self_check": "compare the first step with the stock engine's before training",
-}
-
 
 def first_sentence(text: str) -> str:
     """Return the first sentence of a docstring on one line."""
@@ -169,10 +105,10 @@ def settings_table() -> str:
     """Return the table of every training setting; a setting that does not say what it does is a `KeyError`."""
     lines = ["| setting | stage | value | default | what it does |", "|---|---|---|---|---|"]
     for stage, setting in staged_settings():
-        meaning = setting.description or MEANINGS.get(setting.name)
-        if meaning is None:
+        if setting.description is None:
             raise KeyError(f"the setting '{setting.name}' is new; say what it does in the description of its field")
-        lines.append(f"| `{setting.name}` | {stage} | {setting.values} | `{setting.default}` | {_cell(meaning)} |")
+        meaning = _cell(setting.description)
+        lines.append(f"| `{setting.name}` | {stage} | {setting.values} | `{setting.default}` | {meaning} |")
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from adfm.cli.main import main
 from adfm.data.manifest import read_manifest
 from adfm.geometry import Box
 
-VERDICT_FIELDS = {"raw_score", "review_from"} | {
+VERDICT_FIELDS = {"raw_score", "review_from", "protocol", "protocol_overrides"} | {
     *("schema", "image", "sha256", "width", "height", "decision", "score", "threshold", "threshold_origin", "regions"),
     *("located", "explanation", "parse", "model", "revision", "prompt_sha256", "decoding", "timings_ms", "warnings"),
 }
@@ -27,7 +27,7 @@ threads: 1
 """
 GROUPS = """
 generations: 2
-max_new_tokens: 12
+protocol: {max_new_tokens: 12}
 """
 
 

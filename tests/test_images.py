@@ -246,8 +246,29 @@ def test_refused_bytes_name_the_image(content: bytes, reason: str) -> None:
     assert error.value.reason == reason
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "I;16"])
+def test_an_image_open_in_pillow_becomes_what_its_file_is(mode: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    scene().convert("L" if mode == "I;16" else mode).convert(mode).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as image:
+        assert images.as_rgb(image) == images.load(tmp_path / "a.png")
+        assert image.mode == mode and image.size == scene().size, "the given image is not changed"
+
+
+def test_an_image_open_in_pillow_is_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene().save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    with Image.open(BytesIO(content[: len(content) // 2])) as image, pytest.raises(ImageError, match=r"^part: is dam"):
+        images.as_rgb(image, "part")
+    monkeypatch.setattr(images, "MAX_PIXELS", scene().width * scene().height - 1)
+    with pytest.raises(ImageError, match="is over"):
+        images.as_rgb(scene())
+
+
 READERS = (
     images.load,
+    images.read,
     images.load_mask,
     images.size,
     images.decoded_size,

@@ -1,4 +1,7 @@
-"""Demo and adaptation on a handful of parts: every stage's files, a second call that skips them, another setting refused."""
+"""Demo and adaptation on a handful of parts: every stage's files, a second call that skips them, other settings refused.
+
+An adaptation evaluates each arm under the protocol that it was trained for.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,15 @@ import pytest
 
 from adfm.data.settings import BuildSettings
 from adfm.data.synthetic.make import make
-from adfm.errors import UserError
+from adfm.errors import ConfigError, UserError
+from adfm.models.card import protocol_of
 from adfm.models.nano import WEIGHTS
+from adfm.predictions import read_predictions
+from adfm.progress import quiet
+from adfm.reasoning import Protocol
 from adfm.workflows.adapt import AdaptSettings, run_adaptation
 from adfm.workflows.adapt_repeats import run_repeats
+from adfm.workflows.arms import Arm, arm_settings, run_arms
 from adfm.workflows.demo import FEWEST_IMAGES, DemoSettings, run_demo
 
 pytestmark = pytest.mark.skipif(not (WEIGHTS / "model.safetensors").is_file(), reason="the bundled weights are absent")
@@ -26,7 +34,8 @@ def test_the_demo_runs_through_and_goes_on_where_it_was(tmp_path: Path) -> None:
     stages: list[str] = []
     summary = run_demo(out, SMALL, lambda stage, *_: stages.append(stage))
     written = json.loads((out / "summary.json").read_text())
-    assert set(written) == {"base", "trained", "difference", "seconds", "seed", "report"}
+    assert set(written) == {"base", "trained", "difference", "seconds", "seed", "report", "arms"}
+    assert [arm["name"] for arm in written["arms"]] == ["base", "trained"]
     assert len(written["difference"]["balanced_accuracy"]) == 3
     assert (out / "report.html").is_file() and (out / "grpo" / "final" / "model.safetensors").is_file()
     assert len(list((out / "inspected").glob("*.overlay.png"))) == 2
@@ -52,23 +61,28 @@ def test_an_adaptation_repeats_its_split_and_averages(tmp_path: Path) -> None:
     out, stages = tmp_path / "run", []
     adapted = run_repeats(tmp_path / "parts", out, settings, 2, lambda stage, *_: stages.append(stage))
     written = json.loads((out / "summary.json").read_text())
-    assert written["seeds"] == [0, 1] and {"base", "sft", "grpo", "difference_to_sft"} < set(written)
+    assert written["seeds"] == [0, 1] and [arm["key"] for arm in written["arms"]] == ["base", "sft", "grpo"]
+    assert [(each["of"], each["to"]) for each in written["differences"]] == [
+        ("SFT + GRPO", "base"),
+        ("SFT + GRPO", "SFT"),
+    ]
     manifests = [(out / f"seed-{seed}" / "data" / "manifest.jsonl").read_text() for seed in (0, 1)]
     assert manifests[0] != manifests[1]
     one = [json.loads((out / f"seed-{seed}" / "summary.json").read_text()) for seed in (0, 1)]
-    recall = written["grpo"]["metrics"]["recall"]
-    assert recall["each"] == [summary["grpo"]["metrics"]["recall"]["value"] for summary in one]
-    assert written["base"]["n"] == sum(summary["base"]["n"] for summary in one) > written["base"]["different"]
+    recall = written["arms"][2]["metrics"]["metrics"]["recall"]
+    assert recall["each"] == [summary["arms"][2]["metrics"]["metrics"]["recall"]["value"] for summary in one]
+    held = written["arms"][0]["metrics"]
+    assert held["n"] == sum(summary["arms"][0]["metrics"]["n"] for summary in one) > held["different"]
     for decisions, summary in zip(written["decisions"], one, strict=True):
         assert decisions["alpha"] == 0.5 and decisions["normal"] >= 1
-        assert sum(sum(row.values()) for row in decisions["counts"].values()) == summary["base"]["n"]
+        assert sum(sum(row.values()) for row in decisions["counts"].values()) == summary["arms"][0]["metrics"]["n"]
     assert (out / "seed-0" / "grpo" / "final" / "calibration.json").is_file()
     assert "seeds 0 to 1" in (out / "table.md").read_text()
 
     stages.clear()
     again = run_repeats(tmp_path / "parts", out, settings, 2, lambda stage, *_: stages.append(stage))
     assert not any("training" in stage or "evaluating" in stage for stage in stages)
-    assert again.summary["difference_to_base"] == adapted.summary["difference_to_base"]
+    assert again.summary["differences"] == adapted.summary["differences"]
     with pytest.raises(UserError, match="repeats"):
         run_repeats(tmp_path / "parts", out, settings, 3, lambda *_: None)
 
@@ -87,3 +101,69 @@ def test_an_adaptation_without_normals_to_spare_says_why_it_has_no_threshold(tmp
     with pytest.raises(UserError, match="alpha"):
         run_adaptation(tmp_path / "parts", tmp_path / "other", replace(settings, alpha=2), lambda *_: None)
     assert not (tmp_path / "other").exists()
+
+
+def hashes(out: Path, key: str) -> tuple[set[str], set[str]]:
+    """The questions that an arm was trained on, and those that it was evaluated on."""
+    trained = json.loads((out / key / "questions.json").read_text())["questions"]
+    return {*trained}, {str(prediction.question_sha256) for prediction in read_predictions(out / f"eval-{key}")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stages", ["full", "locate_answer", "verdict"])
+@pytest.mark.parametrize("named", [True, False])
+def test_an_arm_is_evaluated_as_it_was_trained(
+    stages: str, named: bool, tiny: Path, parts_data: Path, tmp_path: Path
+) -> None:
+    arms = adapted_arms(tiny, (f"protocol.stages={stages}", f"protocol.name_category={str(named).lower()}"))
+    results = run_arms(arms, parts_data, tmp_path, seed=0, progress=quiet)
+    assert [result.protocol.stages for result in results] == [stages, stages]
+    for arm in arms:
+        trained, evaluated = hashes(tmp_path, arm.key)
+        assert trained == evaluated != set()
+        assert protocol_of(str(tmp_path / arm.key / "final")).name_category is named
+
+
+def adapted_arms(model: Path, overrides: tuple[str, ...]) -> list[Arm]:
+    """Fine-tuning under other words, then GRPO, which says nothing of them and starts from its result."""
+    few = ("steps=1", "micro_batch=4", "threads=1", "max_epochs=null", "data.crops=0", "data.flips_rotations=false")
+    short = ("protocol.max_new_tokens=8",)
+    sft = Arm("sft", "SFT", str(model), "sft", "nano-sft", (*few, *short, *overrides, "dense=null", "optimizer=adamw"))
+    return [sft, Arm("grpo", "GRPO", "sft", "grpo", "nano-grpo", (*few[:3], *few[4:], *short, "generations=2"))]
+
+
+@pytest.mark.slow
+def test_control_another_protocol_asks_other_questions(
+    tiny: Path, parts_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the protocol of the model ignored, as it once was, the evaluation asks what was never trained."""
+    monkeypatch.setattr("adfm.workflows.arms.protocol_of", lambda _: Protocol(max_new_tokens=8))
+    arms = adapted_arms(tiny, ("protocol.stages=verdict", "protocol.name_category=false"))[:1]
+    run_arms(arms, parts_data, tmp_path, seed=0, progress=quiet)
+    trained, evaluated = hashes(tmp_path, "sft")
+    assert not trained & evaluated
+
+
+@pytest.mark.parametrize(
+    ("names", "fault"),
+    [
+        (("base", "grop"), r"arm 'grop': is not known \(did you mean 'grpo'\?\)"),
+        (("base", "grpo"), "arm 'grpo' starts from 'sft': name that arm before it"),
+    ],
+)
+def test_arms_that_cannot_run_are_refused_before_anything_is_done(
+    names: tuple[str, ...], fault: str, tmp_path: Path
+) -> None:
+    settings = AdaptSettings(BuildSettings(), arms=names)
+    with pytest.raises(ConfigError, match=fault):
+        run_adaptation(tmp_path / "parts", tmp_path / "out", settings, quiet)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("stages=verdict", "protocol.stages"), ("data.category=false", "protocol.name_category")]
+)
+def test_an_old_name_is_refused_with_the_new_one(old: str, new: str, tmp_path: Path) -> None:
+    arm = Arm("grpo", "GRPO", "nano", "grpo", "nano-grpo", (old,))
+    with pytest.raises(ConfigError, match=f"is now '{new}'"):
+        arm_settings(arm, "nano", tmp_path, tmp_path / "out", 0)

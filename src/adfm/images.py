@@ -39,31 +39,10 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @contextmanager
-def _opened(source: Path | bytes, name: str = "", *, header_only: bool = False) -> Iterator[Image.Image]:
-    """Open an image, check its header against the limits and turn every failure into an `ImageError`.
-
-    A file is read into memory first, unless only its header is asked for. `name` is what messages call the image; a
-    file goes by its path.
-    """
-    name = name or str(source)
+def _faults_named(name: str) -> Iterator[None]:
+    """Turn every failure to read or decode an image into an `ImageError` that calls it `name`."""
     try:
-        if isinstance(source, Path):
-            status = source.stat()
-            if not stat.S_ISREG(status.st_mode):  # opening a pipe or a device could block for ever
-                raise ImageError(f"{name}: is not a regular file", "format")
-            length = status.st_size
-        else:
-            length = len(source)
-        if length > MAX_FILE_BYTES:
-            raise ImageError(f"{name}: is over {MAX_FILE_BYTES >> 20} MiB; tile or shrink it", "limit")
-        content = source.read_bytes() if isinstance(source, Path) and not header_only else source
-        # Pillow's own limit is left alone. Ours is lower and looks at the header, before any memory is taken.
-        with Image.open(BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageError(
-                    f"{name}: {image.width} x {image.height} is over {MAX_PIXELS} pixels; tile or shrink it", "limit"
-                )
-            yield image
+        yield
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: is not a PNG, JPEG, BMP, TIFF or WebP image", "format") from error
     except FileNotFoundError as error:
@@ -74,6 +53,53 @@ def _opened(source: Path | bytes, name: str = "", *, header_only: bool = False) 
         raise ImageError(
             f"{name}: is damaged ({str(error)[:80] or type(error).__name__}); replace or remove it"
         ) from error
+
+
+def _require_small_file(source: Path | bytes, name: str) -> None:
+    if isinstance(source, Path):
+        status = source.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe or a device could block for ever
+            raise ImageError(f"{name}: is not a regular file", "format")
+        length = status.st_size
+    else:
+        length = len(source)
+    if length > MAX_FILE_BYTES:
+        raise ImageError(f"{name}: is over {MAX_FILE_BYTES >> 20} MiB; tile or shrink it", "limit")
+
+
+def _require_few_pixels(image: Image.Image, name: str) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(
+            f"{name}: {image.width} x {image.height} is over {MAX_PIXELS} pixels; tile or shrink it", "limit"
+        )
+
+
+@contextmanager
+def _opened(source: Path | bytes, name: str = "", *, header_only: bool = False) -> Iterator[Image.Image]:
+    """Open an image, check its header against the limits and turn every failure into an `ImageError`.
+
+    A file is read into memory first, unless only its header is asked for. `name` is what messages call the image, by
+    default the path of its file.
+    """
+    name = name or str(source)
+    with _faults_named(name):
+        _require_small_file(source, name)
+        content = source.read_bytes() if isinstance(source, Path) and not header_only else source
+        # Pillow's own limit is left alone. Ours is lower and looks at the header, before any memory is taken.
+        with Image.open(BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
+            _require_few_pixels(image, name)
+            yield image
+
+
+def read(path: Path) -> bytes:
+    """Return the bytes of an image file for `decode`. Its kind and size are checked before it is opened.
+
+    Raises:
+        ImageError: missing, not a regular file, over the limit, or not readable.
+    """
+    with _faults_named(str(path)):
+        _require_small_file(path, str(path))
+        return path.read_bytes()
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -105,13 +131,24 @@ def load(path: Path) -> Image.Image:
 
 
 def decode(content: bytes, name: str = "image") -> Image.Image:
-    """Decode the bytes of an image file as `load` does, with the same limits; messages call the image `name`.
+    """Decode the bytes of an image file as `load` does, with the same limits. Messages call the image `name`.
 
     Raises:
         ImageError: not an image, damaged, or over the limits.
     """
     with _opened(content, name) as image:
         return _rgb(image)
+
+
+def as_rgb(image: Image.Image, name: str = "image") -> Image.Image:
+    """Return an image that Pillow has opened as `load` decodes its file. The given image is not changed.
+
+    Raises:
+        ImageError: damaged, or over the limit of pixels.
+    """
+    with _faults_named(name):
+        _require_few_pixels(image, name)
+        return _rgb(image.copy())
 
 
 def load_mask(path: Path) -> NDArray[Any]:
@@ -240,5 +277,5 @@ def _codes(image: Image.Image) -> NDArray[Any]:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file's name ends as an image's does (any case), and it is not hidden; the file is not opened."""
+    """Whether a file's name ends as an image's does (any case), and it is not hidden. The file is not opened."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")

@@ -155,13 +155,13 @@ def prediction_from_json(row: dict[str, Any]) -> Prediction:
         raise DataError(f"'{field}': {rule} (given: {given})") from error
 
 
-def read_predictions(path: Path) -> list[Prediction]:
+def read_predictions(path: Path | str) -> list[Prediction]:
     """Read a `predictions.jsonl` file, or the one in a folder.
 
     Raises:
         DataError: missing, empty, a line that breaks the contract, or an id that is used twice.
     """
-    file = path / PREDICTIONS if path.is_dir() else path
+    file = Path(path) / PREDICTIONS if Path(path).is_dir() else Path(path)
     predictions: list[Prediction] = []
     for number, row in enumerate(read_jsonl(file), 1):
         try:

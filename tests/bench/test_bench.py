@@ -75,7 +75,7 @@ def test_other_answers_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_model_is_left_as_it_was_found() -> None:
-    model, _ = random_subject(TINY, 0, "cpu")
+    model = random_subject(TINY, 0, "cpu").weights
     before = model.state_dict()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0)
     sum(weight.sum() for weight in model.parameters()).backward()
@@ -85,13 +85,14 @@ def test_the_model_is_left_as_it_was_found() -> None:
 
 @pytest.mark.parametrize("tokens", [110, 131])
 def test_prompts_have_exactly_the_tokens_of_the_case(tokens: int) -> None:
-    _, processor = random_subject(TINY, 0, "cpu")
-    rows, samples = prompt_rows(TINY, Case(2, tokens, 5), processor, 2, 0)
+    subject = random_subject(TINY, 0, "cpu")
+    processor = subject.processor
+    rows, samples = prompt_rows(TINY, Case(2, tokens, 5), subject, 2, 0)
     text = processor.apply_chat_template(rows[0]["prompt"], tokenize=False, add_generation_prompt=True)
     assert len(processor(text=[text], images=rows[0]["images"])["input_ids"][0]) == tokens
     assert [sample.id for sample in samples] == ["0", "1"]
     with pytest.raises(ConfigError, match="at least"):
-        prompt_rows(TINY, Case(2, 20, 5), processor, 1, 0)
+        prompt_rows(TINY, Case(2, 20, 5), subject, 1, 0)
 
 
 def test_the_bound_is_the_ratio_of_decoder_tokens() -> None:

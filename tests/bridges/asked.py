@@ -1,15 +1,14 @@
-"""Questions to export: anomalous, normal, of unknown places, with a hostile name, in a frame of resized pixels."""
+"""Samples to export: anomalous, normal, of unknown places, with a hostile name, in a frame of resized pixels."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-from adfm.bridges import Question
+from adfm.bridges import Exported
 from adfm.geometry import Box, Frame
-from adfm.reasoning import FULL, Stages
+from adfm.reasoning import DEFAULT, Protocol, ask
 from adfm.records import Sample
-from adfm.rewards.truth import Truth
 
 BAD = Sample(
     "cap/1",
@@ -39,9 +38,22 @@ HOSTILE = replace(
 SAMPLES = (BAD, OK, UNPLACED, LOOSE, HOSTILE)
 
 
-def ask(frame: str = "resized:112x84", stages: Stages = FULL, samples: tuple[Sample, ...] = SAMPLES) -> list[Question]:
-    """Return a question for each sample."""
+def exported(
+    frame: str = "resized:112x84",
+    protocol: Protocol = DEFAULT,
+    samples: tuple[Sample, ...] = SAMPLES,
+    folder: Path = Path("/data"),
+) -> list[Exported]:
+    """Return what a bridge gets for each sample."""
     return [
-        Question(Truth(each, Frame.parse(frame, each.width, each.height), stages), Path("/data") / each.image)
-        for each in samples
+        Exported(
+            sample,
+            ask(
+                folder / sample.image,
+                Frame.parse(frame, sample.width, sample.height),
+                protocol,
+                category=sample.category,
+            ),
+        )
+        for sample in samples
     ]

@@ -1,4 +1,4 @@
-"""COCO and FiftyOne, held against their documented fields; boxes go there and back."""
+"""COCO and FiftyOne, compared with their documented fields; boxes go there and back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from asked import BAD, LOOSE, OK, SAMPLES, UNPLACED, ask
+from asked import BAD, LOOSE, OK, SAMPLES, UNPLACED, exported
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,8 +19,8 @@ def loaded(content: bytes) -> dict[str, Any]:
     return found
 
 
-TRAIN = loaded(coco.files(ask())["instances_train.json"])
-TEST = loaded(coco.files(ask())["instances_test.json"])
+TRAIN = loaded(coco.files(exported())["instances_train.json"])
+TEST = loaded(coco.files(exported())["instances_test.json"])
 
 
 def test_coco_has_the_documented_fields() -> None:
@@ -40,13 +40,13 @@ def test_coco_ids_are_unique_and_lead_somewhere() -> None:
         assert {each["category_id"] for each in part["annotations"]} <= {each["id"] for each in part["categories"]}
 
 
-def test_coco_categories_are_kinds_of_defects_and_equal_in_all_splits() -> None:
+def test_coco_categories_are_defect_types_and_equal_in_all_splits() -> None:
     assert TRAIN["categories"] == TEST["categories"]
     assert [each["name"] for each in TRAIN["categories"]] == ["/locate", "bent lead", "scratch"]
 
 
 def boxes_of(part: dict[str, Any], sample_id: str) -> list[tuple[float, ...]]:
-    """Our boxes as COCO tells them."""
+    """Our boxes as COCO has them."""
     (image,) = [each["id"] for each in part["images"] if each["adfm_id"] == sample_id]
     found = [each["bbox"] for each in part["annotations"] if each["image_id"] == image]
     return [(x, y, x + width, y + height) for x, y, width, height in found]
@@ -72,7 +72,7 @@ def test_any_box_comes_back(corner: tuple[int, int], size: tuple[int, int]) -> N
 def test_coco_leaves_out_what_it_cannot_say() -> None:
     assert UNPLACED.id not in {each["adfm_id"] for each in TEST["images"]}
     assert LOOSE.id in {each["adfm_id"] for each in TEST["images"]}
-    placed = loaded(coco.files(ask(samples=(replace(UNPLACED, boxes=BAD.boxes),)))["instances_test.json"])
+    placed = loaded(coco.files(exported(samples=(replace(UNPLACED, boxes=BAD.boxes),)))["instances_test.json"])
     assert len(placed["images"]) == 1  # with its places known it is in
 
 
@@ -81,7 +81,7 @@ def test_coco_marks_boxes_that_are_not_tight() -> None:
 
 
 def test_fiftyone_has_every_sample_in_its_own_form() -> None:
-    found = loaded(fiftyone.files(ask())["samples.json"])
+    found = loaded(fiftyone.files(exported())["samples.json"])
     samples = {each["adfm_id"]: each for each in found["samples"]}
     assert len(samples) == len(SAMPLES)
     assert samples[BAD.id]["filepath"] == "/data/1.png"

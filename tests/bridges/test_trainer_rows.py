@@ -1,4 +1,4 @@
-"""verl, EasyR1 and ms-swift rows, held against what their documentation and their loaders ask for."""
+"""verl, EasyR1 and ms-swift rows, compared with what their documentation and their loaders ask for."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from asked import BAD, OK, SAMPLES, ask
+from asked import BAD, OK, SAMPLES, exported
+from PIL import Image
 
-from adfm.bridges import BRIDGES, Question, easyr1, ms_swift, verl
-from adfm.bridges.question import answer, marked_text, text
+from adfm.bridges import BRIDGES, easyr1, lmms_eval, ms_swift, verl
 from adfm.geometry import Frame
-from adfm.reasoning import STAGES, THOUSANDTHS, Stages, canonical, prompt
+from adfm.reasoning import STAGES, Protocol, StagesName, ask, canonical
 from adfm.rewards import easyr1 as easyr1_rewards
 from adfm.rewards import verl as verl_rewards
 from adfm.rewards.truth import rate, read_truth
@@ -32,43 +32,54 @@ def lines(content: bytes) -> list[dict[str, Any]]:
 # What is asked
 
 
-@pytest.mark.parametrize("stages", STAGES.values(), ids=str)
+@pytest.mark.parametrize("name_category", [True, False])
+@pytest.mark.parametrize("stages", STAGES)
 @pytest.mark.parametrize("frame", ["original", "0-1000", "resized:112x84"])
-def test_the_prompt_is_that_of_our_own_training(stages: Stages, frame: str) -> None:
-    for question in ask(frame, stages):
-        unit = THOUSANDTHS if frame == "0-1000" else "whole pixels of this picture"
-        expected = prompt(stages, category=question.sample.category, frame_hint=unit)
-        assert text(question) == expected
-        assert marked_text(question) == "<image>" + expected
+def test_the_prompt_is_that_of_our_own_training(stages: StagesName, frame: str, name_category: bool) -> None:
+    protocol = Protocol(stages=stages, name_category=name_category)
+    items = exported(frame, protocol)
+    for item in items:
+        size = item.sample.width, item.sample.height
+        ours = ask(Image.new("RGB", size), Frame.parse(frame, *size), protocol, category=item.sample.category)
+        assert item.question.text == ours.text and item.question.sha256 == ours.sha256
+        assert item.marked_prompt == "<image>" + ours.text
+        written = ours.text.encode("utf-8", "replace").decode()
+        assert lines(lmms_eval.files([item])[f"{item.sample.split}.jsonl"])[0]["question"] == written
+        (row,) = lines(ms_swift.files([item])[f"{item.sample.split}.jsonl"])
+        assert row["messages"][0]["content"] == "<image>" + written
+        assert rows(easyr1.files([item])[f"{item.sample.split}.parquet"])[0]["problem"] == "<image>" + written
+        chat = rows(verl.files([item])[f"{item.sample.split}.parquet"])[0]["prompt"]
+        assert chat == [{"role": "user", "content": "<image>" + written}]
 
 
-def test_one_mark_for_one_picture_whatever_the_part_is_called() -> None:
+def test_one_mark_for_one_image_whatever_the_part_is_called() -> None:
     assert any({"<image>", "<|image_pad|>"} & set(each.category.replace(chr(34), " ").split()) for each in SAMPLES)
-    for question in ask():
-        assert marked_text(question).count("<image>") == 1
-        assert not {"<|image_pad|>", "<video>", "<audio>", "<bbox>"} & set(marked_text(question).split())
+    for item in exported():
+        assert item.marked_prompt.count("<image>") == 1
+        assert not {"<|image_pad|>", "<video>", "<audio>", "<bbox>"} & set(item.marked_prompt.split())
 
 
 def test_the_part_is_named_unless_it_must_not_be() -> None:
-    named = ask(samples=(BAD,))[0]
-    assert "\nPart: cap\n" in text(named)
-    assert "Part:" not in text(Question(named.truth, named.picture, category=False))
+    (named,) = exported(samples=(BAD,))
+    (unnamed,) = exported(samples=(BAD,), protocol=Protocol(name_category=False))
+    assert "\nPart: cap\n" in named.question.text
+    assert "Part:" not in unnamed.question.text
 
 
 def test_answers_are_in_the_frame_and_the_truth_is_in_original_pixels() -> None:
-    for question in ask("resized:200x160", samples=(BAD,)):
-        assert '"bbox_2d": [20, 40, 60, 140]' in answer(question)  # twice the picture's 10, 20, 30, 70
-        assert answer(question) == canonical(BAD, Frame(100, 80, 200, 160))
-        (row,) = lines(ms_swift.files([question])["train.jsonl"])
-        assert json.loads(row["truth"])["sample"]["boxes"][0] == [10, 20, 30, 70]
-        assert json.loads(row["truth"])["frame"] == "resized:200x160"
+    (item,) = exported("resized:200x160", samples=(BAD,))
+    assert '"bbox_2d": [20, 40, 60, 140]' in item.answer  # twice the image's 10, 20, 30, 70
+    assert item.answer == canonical(BAD, Frame(100, 80, 200, 160))
+    (row,) = lines(ms_swift.files([item])["train.jsonl"])
+    assert json.loads(row["truth"])["sample"]["boxes"][0] == [10, 20, 30, 70]
+    assert json.loads(row["truth"])["frame"] == "resized:200x160"
 
 
 # verl: docs/preparation/prepare_data.rst lists five fields; rl_dataset.py reads `images` for each `<image>`
 
 
 def test_verl_row() -> None:
-    files = verl.files(ask())
+    files = verl.files(exported())
     assert set(files) == {"train.parquet", "test.parquet"}
     train = rows(files["train.parquet"])
     assert [row["extra_info"]["id"] for row in train] == ["cap/1", "cap/2", "../<image>?"]
@@ -76,31 +87,31 @@ def test_verl_row() -> None:
     row = train[0]
     assert set(row) == {"data_source", "prompt", "images", "ability", "reward_model", "extra_info"}
     assert row["data_source"] == "adfm/cap"
-    assert row["prompt"] == [{"role": "user", "content": marked_text(ask(samples=(BAD,))[0])}]
+    assert row["prompt"] == [{"role": "user", "content": exported(samples=(BAD,))[0].marked_prompt}]
     assert row["images"] == [{"image": "/data/1.png", "resized_width": 112, "resized_height": 84}]
     assert row["reward_model"]["style"] == "rule"
     assert row["extra_info"]["split"] == "train"
 
 
 def test_verl_sizes_are_for_resized_pixels_alone_and_never_null() -> None:
-    (row,) = rows(verl.files(ask("0-1000", samples=(BAD,)))["train.parquet"])
+    (row,) = rows(verl.files(exported("0-1000", samples=(BAD,)))["train.parquet"])
     assert row["images"] == [{"image": "/data/1.png"}]
-    mixed = verl.files([*ask("0-1000", samples=(BAD,)), *ask(samples=(OK,))])
+    mixed = verl.files([*exported("0-1000", samples=(BAD,)), *exported(samples=(OK,))])
     assert all(set(row["images"][0]) == {"image"} for row in rows(mixed["train.parquet"]))
 
 
 def test_the_exported_ground_truth_pays_the_canonical_answer() -> None:
-    questions = ask()
-    exported = rows(verl.files(questions)["train.parquet"]) + rows(verl.files(questions)["test.parquet"])
-    by_id = {read_truth(row["reward_model"]["ground_truth"]).sample.id: row for row in exported}
-    assert len(by_id) == len(questions)
-    for question in questions:
-        row = by_id[question.sample.id]
+    items = exported()
+    written = rows(verl.files(items)["train.parquet"]) + rows(verl.files(items)["test.parquet"])
+    by_id = {read_truth(row["reward_model"]["ground_truth"]).sample.id: row for row in written}
+    assert len(by_id) == len(items)
+    for item in items:
+        row = by_id[item.sample.id]
         scores = verl_rewards.compute_score(
-            row["data_source"], answer(question), row["reward_model"]["ground_truth"], row["extra_info"]
+            row["data_source"], item.answer, row["reward_model"]["ground_truth"], row["extra_info"]
         )
         assert scores["format"] == scores["verdict"] == 1.0
-        assert scores["grounded"] == (question.sample.boxes is not None)
+        assert scores["grounded"] == (item.sample.boxes is not None)
         assert scores["score"] >= 2.0
 
 
@@ -108,13 +119,13 @@ def test_the_exported_ground_truth_pays_the_canonical_answer() -> None:
 
 
 def test_easyr1_row() -> None:
-    question = ask(samples=(BAD,))[0]
-    files = easyr1.files([question])
+    (item,) = exported(samples=(BAD,))
+    files = easyr1.files([item])
     assert set(files) == {"train.parquet", "adfm_reward.py"}
     (row,) = rows(files["train.parquet"])
-    assert row["problem"] == marked_text(question)
+    assert row["problem"] == item.marked_prompt
     assert row["images"] == ["/data/1.png"]
-    (score,) = easyr1_rewards.compute_score([{"response": answer(question), "ground_truth": row["answer"]}])
+    (score,) = easyr1_rewards.compute_score([{"response": item.answer, "ground_truth": row["answer"]}])
     assert score["accuracy"] == score["format"] == 1.0
     assert all(
         f"data.{name}" in easyr1.LOAD for name in ("prompt_key=problem", "answer_key=answer", "image_key=images")
@@ -132,7 +143,7 @@ def test_easyr1s_reward_file_offers_what_easyr1_looks_for() -> None:
 
 
 def test_ms_swift_row() -> None:
-    files = ms_swift.files(ask())
+    files = ms_swift.files(exported())
     assert set(files) == {"train.jsonl", "test.jsonl", "adfm_reward.py"}
     row = lines(files["train.jsonl"])[0]
     assert set(row) == {"messages", "images", "truth"}
@@ -163,10 +174,10 @@ def test_the_plugin_registers_every_reward_as_its_own_class(monkeypatch: pytest.
 
 def test_a_lone_surrogate_becomes_a_question_mark() -> None:
     for bridge in BRIDGES.values():
-        for content in bridge.files(ask()).values():
+        for content in bridge.files(exported()).values():
             assert content.startswith(b"PAR1") or content.decode("utf-8")
 
 
-def test_files_depend_on_the_questions_alone() -> None:
+def test_files_depend_on_the_samples_only() -> None:
     for bridge in BRIDGES.values():
-        assert bridge.files(ask()) == bridge.files(ask())
+        assert bridge.files(exported()) == bridge.files(exported())

@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adfm.calibration.calibrate import Wanted, calibrate
+from adfm.calibration.calibrate import Wanted, calibrate, cautions, origin_of
 from adfm.calibration.decision import Threshold, decide
+from adfm.calibration.record import Level
 from adfm.errors import ConfigError, DataError
 from adfm.predictions import Prediction
+from adfm.reasoning import DEFAULT, Protocol
 from adfm.records import Votes
 
 PROVENANCE = {
     "model": "mine",
     "revision": "weights-1",
     "split": "validation",
-    "stages": "full",
-    "category_in_prompt": True,
+    "protocol": DEFAULT.model_dump(),
     "samples_sha256": "0",
 }
 Make = Callable[..., Prediction]
@@ -67,7 +68,7 @@ def test_normal_parts_alone_give_a_threshold_and_no_promise_about_misses(one: Ma
 
 
 @pytest.mark.parametrize(
-    ("normal", "anomalous", "wanted", "told"),
+    ("normal", "anomalous", "wanted", "message"),
     [
         (18, 30, {}, "18 readable normal samples .* = 19; add 1 more"),
         (0, 30, {}, "add 19 more"),
@@ -77,9 +78,9 @@ def test_normal_parts_alone_give_a_threshold_and_no_promise_about_misses(one: Ma
     ],
 )
 def test_too_few_are_refused_with_the_number(
-    normal: int, anomalous: int, wanted: dict[str, Any], told: str, one: Make
+    normal: int, anomalous: int, wanted: dict[str, Any], message: str, one: Make
 ) -> None:
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         made(parts(one, normal, anomalous), **wanted)
 
 
@@ -113,10 +114,43 @@ def test_the_split_must_be_named_on_purpose(one: Make) -> None:
         calibrate(some, PROVENANCE | {"split": "test+validation"}, Wanted(split="test"))
 
 
-@pytest.mark.parametrize("broken", [{"revision": None}, {"stages": "none"}, {"samples_sha256": 3}])
+@pytest.mark.parametrize("broken", [{"revision": None}, {"samples_sha256": 3}, {"protocol": None}])
 def test_predictions_of_unknown_origin_are_refused(broken: dict[str, Any], one: Make) -> None:
     with pytest.raises(DataError, match=f"'{next(iter(broken))}' is missing or not valid"):
         calibrate(parts(one, 30, 30), PROVENANCE | broken, Wanted())
+
+
+def test_a_broken_protocol_is_named(one: Make) -> None:
+    broken = {"protocol": DEFAULT.model_dump() | {"stages": "none"}}
+    with pytest.raises(DataError, match="'stages' is missing or not valid"):
+        calibrate(parts(one, 30, 30), PROVENANCE | broken, Wanted())
+
+
+def test_the_protocol_of_the_predictions_is_kept(one: Make) -> None:
+    other = Protocol(stages="verdict", name_category=False, max_new_tokens=99)
+    result = calibrate(parts(one, 30, 30), PROVENANCE | {"protocol": other.model_dump()}, Wanted()).calibration
+    assert result.protocol == other and result.stages == "verdict"
+    assert [asked.part for asked in result.prompts] == [None]
+
+
+def test_older_predictions_recorded_two_fields_of_their_protocol(one: Make) -> None:
+    older = {name: value for name, value in PROVENANCE.items() if name != "protocol"}
+    recorded = older | {"stages": "verdict", "category_in_prompt": False}
+    assert origin_of(recorded, "validation")[1] == Protocol(stages="verdict", name_category=False)
+    result = calibrate(parts(one, 30, 30), recorded, Wanted()).calibration
+    assert (result.protocol, result.stages, result.prompts[0].part) == (None, "verdict", None)
+    with pytest.raises(DataError, match="'stages' is missing or not valid"):
+        origin_of(older, "validation")
+
+
+def test_cautions_name_what_a_reader_must_know(one: Make) -> None:
+    few, many = Level(log_odds=0.0, rate=0.1, samples=20), Level(log_odds=0.0, rate=0.1, samples=99)
+    nut, bolt = one(), one(category="bolt")
+    assert cautions([nut], many, many, "validation") == []
+    assert "test split" in cautions([nut], many, many, "test")[0]
+    assert "no promise about escapes" in cautions([nut], many, None, "validation")[0]
+    assert "fewer than 50" in cautions([nut], few, many, "validation")[0]
+    assert "mix of 2 categories" in cautions([nut, bolt], many, many, "validation")[0]
 
 
 def test_log_odds_are_taken_where_every_read_answer_has_them(one: Make) -> None:

@@ -1,9 +1,10 @@
-"""A calibration's file is untrusted: it is read strictly and exactly, holds for one model and its prompts, and never decides."""
+"""A calibration's file is untrusted: it is read strictly and exactly, holds for one model, protocol and prompt, and never decides."""
 
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from adfm.calibration.record import (
     write_calibration,
 )
 from adfm.errors import DataError, UserError
-from adfm.reasoning import FULL, VERDICT
+from adfm.reasoning import DEFAULT, Protocol, prompt
+from adfm.storage import sha256_bytes
 
 
 def content(**changes: Any) -> dict[str, Any]:
@@ -33,7 +35,8 @@ def content(**changes: Any) -> dict[str, Any]:
         "model": "mine",
         "revision": "weights-1",
         "stages": "full",
-        "prompts": [asked(FULL, "nut").model_dump()],
+        "protocol": DEFAULT.model_dump(),
+        "prompts": [asked(DEFAULT, "nut").model_dump()],
         "score_kind": "score",
         "split": "validation",
         "samples_sha256": "0",
@@ -106,7 +109,10 @@ HOSTILE: dict[str, Any] = {
     "unknown name inside": content(ng=LEVEL | {"default": "OK"}),
     "other schema": content(schema="adfm.calibration/2"),
     "no prompt": content(prompts=[]),
-    "unknown protocol": content(stages="none"),
+    "unknown stages": content(stages="none"),
+    "unknown stages of the protocol": content(protocol=DEFAULT.model_dump() | {"stages": "none"}),
+    "unknown field of the protocol": content(protocol=DEFAULT.model_dump() | {"verdict": "OK"}),
+    "text for a number of the protocol": content(protocol=DEFAULT.model_dump() | {"shots": "1"}),
     "training split": content(split="train"),
     "too large": json.dumps(content()) + " " * (1 << 20),
 }
@@ -133,25 +139,63 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 
 
 def check(one: Calibration, **changes: Any) -> None:
-    values: dict[str, Any] = {"model": "mine", "revision": "weights-1", "stages": FULL, "parts": ["nut"]}
+    values: dict[str, Any] = {"model": "mine", "revision": "weights-1", "protocol": DEFAULT, "parts": ["nut"]}
     require_made_for(one, Path("c.json"), **(values | changes))
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"revision": "weights-2"}, r"made for mine \(weights-1\) and the model is mine \(weights-2\)"),
-        ({"stages": VERDICT}, "protocol verdict, part 'nut'; it holds for --stages full and --part with 'nut'"),
-        ({"parts": ["bolt"]}, "protocol full, part 'bolt'"),
+        ({"parts": ["bolt"]}, "other prompts than part 'bolt'; it holds for --part with 'nut'"),
         ({"parts": [None]}, "no part named"),
         ({"parts": ["nut", "bolt"]}, "part 'bolt'"),
     ],
 )
-def test_another_model_or_prompt_is_refused(changes: dict[str, Any], told: str) -> None:
+def test_another_model_or_prompt_is_refused(changes: dict[str, Any], message: str) -> None:
     check(calibration())
     check(calibration(), model="moved/elsewhere")  # a folder may move, its weights are the same
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         check(calibration(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("task", "choice", "task=verdict and here it is task=choice"),
+        ("stages", "verdict", "stages=full and here it is stages=verdict; ask as it was made, or run"),
+        ("name_category", False, "name_category=True and here it is name_category=False"),
+        ("shots", 2, "shots=0 and here it is shots=2"),
+        ("max_new_tokens", 99, "max_new_tokens=512 and here it is max_new_tokens=99"),
+    ],
+)
+def test_another_protocol_is_refused(field: str, value: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        check(calibration(), protocol=DEFAULT.model_copy(update={field: value}))
+    assert "--no-calibration" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_without_protocol_is_checked_by_its_stages() -> None:
+    old = Calibration.model_validate_json(json.dumps({k: v for k, v in content().items() if k != "protocol"}))
+    assert old.protocol is None
+    check(old)
+    check(old, protocol=Protocol(max_new_tokens=99))
+    with pytest.raises(UserError, match="stages=full and here it is stages=verdict"):
+        check(old, protocol=Protocol(stages="verdict"))
+
+
+def test_a_prompt_without_a_part_is_the_same_whether_or_not_it_might_name_one() -> None:
+    unnamed = Protocol(name_category=False)
+    one = calibration(protocol=unnamed.model_dump(), prompts=[asked(unnamed, None).model_dump()])
+    check(one, protocol=DEFAULT, parts=[None])
+    check(one, protocol=unnamed, parts=[None])
+    with pytest.raises(UserError, match="name_category=False and here it is name_category=True"):
+        check(one, protocol=DEFAULT, parts=["nut"])
+
+
+def test_the_hash_of_a_prompt_is_that_of_older_files() -> None:
+    text = prompt(category="nut", frame_hint="(unit)")
+    assert asked(DEFAULT, "nut").sha256 == sha256_bytes(text.encode())
 
 
 def test_an_unknown_revision_is_told_apart_by_name() -> None:
@@ -162,7 +206,8 @@ def test_an_unknown_revision_is_told_apart_by_name() -> None:
 
 
 def test_changed_words_of_the_prompt_are_another_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
-    one, prompt = calibration(), module.prompt
-    monkeypatch.setattr(module, "prompt", lambda *a, **k: prompt(*a, **k) + "!")
+    one, verdict = calibration(), module.task_named("verdict")
+    changed = replace(verdict, prompt=lambda *words: verdict.prompt(*words) + "!")
+    monkeypatch.setattr(module, "task_named", lambda _: changed)
     with pytest.raises(UserError, match="other prompts"):
         check(one)

@@ -19,7 +19,7 @@ from adfm.models.base import Answer
 from adfm.models.local import LocalModel
 from adfm.models.scripted import ScriptedModel
 from adfm.predictions import read_predictions
-from adfm.reasoning import VERDICT, canonical
+from adfm.reasoning import Protocol, canonical
 from adfm.records import Sample
 
 ANOMALOUS = replace(
@@ -64,7 +64,7 @@ def manifest(parts_data: Path) -> Manifest:
 def test_every_sample_once_in_order(manifest: Manifest, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     result = run_evaluation(
-        ScriptedModel(by_brightness), manifest, tmp_path, batch=4, progress=lambda *done: told.append(done)
+        ScriptedModel(by_brightness), manifest, tmp_path, batch=4, progress=lambda _, *done: told.append(done)
     )
     predictions = read_predictions(tmp_path)
     assert [prediction.id for prediction in predictions] == [sample.id for sample in manifest.samples]
@@ -113,10 +113,10 @@ def test_the_folder_of_something_else_is_refused(manifest: Manifest, tmp_path: P
         lambda: run_evaluation(ScriptedModel(by_brightness, name="other"), manifest, tmp_path),
         lambda: run_evaluation(model, manifest._replace(samples=manifest.samples[:-1]), tmp_path),
         lambda: run_evaluation(model, other_boxes(manifest), tmp_path),
-        lambda: run_evaluation(model, manifest, tmp_path, stages=VERDICT),
-        lambda: run_evaluation(model, manifest, tmp_path, category=False),
+        lambda: run_evaluation(model, manifest, tmp_path, protocol=Protocol(stages="verdict")),
+        lambda: run_evaluation(model, manifest, tmp_path, protocol=Protocol(name_category=False)),
     ):
-        with pytest.raises(UserError, match="evaluation of another model, prompt or data set"):
+        with pytest.raises(UserError, match="evaluation of another model, protocol or data set"):
             refused()
     assert (tmp_path / "predictions.jsonl").read_bytes() == written
 
@@ -131,8 +131,9 @@ def test_a_model_gives_the_same_predictions_twice(
     tiny_folders: dict[str, Path], manifest: Manifest, tmp_path: Path
 ) -> None:
     def predicted(name: str, family: str) -> str:
-        model = LocalModel.load(str(tiny_folders[family]), max_new_tokens=8)
-        run_evaluation(model, manifest._replace(samples=manifest.samples[:4]), tmp_path / name, batch=2)
+        model = LocalModel.load(str(tiny_folders[family]))
+        few, short = manifest._replace(samples=manifest.samples[:4]), Protocol(max_new_tokens=8)
+        run_evaluation(model, few, tmp_path / name, protocol=short, batch=2)
         return (tmp_path / name / "predictions.jsonl").read_text()
 
     for family in tiny_folders:

@@ -1,4 +1,4 @@
-"""Overlays are legible on any picture, show what was found and hide nothing of it."""
+"""Overlays are legible on any image, show what was found and hide nothing of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _region(*edges: float, label: str = "scratch") -> Region:
     return Region(Box(*edges), label)
 
 
-def test_each_kind_of_box_is_drawn_in_its_colour_and_only_then() -> None:
+def test_each_sort_of_box_is_drawn_in_its_colour_and_only_then() -> None:
     plain = draw(_plain(), [], decision="OK", score=0.1)
     full = draw(
         _plain(),
@@ -69,33 +69,33 @@ def test_dashes_alternate_with_gaps() -> None:
 @pytest.mark.parametrize("decision", ["OK", "NG", "REVIEW", "ERROR"])
 def test_banner_shows_the_decision(decision: Decision) -> None:
     drawn = draw(_plain(), [], decision=decision, score=0.42)
-    assert drawn.getpixel((1, 1)) == overlay._DECISIONS[decision][0]
+    assert drawn.getpixel((1, 1)) == overlay.DECISION_COLOURS[decision][0]
     assert drawn.height - 600 <= 40
     assert drawn.tobytes() != draw(_plain(), [], decision=decision, score=0.43).tobytes()
 
 
-def test_small_pictures_are_enlarged_by_a_whole_factor() -> None:
+def test_small_images_are_enlarged_by_a_whole_factor() -> None:
     drawn = draw(_plain(112, 80), [_region(20, 20, 40, 40)], decision="NG", score=0.9)
     assert drawn.width == 112 * 5
     assert _count(drawn, PREDICTED) > 4 * 100 * 2
     assert draw(_plain(512, 300), [], decision="OK", score=0).width == 512
 
 
-def test_the_picture_given_is_not_changed() -> None:
+def test_the_image_given_is_not_changed() -> None:
     image = _plain()
     before = image.tobytes()
     draw(image, [_region(10, 10, 50, 50)], truth=[Box(10, 10, 50, 50)], decision="NG", score=1)
     assert image.tobytes() == before
 
 
-def test_tags_do_not_lie_on_each_other_or_on_boxes() -> None:
+def test_tags_cover_neither_each_other_nor_boxes() -> None:
     regions = [_region(100, 100 + 12 * i, 220, 300 + 12 * i, label="long label") for i in range(3)]
-    canvas, _ = overlay._prepare(_plain())
-    frames = [overlay._outline(canvas, region.box) for region in regions]
-    first = overlay._free_place(canvas, frames[0], "1 long label", frames)
-    assert first is not None and first.y2 <= frames[0].y1
-    second = overlay._free_place(canvas, frames[1], "2 long label", [*frames, first])
-    assert second is None  # everything beside it is taken: the number alone is drawn
+    canvas = overlay.Canvas.over(_plain())
+    frames = [canvas.outline(region.box) for region in regions]
+    _, first, free = canvas.place("1 long label", frames[0], frames)
+    assert free and first.y2 <= frames[0].y1
+    _, _, free = canvas.place("2 long label", frames[1], [*frames, first])
+    assert not free  # everything beside it is taken: the number alone is drawn
 
 
 def test_labels_lose_what_must_not_be_drawn() -> None:

@@ -11,20 +11,42 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from adfm.geometry import Frame
 from adfm.models import local
-from adfm.models.local import LocalModel, VerdictWatch, placeholder_tokens, sigmoid, verdict_tokens
+from adfm.models.local import LocalModel, VerdictWatch, sigmoid, verdict_tokens
+from adfm.reasoning import Protocol, Question
 
 PROMPT = "Inspect this part."
 ANSWER = '<locate>[]</locate>\n<examine>fine</examine>\n<answer>{"verdict": "anomalous", "regions": []}</answer>'
 
 
-def pictures(count: int) -> list[Image.Image]:
+def images(count: int) -> list[Image.Image]:
     random = np.random.default_rng(0)
     sizes = [(64, 64), (90, 40), (40, 90), (120, 77)]
     return [
         Image.fromarray(random.integers(0, 256, (*sizes[number % 4][::-1], 3), dtype=np.uint8))
         for number in range(count)
     ]
+
+
+def asking(*parts: str | Image.Image, tokens: int = 512) -> Question:
+    """A question of these parts; its answer is at most so many tokens long."""
+    return Question(parts, Frame.original(1, 1), Protocol(max_new_tokens=tokens))
+
+
+def inputs(model: LocalModel, questions: Sequence[Question], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return what the weights are given when the model answers these questions."""
+    given: dict[str, Any] = {}
+    generate = model.weights.generate
+
+    def watched(**batch: Any) -> Any:
+        given.update(batch)
+        return generate(**batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model.weights, "generate", watched)
+        model.answer(questions)
+    return given
 
 
 def changed_copy(tiny: Path, out: Path, change: Callable[[Any], None]) -> str:
@@ -38,25 +60,27 @@ def changed_copy(tiny: Path, out: Path, change: Callable[[Any], None]) -> str:
     return str(out)
 
 
-def test_a_batch_answers_as_single_pictures_do(either: Path) -> None:
-    model = LocalModel.load(str(either), max_new_tokens=16)
-    shown, prompts = pictures(4), [PROMPT, PROMPT + " It is a nut.", PROMPT * 3, "x"]
-    together = model.answer(shown, prompts)
-    alone = [model.answer([picture], [prompt])[0] for picture, prompt in zip(shown, prompts, strict=True)]
+def test_a_batch_answers_as_single_images_do(either: Path) -> None:
+    model = LocalModel.load(str(either))
+    prompts = [PROMPT, PROMPT + " It is a nut.", PROMPT * 3, "x"]
+    questions = [asking(image, text, tokens=16) for image, text in zip(images(4), prompts, strict=True)]
+    together = model.answer(questions)
+    alone = [model.answer([question])[0] for question in questions]
     assert [answer.text for answer in together] == [answer.text for answer in alone]
     assert len({answer.text for answer in together}) > 1  # or the comparison says nothing
 
 
 def test_twice_is_the_same(either: Path) -> None:
-    first, second = (LocalModel.load(str(either), max_new_tokens=12) for _ in range(2))
-    assert first.answer(pictures(2), [PROMPT] * 2) == second.answer(pictures(2), [PROMPT] * 2)
+    first, second = (LocalModel.load(str(either)) for _ in range(2))
+    questions = [asking(image, PROMPT, tokens=12) for image in images(2)]
+    assert first.answer(questions) == second.answer(questions)
     assert first.revision == second.revision
 
 
 def test_placeholders_are_never_written(either: Path) -> None:
     import torch
 
-    model = LocalModel.load(str(either), max_new_tokens=6)
+    model, question = LocalModel.load(str(either)), asking(images(1)[0], PROMPT, tokens=6)
     tokenizer, weights = model.processor.tokenizer, model.weights
     head = torch.nn.Linear(weights.lm_head.in_features, len(tokenizer))  # a model that wants placeholders above all
     torch.nn.init.zeros_(head.weight)
@@ -67,12 +91,12 @@ def test_placeholders_are_never_written(either: Path) -> None:
     model._decode = tokenizer.decode  # with special tokens, which the model's own leaves out
     placeholders = [tokenizer.decode([token]) for token in model._banned]
     assert len(placeholders) == 4
-    assert not any(name in model.answer(pictures(1), [PROMPT])[0].text for name in placeholders)
+    assert not any(name in model.answer([question])[0].text for name in placeholders)
     for token, name in zip(
         list(model._banned), placeholders, strict=True
     ):  # the control: each comes once it is allowed
         model._banned.remove(token)
-        assert name in model.answer(pictures(1), [PROMPT])[0].text
+        assert name in model.answer([question])[0].text
         model._banned.append(token)
 
 
@@ -81,8 +105,17 @@ def test_the_penalty_of_a_checkpoint_is_not_applied(tiny: Path, tmp_path: Path) 
         model.generation_config.update(repetition_penalty=5.0, do_sample=True, temperature=0.1, top_k=2)
 
     folder = changed_copy(tiny, tmp_path / "penalised", penalise)
-    plain, penalised = (LocalModel.load(name, max_new_tokens=16) for name in (str(tiny), folder))
-    assert plain.answer(pictures(3), [PROMPT] * 3) == penalised.answer(pictures(3), [PROMPT] * 3)
+    plain, penalised = (LocalModel.load(name) for name in (str(tiny), folder))
+    questions = [asking(image, PROMPT, tokens=16) for image in images(3)]
+    assert plain.answer(questions) == penalised.answer(questions)
+
+
+def test_the_protocol_of_the_questions_limits_the_answer(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, image = LocalModel.load(str(tiny)), images(1)[0]
+    given = inputs(model, [asking(image, PROMPT, tokens=3), asking(image, PROMPT, tokens=5)], monkeypatch)
+    assert given["max_new_tokens"] == 5  # of a batch, the longest
+    tokens = model.processor.tokenizer(model.answer([asking(image, PROMPT, tokens=3)])[0].text)["input_ids"]
+    assert len(tokens) <= 3
 
 
 def forced(text: str, model: LocalModel) -> Callable[..., Any]:
@@ -110,14 +143,16 @@ def test_the_score_is_the_softmax_of_a_separate_forward(
 
     text = ANSWER.replace("anomalous", said)
     model = LocalModel.load(str(either))
-    tokenizer, shown = model.processor.tokenizer, pictures(1)
+    tokenizer = model.processor.tokenizer
     tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
-    model.max_new_tokens = len(tokens)
+    question = asking(images(1)[0], PROMPT, tokens=len(tokens))
+    batch = inputs(model, [question], monkeypatch)
     monkeypatch.setattr(local, "VerdictWatch", forced(text, model))
-    answer = model.answer(shown, [PROMPT])[0]
+    answer = model.answer([question])[0]
     assert answer.text == text
-    batch = model._encode([(shown[0], PROMPT)])
     extra = torch.tensor([tokens])
+    names = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw", "mm_token_type_ids")
+    batch = {name: batch[name] for name in names if name in batch}
     batch["input_ids"] = torch.cat([batch["input_ids"], extra], dim=1)
     batch["attention_mask"] = torch.ones_like(batch["input_ids"])
     if "mm_token_type_ids" in batch:
@@ -170,37 +205,33 @@ def test_a_score_of_no_numbers_is_none() -> None:
     assert sigmoid(log_odds) == pytest.approx(0, abs=1e-300)
 
 
-def test_every_placeholder_is_known(either: Path) -> None:
-    from transformers import AutoConfig, AutoTokenizer
-
-    names = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
-    tokens = AutoTokenizer.from_pretrained(either).convert_tokens_to_ids(list(names))
-    assert placeholder_tokens(AutoConfig.from_pretrained(either)) == sorted(tokens)
-
-
-def test_several_pictures_in_one_prompt_are_met_in_order(either: Path) -> None:
-    model = LocalModel.load(str(either), max_new_tokens=12)
-    first, second = pictures(2)
-    turns = [("A", first, "B", second, PROMPT), ("A", second, "B", first, PROMPT), (second, PROMPT)]
-    batch = model._encode(turns)
+def test_several_images_in_one_prompt_are_met_in_order(either: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = LocalModel.load(str(either))
+    first, second = images(2)
+    questions = [
+        asking("A", first, "B", second, PROMPT, tokens=12),
+        asking("A", second, "B", first, PROMPT, tokens=12),
+        asking(second, PROMPT, tokens=12),
+    ]
+    batch = inputs(model, questions, monkeypatch)
     marks = [model.processor.tokenizer.decode(ids).count("<|vision_start|>") for ids in batch["input_ids"]]
     assert marks == [2, 2, 1] and len(batch["image_grid_thw"]) == 5
-    together = [answer.text for answer in model.answer_turns(turns)]
-    assert together == [model.answer_turns([turn])[0].text for turn in turns]
-    assert together[2] == model.answer([second], [PROMPT])[0].text
-    assert len(set(together)) == 3  # the control: neither order nor number of pictures is lost
+    together = [answer.text for answer in model.answer(questions)]
+    assert together == [model.answer([question])[0].text for question in questions]
+    assert len(set(together)) == 3  # the control: neither order nor number of images is lost
 
 
-def test_several_pictures_are_numbered_where_the_template_can(tiny: Path) -> None:
-    model = LocalModel.load(str(tiny), max_new_tokens=1)
+def test_several_images_are_numbered_where_the_template_can(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = LocalModel.load(str(tiny))
     numbered = (
-        "{% set n = namespace(pictures=0) %}{% for part in messages[0]['content'] %}{% if part['type'] == 'image' %}"
+        "{% set n = namespace(images=0) %}{% for part in messages[0]['content'] %}{% if part['type'] == 'image' %}"
     )
-    numbered += "{% set n.pictures = n.pictures + 1 %}{% if add_vision_id %}Picture {{ n.pictures }}: {% endif %}"
+    numbered += "{% set n.images = n.images + 1 %}{% if add_vision_id %}Image {{ n.images }}: {% endif %}"
     numbered += "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
     model.processor.chat_template = numbered
-    first, second = pictures(2)
-    batch = model._encode([("A", first, second, PROMPT), (second, PROMPT)])
+    first, second = images(2)
+    questions = [asking("A", first, second, PROMPT, tokens=1), asking(second, PROMPT, tokens=1)]
+    batch = inputs(model, questions, monkeypatch)
     two, one = (model.processor.tokenizer.decode(ids) for ids in batch["input_ids"])
-    assert two.index("Picture 1: ") < two.index("Picture 2: ") < two.index(PROMPT)
-    assert "Picture" not in one
+    assert two.index("Image 1: ") < two.index("Image 2: ") < two.index(PROMPT)
+    assert "Image" not in one

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 
 from adfm.geometry import Frame
@@ -16,9 +14,7 @@ from adfm.reasoning import (
     VERDICT,
     Stages,
     frame_hint,
-    messages,
     prompt,
-    prompt_sha256,
     read,
 )
 
@@ -78,17 +74,6 @@ def test_a_copied_prompt_says_nothing(stages: Stages) -> None:
         assert (response.verdict, response.regions, response.strict) == (None, (), False)
 
 
-def test_the_picture_comes_before_the_text() -> None:
-    (turn,) = messages(FULL, category="bolt", frame_hint=PIXELS)
-    text = prompt(FULL, category="bolt", frame_hint=PIXELS)
-    assert turn == {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}
-
-
 def test_the_hint_follows_the_frame() -> None:
     assert frame_hint(Frame.thousand(640, 480)) == THOUSANDTHS
     assert frame_hint(Frame.original(640, 480)) == frame_hint(Frame(640, 480, 644, 476)) == PIXELS
-
-
-def test_the_hash_names_the_text() -> None:
-    assert prompt_sha256("Part: é") == hashlib.sha256("Part: é".encode()).hexdigest()
-    assert prompt_sha256("\ud800") == hashlib.sha256(b"?").hexdigest()

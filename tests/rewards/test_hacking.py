@@ -1,4 +1,4 @@
-"""The hacking suite of design 1.3: what pays without looking at the part, and that the page about it is current."""
+"""The hacking suite: what pays without looking at the part, and that the page about it is current."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ from hacking import (
     totals,
 )
 
-from adfm.rewards import Preset
-
 PAGE = Path(__file__).parents[2] / "docs" / "rewards.md"
 
 # Under `paper` these pay more, on average, than an honest answer of the right number and sizes in the wrong places.
@@ -37,13 +35,13 @@ KNOWN_EXCEPTIONS = {
 everything = cache(measure)
 
 
-def measured(preset: Preset) -> dict[str, Measured]:
+def measured(preset: str) -> dict[str, Measured]:
     return everything()[preset]
 
 
 @pytest.mark.parametrize("preset", ["paper", "set_iou"])
 @pytest.mark.parametrize("hack", HACKS)
-def test_no_hack_beats_the_canonical_answer_on_any_sample(hack: str, preset: Preset) -> None:
+def test_no_hack_beats_the_canonical_answer_on_any_sample(hack: str, preset: str) -> None:
     assert measured(preset)[hack].beats_canonical == 0
     assert measured(preset)[hack].normal <= measured(preset)[CANONICAL].normal
 

@@ -15,7 +15,7 @@ from mutations import corpus
 
 from adfm.errors import ConfigError, DataError
 from adfm.geometry import Box, Frame
-from adfm.reasoning import FULL, canonical, read
+from adfm.reasoning import canonical, read
 from adfm.records import Reward, Sample
 from adfm.rewards import RewardSettings, Weights, easyr1, ms_swift, reward, verl
 from adfm.rewards.truth import Truth, truth_text
@@ -32,12 +32,12 @@ def rated(seed: int) -> list[tuple[str, str, Reward]]:
     found = []
     for sample, frame, text in corpus(600, seed=seed):
         known = sample if sample.anomalous else replace(sample, defect=None)
-        found.append((text, truth_text(Truth(known, frame, FULL)), reward(read(text, frame), known, SETTINGS)))
+        found.append((text, truth_text(Truth(known, frame)), reward(read(text, frame), known, SETTINGS)))
     return found
 
 
 def truth(sample: Sample) -> str:
-    return truth_text(Truth(sample, FRAME, FULL))
+    return truth_text(Truth(sample, FRAME))
 
 
 def test_verl_calls_by_these_names() -> None:
@@ -102,7 +102,7 @@ def test_ms_swift_gets_our_numbers() -> None:
     assert len({kind.__name__ for kind in ms_swift.REWARDS.values()}) == len(ms_swift.REWARDS)  # its log's names
 
 
-def test_ms_swift_is_told_where_grounding_does_not_apply() -> None:
+def test_ms_swift_gets_none_where_grounding_does_not_apply() -> None:
     assert ms_swift.Grounding()(["x", "x"], truth=[truth(UNPLACED), truth(BAD)]) == [None, 0.0]
 
 
@@ -128,12 +128,12 @@ USE = """
 from adfm.rewards import easyr1, ms_swift, verl
 from adfm.rewards.truth import Truth, truth_text
 from adfm.geometry import Box, Frame
-from adfm.reasoning import FULL, canonical
+from adfm.reasoning import canonical
 from adfm.records import Sample
 boxes = (Box(1, 1, 9, 9), Box(20, 1, 29, 9), Box(40, 1, 49, 9))
 sample = Sample("a", "a.png", 100, 80, "anomalous", "cap", "x", None, boxes, "train", "0")
 frame = Frame.original(100, 80)
-known, text = truth_text(Truth(sample, frame, FULL)), canonical(sample, frame)
+known, text = truth_text(Truth(sample, frame)), canonical(sample, frame)
 print(verl.compute_score("", text, known)["score"], easyr1.compute_score(
     [{"response": text, "ground_truth": known}])[0]["overall"], ms_swift.Grounding()([text], truth=[known])[0])
 """

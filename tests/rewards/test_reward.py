@@ -1,4 +1,4 @@
-"""The reward of an answer: design 1.3 rule by rule, settings, and full marks for every canonical answer."""
+"""The reward of an answer: rule by rule, settings, and full marks for every canonical answer."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mutations import sample_and_frame
 from adfm.config import make_settings
 from adfm.errors import ConfigError
 from adfm.geometry import Box, Frame
-from adfm.reasoning import STAGES, VERDICT, canonical, read
+from adfm.reasoning import STAGES, VERDICT, Protocol, StagesName, canonical, read
 from adfm.records import LABELS, Region, Response, Reward, Sample
-from adfm.rewards import PRESETS, RewardSettings, Weights, full_marks, gold_fault, maximum, reward
+from adfm.rewards import PRESETS, RewardSettings, Weights, gold_fault, maximum, reward
 
 TRUE = (Box(10, 10, 30, 30), Box(50, 50, 90, 70))
 BAD = Sample("a", "a.png", 100, 80, "anomalous", "cap", "scratch", None, TRUE, "test", "0")
@@ -112,12 +112,12 @@ region_lists = st.lists(
     st.none() | region_lists,
     st.booleans(),
     st.sampled_from([BAD, GOOD, UNPLACED]),
-    st.sampled_from(PRESETS),
+    st.sampled_from(list(PRESETS)),
 )
 def test_any_answer_earns_a_finite_reward_that_is_no_more_than_the_maximum(
     verdict: str | None, regions: list[Region], located: list[Region] | None, strict: bool, sample: Sample, preset: str
 ) -> None:
-    chosen = RewardSettings(preset=preset)  # type: ignore[arg-type]
+    chosen = RewardSettings(preset=preset)
     looked = None if located is None else tuple(located)
     earned = reward(Response(verdict, tuple(regions), looked, "", strict, ()), sample, chosen)  # type: ignore[arg-type]
     best = maximum(sample, chosen)
@@ -172,12 +172,12 @@ def shortened(text: str) -> str:
     return text.removesuffix("</answer>")
 
 
-@pytest.mark.parametrize("stages", STAGES.values(), ids=list(STAGES))
+@pytest.mark.parametrize("stages", STAGES)
 @pytest.mark.parametrize("sample", [BAD, GOOD, UNPLACED], ids=["bad", "good", "unplaced"])
 @pytest.mark.parametrize("preset", [PAPER, SET_IOU], ids=PRESETS)
-def test_full_marks_in_every_protocol(stages: object, sample: Sample, preset: RewardSettings) -> None:
+def test_full_marks_in_every_protocol(stages: StagesName, sample: Sample, preset: RewardSettings) -> None:
     for frame in (Frame.original(100, 80), Frame.thousand(100, 80), Frame(100, 80, 28, 28)):
-        assert full_marks(sample, frame, preset, stages=stages)  # type: ignore[arg-type]
+        assert gold_fault(sample, frame, preset, protocol=Protocol(stages=stages)) is None
 
 
 @pytest.mark.parametrize(
@@ -194,13 +194,12 @@ def test_truths_that_cannot_score_full_marks_are_named(sample: Sample, fault: st
     frame = Frame.original(100, 80)
     for preset in (PAPER, SET_IOU):
         assert fault in (gold_fault(sample, frame, preset) or "")
-        assert not full_marks(sample, frame, preset)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.sampled_from([BAD, GOOD]), st.sampled_from(PRESETS))
+@given(st.sampled_from([BAD, GOOD]), st.sampled_from(list(PRESETS)))
 def test_a_protocol_without_locate_has_no_focus_to_earn(sample: Sample, preset: str) -> None:
     frame = Frame.original(100, 80)
-    chosen = RewardSettings(preset=preset)  # type: ignore[arg-type]
+    chosen = RewardSettings(preset=preset)
     earned = reward(read(canonical(sample, frame, stages=VERDICT), frame, stages=VERDICT), sample, chosen)
     assert (earned.total < maximum(sample, chosen).total) == (sample is GOOD)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from typing import Any
 import pytest
 
 from adfm.cli import score
+from adfm.cli.common import Parser
+from adfm.cli.main import main
 from adfm.data.manifest import write_manifest
 from adfm.errors import UserError
 from adfm.geometry import Box, Frame
@@ -39,7 +40,7 @@ def command(folder: Path, rows: list[dict[str, Any]], *flags: str) -> list[dict[
         "--out",
         str(folder / "scores.jsonl"),
     ]
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     score.add(parser.add_subparsers())
     args = parser.parse_args(["score", *paths, *flags])
     assert args.run(args) == 0
@@ -92,10 +93,10 @@ def test_a_row_s_frame_wins_over_the_flag(tmp_path: Path) -> None:
 
 
 def test_the_model_s_frame_holds_where_none_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import adfm.models.frames as frames
+    import adfm.models.families as families
 
     asked: list[str] = []
-    monkeypatch.setattr(frames, "model_frame", lambda model: asked.append(model) or Frame.thousand)
+    monkeypatch.setattr(families, "frame_of_model", lambda model: asked.append(model) or Frame.thousand)
     rows = [{"id": "bad", "response": canonical(BAD, Frame.thousand(100, 80))}]
     assert command(tmp_path, rows, "--model", "some/model")[0]["total"] == 3.5
     assert asked == ["some/model"]
@@ -121,6 +122,7 @@ def test_the_model_s_frame_holds_where_none_is_given(tmp_path: Path, monkeypatch
         ([], ("--weights", "a,b,c"), "must be three numbers"),
         ([], ("--weights", "0,0,0"), "at least one weight must be above 0"),
         ([], ("--alpha", "nan"), "alpha"),
+        ([], ("--preset", "papper"), "did you mean 'paper'?); presets: paper, set_iou"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -152,9 +154,14 @@ def test_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         "problems": {"missing_answer": 1, "missing_examine": 1, "missing_locate": 1},
     }
     command(tmp_path, rows, "--frame", "original")
-    told = capsys.readouterr().out
-    assert "2 responses scored, 1 samples without a response" in told
-    assert "unread     50.0%" in told and "missing_answer 1" in told
+    printed = capsys.readouterr().out
+    assert "2 responses scored, 1 samples without a response" in printed
+    assert "unread     50.0%" in printed and "missing_answer 1" in printed
+
+
+def test_the_help_names_the_presets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", "--help"]) == 0
+    assert "grounding reward: paper, set_iou (paper)" in capsys.readouterr().out
 
 
 def test_nothing_to_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from mutations import corpus
 import adfm.rewards.trl as bridge
 from adfm.errors import DataError
 from adfm.geometry import Box
-from adfm.reasoning import canonical, read
+from adfm.reasoning import canonical, read, read_answer
 from adfm.records import Sample
 from adfm.rewards import RewardSettings, Weights, reward
 from adfm.rewards.trl import completion_text, reward_weights, trl_rewards
@@ -49,7 +49,7 @@ def test_names_and_weights_agree() -> None:
 
 def test_an_answer_is_read_once_for_all_three(monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
-    monkeypatch.setattr(bridge, "read", lambda text, *a, **k: reads.append(text) or read(text, *a, **k))
+    monkeypatch.setattr(bridge, "read_answer", lambda text, *a: reads.append(text) or read_answer(text, *a))
     texts = [canonical(BAD, bridge.Frame.original(100, 80)), "nothing", "nothing"]
     call(trl_rewards({"a": BAD}), texts, ["a"] * 3, ["original"] * 3)
     assert reads == texts[:2]

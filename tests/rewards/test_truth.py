@@ -10,7 +10,8 @@ from mutations import corpus
 
 from adfm.errors import ConfigError, DataError
 from adfm.geometry import Box, Frame
-from adfm.reasoning import FULL, STAGES, VERDICT, canonical, read
+from adfm.reasoning import STAGES, VERDICT, Protocol, StagesName, canonical, read
+from adfm.reasoning.tasks import TASKS
 from adfm.records import Sample
 from adfm.rewards import RewardSettings, Weights, reward
 from adfm.rewards.truth import Truth, flat_settings, rate, read_truth, truth_text
@@ -23,9 +24,9 @@ BAD = Sample("a\ud800", "a.png", 100, 80, "anomalous", "cap", "scratch", None, (
     [BAD, replace(BAD, boxes=None), replace(BAD, label="normal", defect=None, boxes=()), replace(BAD, mask=("m", "n"))],
 )
 @pytest.mark.parametrize("frame", ["original", "0-1000", "resized:112x84"])
-@pytest.mark.parametrize("stages", STAGES.values(), ids=str)
-def test_a_truth_comes_back_equal(sample: Sample, frame: str, stages: object) -> None:
-    truth = Truth(sample, Frame.parse(frame, 100, 80), stages)  # type: ignore[arg-type]
+@pytest.mark.parametrize("stages", STAGES)
+def test_a_truth_comes_back_equal(sample: Sample, frame: str, stages: StagesName) -> None:
+    truth = Truth(sample, Frame.parse(frame, 100, 80), Protocol(stages=stages))
     text = truth_text(truth)
     assert read_truth(text) == truth
     assert text.encode()  # a lone half of a character survives as ASCII
@@ -35,24 +36,43 @@ def test_the_frame_travels_with_the_truth() -> None:
     settings = RewardSettings(preset="set_iou")
     frame = Frame.thousand(100, 80)
     answer = canonical(BAD, frame)
-    assert rate(answer, truth_text(Truth(BAD, frame, FULL)), settings).grounding == 1.0
-    other = rate(answer, truth_text(Truth(BAD, Frame.original(100, 80), FULL)), settings)
+    assert rate(answer, truth_text(Truth(BAD, frame)), settings).grounding == 1.0
+    other = rate(answer, truth_text(Truth(BAD, Frame.original(100, 80))), settings)
     assert other.grounding == 0.0 and other.format == 0.0
 
 
 def test_the_protocol_travels_with_the_truth() -> None:
     answer = canonical(BAD, Frame.original(100, 80), stages=VERDICT)
-    assert rate(answer, truth_text(Truth(BAD, Frame.original(100, 80), VERDICT))).format == 1.0
-    assert rate(answer, truth_text(Truth(BAD, Frame.original(100, 80), FULL))).format == 0.0
+    assert rate(answer, truth_text(Truth(BAD, Frame.original(100, 80), Protocol(stages="verdict")))).format == 1.0
+    assert rate(answer, truth_text(Truth(BAD, Frame.original(100, 80)))).format == 0.0
+
+
+def test_the_text_has_not_changed() -> None:
+    text = (
+        '{"sample": {"id": "a", "image": "a.png", "width": 100, "height": 80, "label": "anomalous", "category": "cap", '
+        '"defect": "scratch", "mask": null, "boxes": [[10, 10, 30, 30]], "split": "train", "sha256": "0"}, '
+        '"frame": "0-1000", "stages": "verdict"}'
+    )
+    sample, protocol = replace(BAD, id="a"), Protocol(stages="verdict", name_category=False)
+    assert truth_text(Truth(sample, Frame.thousand(100, 80), protocol)) == text
+    assert read_truth(text) == Truth(sample, Frame.thousand(100, 80), Protocol(stages="verdict"))
+
+
+def test_a_task_of_an_extension_travels_and_an_unknown_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = Truth(BAD, Frame.original(100, 80), Protocol(task="half"))
+    with pytest.raises(DataError, match="task 'half': is not known"):
+        read_truth(truth_text(truth))
+    monkeypatch.setitem(TASKS, "half", TASKS["verdict"])
+    assert read_truth(truth_text(truth)) == truth
 
 
 def test_any_answer_is_rated_as_by_our_own_reward() -> None:
     for sample, frame, text in corpus(1000, seed=9):
         known = sample if sample.anomalous else replace(sample, defect=None)  # as a manifest has it
-        assert rate(text, truth_text(Truth(known, frame, FULL))) == reward(read(text, frame), known)
+        assert rate(text, truth_text(Truth(known, frame))) == reward(read(text, frame), known)
 
 
-GOOD = json.loads(truth_text(Truth(BAD, Frame.original(100, 80), FULL)))
+GOOD = json.loads(truth_text(Truth(BAD, Frame.original(100, 80))))
 
 
 @pytest.mark.parametrize(
@@ -66,6 +86,7 @@ GOOD = json.loads(truth_text(Truth(BAD, Frame.original(100, 80), FULL)))
         (json.dumps({**GOOD, "frame": 7}), "was not written by"),
         (json.dumps({**GOOD, "frame": "pixels"}), "frame 'pixels': must be"),
         (json.dumps({**GOOD, "sample": {**GOOD["sample"], "label": "odd"}}), "'label' must be one of"),
+        (json.dumps({**GOOD, "task": 7}), "was not written by"),
         ({"label": "normal"}, "is dict"),
         (None, "is NoneType"),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 
 from adfm.data.manifest import read_manifest, write_manifest
 from adfm.training.settings import GrpoSettings, SftSettings
+from adfm.training.subject import Subject, load_subject
 
 QUICK: dict[str, Any] = {"micro_batch": 4, "learning_rate": 1e-3, "warmup_steps": 0, "threads": 1}
 LORA = {"rank": 2, "alpha": 4}
@@ -23,11 +24,16 @@ def sft_settings(model: Path, data: Path, out: Path, **more: Any) -> SftSettings
 def grpo_settings(model: Path, data: Path, out: Path, **more: Any) -> GrpoSettings:
     """Settings of a quick GRPO: two prompts x two answers a step."""
     given = {"model": str(model), "out": str(out), "data": {"manifest": str(data), "balance": False}}
-    return GrpoSettings.model_validate(QUICK | {"generations": 2, "max_new_tokens": 8} | given | more)
+    return GrpoSettings.model_validate(QUICK | {"generations": 2, "protocol": {"max_new_tokens": 8}} | given | more)
+
+
+def subject_of(model: Path, **protocol: Any) -> Subject:
+    """Load a tiny model to train, under its own protocol but for what is given."""
+    return load_subject(SftSettings.model_validate({"model": str(model), "protocol": protocol}))
 
 
 def few_samples(data: Path, out: Path, count: int) -> Path:
-    """Write a manifest of `count` train samples, both labels, beside links to the pictures; return its folder."""
+    """Write a manifest of `count` train samples, both labels, beside copies of the images; return its folder."""
     manifest = read_manifest(data)
     chosen = sorted(manifest.samples, key=lambda sample: sample.id)
     anomalous = [sample for sample in chosen if sample.anomalous][: count // 2]
@@ -41,7 +47,7 @@ def few_samples(data: Path, out: Path, count: int) -> Path:
 
 
 def out_name(data: Path, image: str, out: Path) -> str:
-    """Copy a picture and return its path relative to the new manifest."""
+    """Copy an image and return its path relative to the new manifest."""
     target = out / Path(image).name.replace("/", "-")
     number = 0
     while target.exists():

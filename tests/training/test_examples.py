@@ -1,25 +1,27 @@
-"""Rows to train on: pictures and boxes turn together, labels balance, prompts end with text, frames are those of the picture."""
+"""Rows to train on: images and boxes turn together, labels balance, prompts end with text, frames are those of the image."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from quick import subject_of
 
 from adfm.data.manifest import Manifest, read_manifest
 from adfm.geometry import Box, Frame
 from adfm.models.files import load_processor
-from adfm.models.frames import model_frame
-from adfm.reasoning import FULL, read
+from adfm.reasoning import read
 from adfm.records import Sample
 from adfm.rewards import reward
 from adfm.rewards.settings import RewardSettings
 from adfm.training.examples import Example, balanced, manifest_examples, row, rows
+from adfm.training.settings import DataSettings
 from adfm.training.views import POSITIONS, SMALLEST_CROP, View, viewed_image, viewed_sample, views
 
 WIDTH, HEIGHT = 70, 40
@@ -120,21 +122,25 @@ def manifest(parts_data: Path) -> Manifest:
     return read_manifest(parts_data).only("train")
 
 
-def test_turned_examples_show_their_own_picture(manifest: Manifest) -> None:
-    examples = manifest_examples(manifest, turns=True, balance=False, longest=0)
+def examples_of(manifest: Manifest, **settings: Any) -> list[Example]:
+    return manifest_examples(manifest, DataSettings(**settings))
+
+
+def test_turned_examples_show_their_own_image(manifest: Manifest) -> None:
+    examples = examples_of(manifest, flips_rotations=True, balance=False, max_side=0)
     assert len(examples) == 8 * len(manifest.samples)
-    first = [np.asarray(example.picture()) for example in examples[:POSITIONS]]
+    first = [np.asarray(example.image()) for example in examples[:POSITIONS]]
     for position, shown in enumerate(first):
         turned = viewed_image(Image.fromarray(first[0]), View(position), manifest.samples[0])
         assert np.array_equal(shown, np.asarray(turned))
-    other = np.asarray(examples[POSITIONS].picture())  # late binding would show the last sample's picture everywhere
+    other = np.asarray(examples[POSITIONS].image())  # late binding would show the last sample's image everywhere
     assert not np.array_equal(first[0], other)
 
 
-def test_a_prompt_ends_with_text_after_the_picture(either: Path, manifest: Manifest) -> None:
-    processor, frame_of = load_processor(str(either)), model_frame(str(either))
-    examples = manifest_examples(manifest, turns=False, balance=True, longest=0)
-    for filled in rows(examples, frame_of, FULL, category=True, answers=True).select(range(2)):
+def test_a_prompt_ends_with_text_after_the_image(either: Path, manifest: Manifest) -> None:
+    processor, subject = load_processor(str(either)), subject_of(either)
+    examples = examples_of(manifest, flips_rotations=False, balance=True, max_side=0)
+    for filled in rows(examples, subject, answers=True).select(range(2)):
         kinds = [part["type"] for part in filled["prompt"][0]["content"]]
         assert kinds == ["image", "text"]
         text = processor.apply_chat_template(filled["prompt"], tokenize=False, add_generation_prompt=True)
@@ -142,9 +148,9 @@ def test_a_prompt_ends_with_text_after_the_picture(either: Path, manifest: Manif
 
 
 def test_every_target_earns_full_marks(either: Path, manifest: Manifest) -> None:
-    frame_of = model_frame(str(either))
-    for example in manifest_examples(manifest, turns=True, balance=False, longest=0):
-        filled = row(example, frame_of, FULL, category=False, answer=True)
+    subject = subject_of(either, name_category=False)
+    for example in examples_of(manifest, flips_rotations=True, balance=False, max_side=0):
+        filled = row(example, subject, answer=True)
         frame = Frame.parse(filled["frame"], example.sample.width, example.sample.height)
         response = read(filled["completion"][0]["content"][0]["text"], frame)
         assert response.strict
@@ -152,31 +158,31 @@ def test_every_target_earns_full_marks(either: Path, manifest: Manifest) -> None
         assert len(response.located or ()) == max(1, len(example.sample.boxes or ()))
 
 
-def test_a_shrunk_picture_is_written_in_its_own_units(tiny: Path) -> None:
+def test_a_shrunk_image_is_written_in_its_own_units(tiny: Path) -> None:
     """One that is shrunk to 10 x 20 is shown as the processor resizes *that*; its boxes stay where they are."""
-    frame_of = model_frame(str(tiny))
+    subject = subject_of(tiny, name_category=False)
     box = Box(100, 400, 300, 900)
     big = sample(box, width=500, height=1000)
-    filled = row(Example(big, lambda: Image.new("RGB", (10, 20))), frame_of, FULL, category=False, answer=True)
-    seen, frame = frame_of(10, 20), Frame.parse(filled["frame"], 500, 1000)
+    filled = row(Example(big, lambda: Image.new("RGB", (10, 20))), subject, answer=True)
+    seen, frame = subject.frame_of(10, 20), Frame.parse(filled["frame"], 500, 1000)
     assert (frame.units_x, frame.units_y) == (seen.units_x, seen.units_y)
     found = read(filled["completion"][0]["content"][0]["text"], frame).regions[0].box
     assert np.abs(np.subtract(found, box)).max() <= max(500 / seen.units_x, 1000 / seen.units_y)
 
 
-def test_longest_shrinks_what_is_shown_and_nothing_else(manifest: Manifest) -> None:
-    full = manifest_examples(manifest, turns=False, balance=False, longest=0)
-    small = manifest_examples(manifest, turns=False, balance=False, longest=32)
+def test_max_side_shrinks_what_is_shown_and_nothing_else(manifest: Manifest) -> None:
+    full = examples_of(manifest, flips_rotations=False, balance=False, max_side=0)
+    small = examples_of(manifest, flips_rotations=False, balance=False, max_side=32)
     assert [example.sample for example in small] == [example.sample for example in full]
-    assert {max(example.picture().size) for example in small} == {32}
-    assert {max(example.picture().size) for example in full} == {64}
+    assert {max(example.image().size) for example in small} == {32}
+    assert {max(example.image().size) for example in full} == {64}
 
 
-def test_a_normal_parts_focus_is_inside_it(manifest: Manifest) -> None:
+def test_a_normal_parts_focus_is_inside_it(tiny: Path, manifest: Manifest) -> None:
     normal = next(
-        e for e in manifest_examples(manifest, turns=False, balance=False, longest=32) if not e.sample.anomalous
+        e for e in examples_of(manifest, flips_rotations=False, balance=False, max_side=32) if not e.sample.anomalous
     )
-    filled = row(normal, Frame.original, FULL, category=False, answer=True)
+    filled = row(normal, subject_of(tiny)._replace(frame_of=Frame.original), answer=True)
     frame = Frame.parse(filled["frame"], normal.sample.width, normal.sample.height)
     located = read(filled["completion"][0]["content"][0]["text"], frame).located
     assert located and 0 <= located[0].box.x1 < located[0].box.x2 <= normal.sample.width

@@ -186,7 +186,7 @@ def test_resampling_in_several_processes_is_refused(monkeypatch: pytest.MonkeyPa
         check_batch(GrpoSettings(resample=1))
 
 
-def test_fewer_pictures_than_a_step_needs_are_refused(tiny: Path, parts_data: Path, tmp_path: Path) -> None:
+def test_fewer_images_than_a_step_needs_are_refused(tiny: Path, parts_data: Path, tmp_path: Path) -> None:
     rows = few_samples(parts_data, tmp_path / "rows", 3)
     with pytest.raises(UserError, match="4 prompts a step"):
         train_grpo(grpo_settings(tiny, rows, tmp_path / "run", steps=1, micro_batch=8))
@@ -197,15 +197,15 @@ def test_fewer_pictures_than_a_step_needs_are_refused(tiny: Path, parts_data: Pa
 def test_right_padding_is_refused(
     stage: str, tiny: Path, parts_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from adfm.training import run
+    from adfm.training import subject
 
     def right(model: str) -> Any:
         processor = load(model)
         processor.tokenizer.padding_side = "right"
         return processor
 
-    load = run.load_processor
-    monkeypatch.setattr(run, "load_processor", right)
+    load = subject.load_processor
+    monkeypatch.setattr(subject, "load_processor", right)
     make, train = (sft_settings, train_sft) if stage == "sft" else (grpo_settings, train_grpo)
     with pytest.raises(ModelError, match="pads on the right"):
         train(make(tiny, parts_data, tmp_path / "run", steps=1))  # type: ignore[operator]
@@ -214,11 +214,12 @@ def test_right_padding_is_refused(
 def test_lora_trains_the_language_model_alone(tiny: Path) -> None:
     from peft import get_peft_model
 
+    from adfm.models.families import FAMILIES
     from adfm.models.files import load_weights
-    from adfm.training.run import lora_config
+    from adfm.training.subject import lora_config
 
     settings = GrpoSettings(lora=LORA)
-    adapted = get_peft_model(load_weights(str(tiny)), lora_config(settings))
+    adapted = get_peft_model(load_weights(str(tiny)), lora_config(settings, FAMILIES["Qwen2.5-VL"]))
     names = {name for name, weight in adapted.named_parameters() if weight.requires_grad}
     assert names and all("language_model" in name and "lora_" in name for name in names)
 

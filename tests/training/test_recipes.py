@@ -51,10 +51,10 @@ def test_the_large_recipes_are_adapters_for_one_gpu(name: str) -> None:
     stem = name.rpartition("-")[0]
     assert settings.model == HUB[stem][0]
     assert settings.lora and settings.lora.rank == 16 and settings.gradient_checkpointing
-    assert settings.data.longest == 0, "a picture that only training shrinks would be news to the inspection"
+    assert settings.data.max_side == 0, "an image that only training shrinks would be news to the inspection"
     if isinstance(settings, GrpoSettings):
         assert settings.vllm and settings.learning_rate == 1e-5
-        assert (settings.generations, settings.max_new_tokens, settings.beta) == (8, 512, 0)
+        assert (settings.generations, settings.protocol.max_new_tokens, settings.beta) == (8, 512, 0)
     else:
         assert settings.learning_rate == 1e-4
 
@@ -68,7 +68,7 @@ def test_a_large_recipe_trains_a_tiny_model_of_its_class(
     model = tiny_folders[HUB[name.rpartition("-")[0]][1]]
     small = ["steps=2", "micro_batch=2", "accumulation=2", "threads=1", "workers=0", "data.max_pixels=5000"]
     if name.endswith("grpo"):
-        small += ["vllm=null", "max_new_tokens=8", "generations=2"]
+        small += ["vllm=null", "protocol.max_new_tokens=8", "generations=2"]
     rows = few_samples(parts_data, tmp_path / "rows", 4)
     settings: Any = filled_recipe(
         kind_of(name), name, small, manifest=rows, model=str(model), out=str(tmp_path / "run")
@@ -82,9 +82,11 @@ def test_a_large_recipe_trains_a_tiny_model_of_its_class(
 
 def test_a_program_fills_a_recipe_without_yaml(tmp_path: Path) -> None:
     odd = tmp_path / "a #1: [b]"
-    settings = filled_recipe(SftSettings, "nano-sft", ["steps=7", "data.turns=false"], manifest=odd, out="1e5", seed=3)
+    settings = filled_recipe(
+        SftSettings, "nano-sft", ["steps=7", "data.flips_rotations=false"], manifest=odd, out="1e5", seed=3
+    )
     assert (settings.data.manifest, settings.out, settings.seed) == (str(odd), "1e5", 3)
-    assert settings.steps == 7 and not settings.data.turns and settings.data.longest == 320
+    assert settings.steps == 7 and not settings.data.flips_rotations and settings.data.max_side == 320
 
 
 def test_an_unknown_recipe_suggests_the_nearest(tmp_path: Path) -> None:

@@ -9,19 +9,16 @@ from typing import Any
 
 import pytest
 
-from adfm.errors import ConfigError, DataError, ModelError, UserError
+from adfm.errors import ConfigError, DataError, UserError
+from adfm.models.card import ModelCard, protocol_of
+from adfm.models.families import frame_of_model
 from adfm.models.files import load_weights
-from adfm.training.run import (
-    RunJournal,
-    cut_journal,
-    differing_lines,
-    freeze_vision,
-    load_subject,
-    open_run,
-    save_model,
-    training_manifest,
-)
+from adfm.reasoning import Protocol
+from adfm.training.run import RunJournal, cut_journal, open_run, training_manifest
 from adfm.training.settings import DataSettings, SftSettings
+from adfm.training.subject import load_subject, resolved, save_model
+
+CARD = ModelCard(protocol=Protocol())
 
 
 def settings(out: Path, **more: Any) -> SftSettings:
@@ -49,21 +46,13 @@ def test_a_resumed_run_has_the_same_settings(tmp_path: Path) -> None:
         open_run(settings(tmp_path / "run", lora={"rank": 2}), resume=True)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "differs"),
-    [("a: 1\n", "a: 1\n", False), ("a: 1", "a: 2", True), ("a: 1", "a: 1\nb: 2", True), ("a: 1\nb: 2", "a: 1", True)],
-)
-def test_differing_lines(old: str, new: str, differs: bool) -> None:
-    assert bool(differing_lines(old, new)) == differs
-
-
 def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     run = open_run(settings(tmp_path / "run"), resume=False)
     journal = RunJournal(run, resumed_at=0, steps=2, progress=None)
     journal.receive(1, {"loss": 1.0})
     journal.close()
-    save_model(run / "final", None, None)
+    save_model(run / "final", None, None, CARD)
     assert not run.exists()
 
 
@@ -110,29 +99,30 @@ def test_no_manifest(tmp_path: Path) -> None:
         training_manifest(settings(tmp_path, data={"manifest": str(tmp_path / "nothing")}))
 
 
-def test_the_vision_tower_is_found_or_refused(either: Path) -> None:
-    import torch
-
-    weights = load_weights(str(either))
-    freeze_vision(weights)
+def test_the_vision_tower_is_frozen(either: Path) -> None:
+    weights = load_subject(settings(Path("run"), model=str(either), freeze_vision=True)).weights
     frozen = {name for name, weight in weights.named_parameters() if not weight.requires_grad}
     assert frozen == {name for name, _ in weights.named_parameters() if ".visual." in name}
-    plain = torch.nn.Linear(2, 2)
-    plain.config = weights.config
-    with pytest.raises(ModelError, match="no vision tower"):
-        freeze_vision(plain)
 
 
 def test_pixel_limits_are_saved_with_the_model(either: Path, tmp_path: Path) -> None:
     from adfm.models.files import load_processor
-    from adfm.models.frames import model_frame
 
     limited = settings(tmp_path, model=str(either), data=DataSettings(max_pixels=2000))
     subject = load_subject(limited)
-    save_model(tmp_path / "saved", subject.weights, subject.processor)
+    save_model(tmp_path / "saved", subject.weights, subject.processor, CARD)
     size = load_processor(str(tmp_path / "saved")).image_processor.size
     assert (size["shortest_edge"], size["longest_edge"]) == (2000, 2000)
-    assert model_frame(str(tmp_path / "saved"))(640, 480) == subject.frame_of(640, 480)
+    assert frame_of_model(str(tmp_path / "saved"))(640, 480) == subject.frame_of(640, 480)
+
+
+def test_the_protocol_comes_from_the_model_and_settings_win(tiny: Path, tmp_path: Path) -> None:
+    subject = load_subject(settings(tmp_path, model=str(tiny)))
+    save_model(tmp_path / "m", subject.weights, subject.processor, ModelCard(protocol=Protocol(stages="verdict")))
+    start = settings(tmp_path, model=str(tmp_path / "m"), protocol={"name_category": False})
+    assert protocol_of(str(tmp_path / "m")).stages == "verdict"
+    assert load_subject(start).protocol == Protocol(stages="verdict", name_category=False)
+    assert resolved(start).protocol.given() == Protocol(stages="verdict", name_category=False).model_dump()
 
 
 def test_saving_replaces_only_by_a_whole_folder(tiny: Path, tmp_path: Path) -> None:
@@ -144,5 +134,5 @@ def test_saving_replaces_only_by_a_whole_folder(tiny: Path, tmp_path: Path) -> N
     (tmp_path / "final" / "old").write_text("x")
     weights = load_weights(str(tiny))
     with pytest.raises(OSError, match="disk full"):
-        save_model(tmp_path / "final", weights, Breaks())
+        save_model(tmp_path / "final", weights, Breaks(), CARD)
     assert (tmp_path / "final" / "old").read_text() == "x"

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from adfm.bridges import coco, easyr1, fiftyone, lmms_eval, ms_swift, verl
-from adfm.bridges.question import Question
+from adfm.bridges.exported import Exported
 
-__all__ = ["BRIDGES", "Bridge", "Question"]
+__all__ = ["BRIDGES", "Bridge", "Exported"]
 
 
 class Bridge(Protocol):
     """What a bridge module offers.
 
-    `ASKS` says whether its files hold prompts (then the model's frame is needed), `ANSWERS` whether they hold canonical
-    answers, `LOAD` how the tool is told of the folder `{out}`, by the example of one `{split}`.
+    `ASKS` says whether its files hold prompts, which need the model's frame. `ANSWERS` says whether they hold canonical
+    answers. `LOAD` is how the tool loads the folder `{out}`, shown for one `{split}`.
     """
 
     NAME: str
@@ -23,8 +23,8 @@ class Bridge(Protocol):
     ANSWERS: bool
     LOAD: str
 
-    def files(self, questions: Sequence[Question]) -> dict[str, bytes]:
-        """Return the content of each file by its name; nothing is written."""
+    def files(self, items: Sequence[Exported]) -> dict[str, bytes]:
+        """Return the content of each file by its name. Nothing is written."""
 
 
 _ALL: tuple[Bridge, ...] = (verl, easyr1, ms_swift, coco, fiftyone, lmms_eval)

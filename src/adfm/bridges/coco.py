@@ -1,4 +1,4 @@
-"""COCO: one `instances_SPLIT.json` a split with our boxes; masks stay in the manifest.
+"""COCO: one `instances_SPLIT.json` per split with our boxes. Masks stay in the manifest.
 
 An anomalous sample of unknown places is left out: an image without annotations says that nothing is there.
 Source: COCO's data format, object detection (cocodataset.org, "format-data").
@@ -6,11 +6,11 @@ Source: COCO's data format, object detection (cocodataset.org, "format-data").
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from adfm.bridges.question import Question, by_split
+from adfm.bridges.exported import Exported, by_split
+from adfm.bridges.formats import json_file
 from adfm.geometry import Box
 from adfm.reasoning import defect_label
 
@@ -25,66 +25,62 @@ def coco_box(box: Box) -> list[float]:
     return [float(box.x1), float(box.y1), float(box.x2 - box.x1), float(box.y2 - box.y1)]
 
 
-def categories(questions: Sequence[Question]) -> list[dict[str, Any]]:
-    """Return the kinds of defects by name, ids from 1; what the part is stands with the image."""
-    names = sorted({defect_label(each.sample) for each in questions if each.sample.boxes})
+def categories(items: Sequence[Exported]) -> list[dict[str, Any]]:
+    """Return the defect types by name, with ids from 1. What the part is called is a field of the image."""
+    names = sorted({defect_label(item.sample) for item in items if item.sample.boxes})
     return [{"id": number, "name": name, "supercategory": "defect"} for number, name in enumerate(names, 1)]
 
 
-def dataset(questions: Sequence[Question], kinds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return one COCO data set; ids count from 1.
+def dataset(items: Sequence[Exported], defect_types: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return one COCO data set, with ids from 1. An image has COCO's fields, then ours.
 
     Args:
-        questions: the samples; those of unknown places are left out.
-        kinds: `categories` of all splits, so that every split has the same ids.
+        items: the samples. Those of unknown places are left out.
+        defect_types: `categories` of all splits, so that every split has the same ids.
     """
-    placed = [each for each in questions if each.sample.boxes is not None]
-    ids = {kind["name"]: kind["id"] for kind in kinds}
-    found = [(image, each.sample, box) for image, each in enumerate(placed, 1) for box in each.sample.boxes or ()]
+    ids = {defect_type["name"]: defect_type["id"] for defect_type in defect_types}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for item in items:
+        sample = item.sample
+        if sample.boxes is None:
+            continue
+        images.append(
+            {
+                "id": len(images) + 1,
+                "width": sample.width,
+                "height": sample.height,
+                "file_name": item.image,
+                "adfm_id": sample.id,
+                "label": sample.label,
+                "part": sample.category,
+                "tight": sample.tight,
+            }
+        )
+        for x, y, width, height in map(coco_box, sample.boxes):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": len(images),
+                    "category_id": ids[defect_label(sample)],
+                    "bbox": [x, y, width, height],
+                    "area": width * height,
+                    "segmentation": [],
+                    "iscrowd": 0,
+                }
+            )
     return {
         "info": {"description": "defects of industrial parts, exported by adfm", "version": "1.0"},
         "licenses": [],
-        "images": [_image(number, each) for number, each in enumerate(placed, 1)],
-        "annotations": [
-            _annotation(number, image, ids[defect_label(sample)], box)
-            for number, (image, sample, box) in enumerate(found, 1)
-        ],
-        "categories": list(kinds),
+        "images": images,
+        "annotations": annotations,
+        "categories": list(defect_types),
     }
 
 
-def _image(number: int, question: Question) -> dict[str, Any]:
-    """COCO's fields, then ours: the sample's id, label and category, and whether its boxes are tight."""
-    sample = question.sample
+def files(items: Sequence[Exported]) -> dict[str, bytes]:
+    """Return `instances_SPLIT.json` for each split that has samples."""
+    defect_types = categories(items)
     return {
-        "id": number,
-        "width": sample.width,
-        "height": sample.height,
-        "file_name": str(question.picture),
-        "adfm_id": sample.id,
-        "label": sample.label,
-        "part": sample.category,
-        "tight": sample.tight,
-    }
-
-
-def _annotation(number: int, image: int, kind: int, box: Box) -> dict[str, Any]:
-    x, y, width, height = coco_box(box)
-    return {
-        "id": number,
-        "image_id": image,
-        "category_id": kind,
-        "bbox": [x, y, width, height],
-        "area": width * height,
-        "segmentation": [],
-        "iscrowd": 0,
-    }
-
-
-def files(questions: Sequence[Question]) -> dict[str, bytes]:
-    """Return `instances_SPLIT.json` for each split that has questions."""
-    kinds = categories(questions)
-    return {
-        f"instances_{split}.json": json.dumps(dataset(part, kinds), ensure_ascii=False).encode("utf-8", "replace")
-        for split, part in by_split(questions).items()
+        f"instances_{split}.json": json_file(dataset(part, defect_types)) for split, part in by_split(items).items()
     }

@@ -1,4 +1,4 @@
-"""EasyR1: one Parquet file a split with the columns `problem`, `answer` and `images`, and the reward's file.
+"""EasyR1: one Parquet file per split with the columns `problem`, `answer` and `images`, and the reward's file.
 
 Source: EasyR1, `verl/utils/dataset.py`, `verl/workers/reward/function.py` and `examples/config.yaml`.
 """
@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adfm.bridges.parquet import parquet
-from adfm.bridges.question import Question, by_split, marked_text
-from adfm.rewards.truth import truth_text
+from adfm.bridges.exported import Exported, by_split
+from adfm.bridges.formats import parquet
 
 NAME = "easyr1"
 ASKS = True
@@ -29,17 +28,12 @@ __all__ = ["REWARD_NAME", "REWARD_TYPE", "compute_score"]
 '''
 
 
-def row(question: Question) -> dict[str, Any]:
-    """Return one row: prompt with one `<image>`, the truth that our reward reads, a list of one picture's path."""
-    return {
-        "problem": marked_text(question),
-        "answer": truth_text(question.truth),
-        "images": [str(question.picture)],
-        "id": question.sample.id,
-    }
+def row(item: Exported) -> dict[str, Any]:
+    """Return one row: the prompt with one `<image>`, the truth that our reward reads, and the image's path."""
+    return {"problem": item.marked_prompt, "answer": item.truth, "images": [item.image], "id": item.sample.id}
 
 
-def files(questions: Sequence[Question]) -> dict[str, bytes]:
-    """Return `SPLIT.parquet` for each split that has questions, and `adfm_reward.py`."""
-    parts = {f"{split}.parquet": parquet([row(each) for each in part]) for split, part in by_split(questions).items()}
+def files(items: Sequence[Exported]) -> dict[str, bytes]:
+    """Return `SPLIT.parquet` for each split that has samples, and `adfm_reward.py`."""
+    parts = {f"{split}.parquet": parquet([row(item) for item in part]) for split, part in by_split(items).items()}
     return {**parts, "adfm_reward.py": REWARD}

@@ -1,18 +1,17 @@
-"""FiftyOne: one `samples.json` with label, boxes, category and split of every sample, in FiftyOne's own serialised form.
+"""FiftyOne: one `samples.json` with label, boxes, category and split of every sample, in FiftyOne's serialised form.
 
 Source: FiftyOne 1.22, `fiftyone.types.LegacyFiftyOneDataset` and its importer, which reads without a `metadata.json`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from adfm.bridges.question import Question
+from adfm.bridges.exported import Exported
+from adfm.bridges.formats import json_file
 from adfm.geometry import Box
 from adfm.reasoning import defect_label
-from adfm.records import Sample
 
 NAME = "fiftyone"
 ASKS = False
@@ -21,34 +20,26 @@ LOAD = "fiftyone.Dataset.from_dir(dataset_dir='{out}', dataset_type=fiftyone.typ
 
 
 def relative_box(box: Box, width: int, height: int) -> list[float]:
-    """Return `[x, y, width, height]` in shares of the picture's sides, from the top left corner."""
+    """Return `[x, y, width, height]` in shares of the image's sides, from the top left corner."""
     return [box.x1 / width, box.y1 / height, (box.x2 - box.x1) / width, (box.y2 - box.y1) / height]
 
 
-def row(question: Question) -> dict[str, Any]:
+def row(item: Exported) -> dict[str, Any]:
     """Return one sample: `ground_truth` is its label, `defects` its boxes (null where they are unknown)."""
-    sample = question.sample
+    sample, label = item.sample, defect_label(item.sample)
+    boxes = [relative_box(box, sample.width, sample.height) for box in sample.boxes or ()]
+    detections = [{"_cls": "Detection", "label": label, "bounding_box": box} for box in boxes]
     return {
-        "filepath": str(question.picture),
+        "filepath": item.image,
         "tags": [sample.split],
         "adfm_id": sample.id,
         "category": sample.category,
         "tight": sample.tight,
         "ground_truth": {"_cls": "Classification", "label": sample.label},
-        "defects": _detections(sample),
+        "defects": None if sample.boxes is None else {"_cls": "Detections", "detections": detections},
     }
 
 
-def _detections(sample: Sample) -> dict[str, Any] | None:
-    if sample.boxes is None:
-        return None
-    label = defect_label(sample)
-    boxes = [relative_box(box, sample.width, sample.height) for box in sample.boxes]
-    found = [{"_cls": "Detection", "label": label, "bounding_box": box} for box in boxes]
-    return {"_cls": "Detections", "detections": found}
-
-
-def files(questions: Sequence[Question]) -> dict[str, bytes]:
-    """Return `samples.json`; splits are tags."""
-    samples = {"samples": [row(each) for each in questions]}
-    return {"samples.json": json.dumps(samples, ensure_ascii=False).encode("utf-8", "replace")}
+def files(items: Sequence[Exported]) -> dict[str, bytes]:
+    """Return `samples.json`, with splits as tags."""
+    return {"samples.json": json_file({"samples": [row(item) for item in items]})}

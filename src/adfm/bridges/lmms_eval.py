@@ -1,6 +1,6 @@
 """lmms-eval: a task folder with the task's YAML, its questions as JSON lines, and a `utils.py` that names our functions.
 
-lmms-eval shows pictures and averages; reading and rewards are ours. One split is evaluated: the last of train,
+lmms-eval shows images and averages. Reading and rewards are ours. One split is evaluated: the last of train,
 validation, test that is exported.
 Source: lmms-eval 0.7.3, `docs/guides/task_guide.md`, `lmms_eval/utils.py` (relative `data_files`) and `lmms_eval/api/task.py`.
 """
@@ -14,9 +14,9 @@ from typing import Any
 from PIL import Image
 
 from adfm import images
-from adfm.bridges.question import Question, answer, by_split, text
-from adfm.rewards.truth import rate, truth_text
-from adfm.storage import encode_line
+from adfm.bridges.exported import Exported, by_split
+from adfm.bridges.formats import json_lines
+from adfm.rewards.truth import rate
 
 NAME = "lmms-eval"
 ASKS = True
@@ -42,7 +42,7 @@ doc_to_visual: !function utils.doc_to_visual
 doc_to_text: !function utils.doc_to_text
 doc_to_target: answer
 generation_kwargs:
-  max_new_tokens: 512
+  max_new_tokens: {tokens}
   temperature: 0
   do_sample: false
 process_results: !function utils.process_results
@@ -54,30 +54,30 @@ metadata:
 _METRIC = "  - metric: {name}\n    aggregation: !function utils.mean\n    higher_is_better: true"
 
 
-def row(question: Question) -> dict[str, Any]:
-    """Return one document: id, prompt, the picture's path, the canonical answer, and the truth."""
+def row(item: Exported) -> dict[str, Any]:
+    """Return one document: id, prompt, the image's path, the canonical answer, and the truth."""
     return {
-        "id": question.sample.id,
-        "question": text(question),
-        "picture": str(question.picture),
-        "answer": answer(question),
-        "truth": truth_text(question.truth),
+        "id": item.sample.id,
+        "question": item.question.text,
+        "picture": item.image,
+        "answer": item.answer,
+        "truth": item.truth,
     }
 
 
-def task_yaml(split: str) -> str:
-    """Return the task's YAML; nothing from the data set is in it."""
-    return _TASK.format(split=split, metrics="\n".join(_METRIC.format(name=name) for name in METRICS))
+def task_yaml(split: str, max_new_tokens: int) -> str:
+    """Return the task's YAML. It holds nothing from the data set."""
+    metrics = "\n".join(_METRIC.format(name=name) for name in METRICS)
+    return _TASK.format(split=split, tokens=max_new_tokens, metrics=metrics)
 
 
-def files(questions: Sequence[Question]) -> dict[str, bytes]:
+def files(items: Sequence[Exported]) -> dict[str, bytes]:
     """Return `adfm_inspection.yaml`, `utils.py` and the documents of the split that is evaluated."""
-    split, part = list(by_split(questions).items())[-1]
-    documents = "".join(encode_line(row(each)) for each in part)
+    split, part = list(by_split(items).items())[-1]
     return {
-        "adfm_inspection.yaml": task_yaml(split).encode(),
+        "adfm_inspection.yaml": task_yaml(split, part[0].question.protocol.max_new_tokens).encode(),
         "utils.py": UTILS,
-        f"{split}.jsonl": documents.encode("utf-8", "replace"),
+        f"{split}.jsonl": json_lines([row(item) for item in part]),
     }
 
 
@@ -87,16 +87,16 @@ def doc_to_text(document: Mapping[str, Any], kwargs: Any = None) -> str:  # noqa
 
 
 def doc_to_visual(document: Mapping[str, Any]) -> list[Image.Image]:
-    """Return the one picture of a document, RGB.
+    """Return the one image of a document, RGB.
 
     Raises:
-        ImageError: it is gone or damaged.
+        ImageError: it is missing or damaged.
     """
     return [images.load(Path(document["picture"]))]
 
 
 def process_results(document: Mapping[str, Any], results: Sequence[str]) -> dict[str, float | None]:
-    """Return the rewards of the first answer to a document, preset `paper`; grounding is None where it does not apply."""
+    """Return the rewards of the first answer to a document under the preset `paper`. Grounding may be None."""
     earned = rate(results[0], document["truth"])
     return dict(zip(METRICS, (earned.total, earned.format, earned.verdict, earned.grounding), strict=True))
 

@@ -1,7 +1,7 @@
-"""ms-swift: one JSON-lines file a split for `swift sft` and GRPO, and the plugin that registers our rewards.
+"""ms-swift: one JSON-lines file per split for `swift sft` and GRPO, and the plugin that registers our rewards.
 
-The plugin is a file of its own, because ms-swift puts a plugin's folder first on the path of imports: beside
-`adfm/rewards/trl.py` the engine's own `import trl` would find the wrong one.
+The plugin is a file of its own, because ms-swift puts a plugin's folder first on the import path. Beside
+`adfm/rewards/trl.py` the engine's own `import trl` would find the wrong module.
 Source: ms-swift 4.6, `docs/source_en/Customization/Custom-dataset.md` and `swift/utils/utils.py`.
 """
 
@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adfm.bridges.question import Question, answer, by_split, marked_text
-from adfm.rewards.truth import truth_text
-from adfm.storage import encode_line
+from adfm.bridges.exported import Exported, by_split
+from adfm.bridges.formats import json_lines
 
 NAME = "ms-swift"
 ASKS = True
@@ -31,25 +30,22 @@ orms.update({name: type(name, (reward, ORM), {}) for name, reward in REWARDS.ite
 '''
 
 
-def row(question: Question) -> dict[str, Any]:
-    """Return one row: a chat with one `<image>`, the picture's path, and the truth, which GRPO hands to the rewards.
+def row(item: Exported) -> dict[str, Any]:
+    """Return one row: a chat with one `<image>`, the image's path, and the truth, which GRPO hands to the rewards.
 
-    The assistant's turn is the canonical answer: fine-tuning learns it, GRPO drops it.
+    The assistant's turn is the canonical answer. Fine-tuning learns it, GRPO drops it.
     """
     return {
         "messages": [
-            {"role": "user", "content": marked_text(question)},
-            {"role": "assistant", "content": answer(question)},
+            {"role": "user", "content": item.marked_prompt},
+            {"role": "assistant", "content": item.answer},
         ],
-        "images": [str(question.picture)],
-        "truth": truth_text(question.truth),
+        "images": [item.image],
+        "truth": item.truth,
     }
 
 
-def files(questions: Sequence[Question]) -> dict[str, bytes]:
-    """Return `SPLIT.jsonl` for each split that has questions, and `adfm_reward.py`."""
-    parts = {
-        f"{split}.jsonl": "".join(encode_line(row(each)) for each in part).encode("utf-8", "replace")
-        for split, part in by_split(questions).items()
-    }
+def files(items: Sequence[Exported]) -> dict[str, bytes]:
+    """Return `SPLIT.jsonl` for each split that has samples, and `adfm_reward.py`."""
+    parts = {f"{split}.jsonl": json_lines([row(item) for item in part]) for split, part in by_split(items).items()}
     return {**parts, "adfm_reward.py": PLUGIN}

@@ -1,7 +1,7 @@
-"""verl: one Parquet file a split, the picture as a path, the truth as the text that our reward reads.
+"""verl: one Parquet file per split, with the image as a path and the truth as the text that our reward reads.
 
-verl resizes a picture before the model's processor does; where the frame is one of resized pixels, each row names that
-size, so that the processor has nothing left to change and the frame holds.
+verl resizes an image before the model's processor does. Where the frame is one of resized pixels, each row gives that
+size. Then the processor has nothing left to change and the frame holds.
 Source: verl 0.9.1, `docs/preparation/prepare_data.rst` and `verl/utils/dataset/rl_dataset.py`; qwen-vl-utils 0.0.14.
 """
 
@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adfm.bridges.parquet import parquet
-from adfm.bridges.question import Question, by_split, marked_text
+from adfm.bridges.exported import Exported, by_split
+from adfm.bridges.formats import parquet
 from adfm.reasoning import PIXELS, frame_hint
 from adfm.reasoning.prompts import one_line
-from adfm.rewards.truth import truth_text
 
 NAME = "verl"
 ASKS = True
@@ -25,28 +24,28 @@ LOAD = (
 )
 
 
-def row(question: Question, index: int, *, sized: bool) -> dict[str, Any]:
-    """Return one row: chat prompt with one `<image>`, a list of one picture, rule-based reward with its ground truth.
+def row(item: Exported, index: int, *, sized: bool) -> dict[str, Any]:
+    """Return one row: chat prompt with one `<image>`, a list of one image, rule-based reward with its ground truth.
 
-    With `sized` the picture is to be resized to the frame's units before the model sees it.
+    With `sized` the image is to be resized to the frame's units before the model sees it.
     """
-    sample, frame = question.sample, question.truth.frame
+    sample, frame = item.sample, item.question.frame
     size = {"resized_width": frame.units_x, "resized_height": frame.units_y} if sized else {}
     return {
         "data_source": f"adfm/{one_line(sample.category)}",
-        "prompt": [{"role": "user", "content": marked_text(question)}],
-        "images": [{"image": str(question.picture), **size}],
+        "prompt": [{"role": "user", "content": item.marked_prompt}],
+        "images": [{"image": item.image, **size}],
         "ability": "inspection",
-        "reward_model": {"style": "rule", "ground_truth": truth_text(question.truth)},
+        "reward_model": {"style": "rule", "ground_truth": item.truth},
         "extra_info": {"split": sample.split, "index": index, "id": sample.id},
     }
 
 
-def files(questions: Sequence[Question]) -> dict[str, bytes]:
-    """Return `SPLIT.parquet` for each split that has questions."""
-    # All rows or none: a size that is null would be taken for a size.
-    sized = all(frame_hint(each.truth.frame) == PIXELS for each in questions)
+def files(items: Sequence[Exported]) -> dict[str, bytes]:
+    """Return `SPLIT.parquet` for each split that has samples."""
+    # All rows or none: verl would take null for a size.
+    sized = all(frame_hint(item.question.frame) == PIXELS for item in items)
     return {
-        f"{split}.parquet": parquet([row(each, index, sized=sized) for index, each in enumerate(part)])
-        for split, part in by_split(questions).items()
+        f"{split}.parquet": parquet([row(item, index, sized=sized) for index, item in enumerate(part)])
+        for split, part in by_split(items).items()
     }

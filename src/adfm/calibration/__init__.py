@@ -2,7 +2,14 @@
 
 from adfm.calibration.calibrate import Calibrated, Wanted, calibrate
 from adfm.calibration.decision import DECISIONS, READ_VERDICT, Decision, Threshold, decide, operating_point
-from adfm.calibration.record import CALIBRATION, Calibration, find_calibration, read_calibration, write_calibration
+from adfm.calibration.record import (
+    CALIBRATION,
+    Calibration,
+    find_calibration,
+    read_calibration,
+    require_made_for,
+    write_calibration,
+)
 
 __all__ = [
     "CALIBRATION",
@@ -18,5 +25,6 @@ __all__ = [
     "find_calibration",
     "operating_point",
     "read_calibration",
+    "require_made_for",
     "write_calibration",
 ]

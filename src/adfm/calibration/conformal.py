@@ -1,4 +1,4 @@
-"""Levels that keep a promised error rate on parts not yet seen, from the scores of n seen ones; nothing is fitted.
+"""Levels that keep a promised error rate on parts not yet seen, from the scores of n seen ones.
 
 Split conformal prediction (Vovk, Gammerman and Shafer 2005; Angelopoulos and Bates 2023, section 1): if the new part and
 the n seen ones are exchangeable, the new score is strictly above the k-th smallest seen one with a chance of at most
@@ -27,7 +27,7 @@ def allowed_errors(n: int, rate: float) -> int:
 
 
 def _exact(rate: float) -> Fraction:
-    """The decimal that was written: 0.29 x 100 is 29, in floating point it is a little less."""
+    """Return the decimal that was written: 0.29 x 100 is 29, and a little less in floating point."""
     return Fraction(repr(float(rate)))
 
 
@@ -50,11 +50,11 @@ def upper_level(scores: Floats, rate: float, what: str) -> float:
 
     Args:
         scores: (n,) finite scores of seen samples of one label.
-        rate: the promised chance, between 0 and 1; rank ceil((n + 1)(1 - rate)).
+        rate: the promised chance, between 0 and 1. The level is the score of rank ceil((n + 1)(1 - rate)).
         what: what a sample is called in the message.
 
     Raises:
-        DataError: fewer samples than that needs; says how many more.
+        DataError: fewer samples than that needs. The message says how many more.
     """
     require_enough(len(scores), rate, f"readable {what}")
     rank = len(scores) + 1 - allowed_errors(len(scores), rate)
@@ -74,8 +74,8 @@ def expected_rate(n: int, rate: float) -> float:
 def worst_rate(n: int, rate: float, certainty: float = 0.95) -> float:
     """Return what the true rate of *this one* level stays under with that certainty (Vovk 2012).
 
-    The promise is an average over calibrations; the rate of one of them is Beta(j, n + 1 - j) distributed, j the allowed
-    errors, or smaller where scores tie.
+    The promise is an average over calibrations. The rate of one of them is distributed as Beta(j, n + 1 - j), where j are
+    the allowed errors, or is smaller where scores tie.
     """
     from scipy.special import betaincinv
 

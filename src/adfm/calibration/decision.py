@@ -1,4 +1,4 @@
-"""OK, NG or REVIEW from what was read and what the score says, and how often which; pure, no files and no models.
+"""OK, NG or REVIEW from what was read and what the score says, and how often which.
 
 Only two things decide: the verdict that was read, and the score where a threshold or a calibration is set. Where they
 contradict each other, or the answer itself, a person decides. So a score can only turn OK or NG into REVIEW: NG needs a
@@ -22,14 +22,17 @@ from adfm.records import LABELS, Label
 Decision = Literal["OK", "NG", "REVIEW", "ERROR"]
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
 DECIDED = DECISIONS[:3]
-"""What can be decided about an answer; ERROR is an image without one."""
+"""What can be decided about an answer. ERROR is an image without one."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """At which score a part is NG, and where that number comes from; None: the read verdict alone decides.
+    """What decides beside the verdict that was read. By default nothing does.
 
-    With a calibration its levels decide, on the log-odds; `value` then only shows the NG level as a probability.
+    Attributes:
+        value: score from which a part is NG. With a calibration it only shows the NG level as a probability.
+        origin: where it comes from, in words.
+        calibration: its levels decide, on the log-odds.
     """
 
     value: float | None = None
@@ -106,8 +109,8 @@ def count_decisions(predictions: Iterable[Prediction], threshold: Threshold) -> 
 def operating_point(predictions: Sequence[Prediction], threshold: Threshold) -> dict[str, Any]:
     """Return the shares of escapes (`miss`: anomalous, OK), false rejects (`overkill`: normal, NG) and review.
 
-    Each has its exact 95 % interval, ready for JSON. Escapes and false rejects are shares of all parts of their label;
-    what goes to REVIEW is neither.
+    Each has its exact 95 % interval, ready for JSON. Escapes and false rejects are shares of all parts of their label.
+    What goes to REVIEW is neither.
     """
     counts = count_decisions(predictions, threshold)
     sizes = {label: sum(counts[label].values()) for label in LABELS}

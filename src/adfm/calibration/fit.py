@@ -1,4 +1,4 @@
-"""From log-odds to probabilities that mean what they say: the fit, and how far off they are; no files, no decisions.
+"""From log-odds to probabilities that mean what they say: the fit, and how far off they are.
 
 Probabilities hold for the share of anomalous parts in the samples they were fitted on.
 """
@@ -35,7 +35,7 @@ class Scored(Protocol):
 
 
 def evidence(scored: Scored, kind: ScoreKind) -> float | None:
-    """Return the log-odds of `anomalous` of one answer, from the named source; None where it has none.
+    """Return the log-odds of `anomalous` of one answer from the named source, None where it has none.
 
     A `score` saturates at 0 and 1 and is clipped there, so that the result is always finite.
     """
@@ -50,7 +50,7 @@ def evidence(scored: Scored, kind: ScoreKind) -> float | None:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Log-odds to calibrated log-odds: `slope * x + offset`; a temperature T is a slope of 1/T."""
+    """Log-odds to calibrated log-odds: `slope * x + offset`. A temperature T is a slope of 1/T."""
 
     slope: float = 1.0
     offset: float = 0.0
@@ -67,7 +67,7 @@ def fit(log_odds: Floats, anomalous: Bools, method: Method) -> Scaling:
     """Fit a temperature (slope alone) or Platt's sigmoid (slope and offset) by maximum likelihood.
 
     The loss is convex. Platt's smoothed targets (Platt 1999; Lin, Lin and Weng 2007) keep the slope finite where the
-    labels separate; a slope of 0 or less is refused, because it would turn the order of the scores.
+    labels separate. A slope of 0 or less is refused, because it would reverse the order of the scores.
 
     Args:
         log_odds: (n,) finite.
@@ -127,6 +127,26 @@ def cross_fitted(log_odds: Floats, anomalous: Bools, method: Method) -> Floats:
     return result
 
 
+def fitted_as_asked(
+    log_odds: Floats, anomalous: Bools, method: Method | None
+) -> tuple[Method, Scaling, Floats, tuple[str, ...]]:
+    """Return the method used, its scaling, the cross-fitted probabilities (n,), and notes for the reader.
+
+    With `method` None it is a temperature where the samples allow one, else none, and a note says why.
+
+    Raises:
+        DataError: the samples do not allow the method that was asked for.
+    """
+    wanted = method or "temperature"
+    try:
+        return wanted, fit(log_odds, anomalous, wanted), cross_fitted(log_odds, anomalous, wanted), ()
+    except DataError as error:
+        if method is not None:
+            raise
+        note = f"the probabilities are the model's own: {str(error).partition(';')[0]}"
+        return "none", Scaling(), Scaling().probability(log_odds), (note,)
+
+
 class Quality(NamedTuple):
     """How far probabilities are off, all lower is better: Brier score, expected calibration error, mean log loss."""
 
@@ -159,7 +179,7 @@ def bin_gaps(probability: Floats, anomalous: Bools) -> Floats:
 
 
 def calibration_error(gaps: Floats, weights: Floats, totals: Floats) -> Floats:
-    """Return the expected calibration error (R,) for weights (R, n) of the samples; NaN where their total (R,) is 0.
+    """Return the expected calibration error (R,) for weights (R, n) of the samples, NaN where their total (R,) is 0.
 
     It is the mean distance of a bin's mean probability from its share of anomalous samples, weighted by its samples.
     `gaps` are those of `bin_gaps`. Source: Guo et al. 2017.
@@ -183,5 +203,5 @@ def reliability(probability: Floats, anomalous: Bools) -> list[Bin]:
 
 
 def bins_of(probability: Floats) -> Integers:
-    """Return the bin (n,) of each probability (n,); bins are closed below, the last one on both sides."""
+    """Return the bin (n,) of each probability (n,). Bins are closed below, the last one on both sides."""
     return np.minimum((probability * ECE_BINS).astype(np.int_), ECE_BINS - 1)

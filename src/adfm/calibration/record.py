@@ -1,6 +1,7 @@
-"""`calibration.json` in and out: levels, scaling, and the model and prompts that they hold for; read strictly, as it is untrusted.
+"""`calibration.json` in and out: levels, scaling, and the model, protocol and prompts that they hold for.
 
-Whatever a file says, it can only turn `OK` or `NG` into `REVIEW`, never the other way round: see `decision.py`.
+The file is untrusted and read strictly. Whatever it says, it can only turn `OK` or `NG` into `REVIEW`, never the other way
+round: see `decision.py`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from adfm.calibration.conformal import samples_needed
 from adfm.calibration.fit import MAX_SLOPE, Method, Scaling, ScoreKind
 from adfm.config import Settings, first_fault
 from adfm.errors import DataError, UserError
-from adfm.reasoning import Stages, prompt, prompt_sha256
-from adfm.reasoning.stages import StagesName
+from adfm.geometry import Frame
+from adfm.reasoning import Protocol, StagesName, frame_hint, task_named
 from adfm.storage import encode_line, sha256_bytes, write_json
 
 CALIBRATION = "calibration.json"
@@ -43,7 +44,8 @@ class Level(_Strict):
     samples: Count
 
     @model_validator(mode="after")
-    def _earned(self) -> Level:
+    def earned(self) -> Level:
+        """Check that this many samples can promise this rate."""
         needed = samples_needed(self.rate)
         if self.samples < needed:
             raise ValueError(f"{self.samples} samples cannot promise a rate of {self.rate:g}; that needs {needed}")
@@ -66,10 +68,15 @@ class Fitted(_Strict):
 
 
 class Calibration(_Strict):
-    """What `adfm calibrate` found for one model, prompt and kind of score.
+    """What `adfm calibrate` found for one model, protocol and kind of score.
 
-    `ng`: a part is NG only above this level; `ok`: it is OK only below this one (None: no promise about escapes).
-    `quality` and `measured` are for the reader and decide nothing.
+    Attributes:
+        stages: of the protocol, for files that hold nothing else of it.
+        protocol: what the samples were asked under. None in files of older versions.
+        ng: a part is NG only above this level.
+        ok: a part is OK only below this level. None where escapes are not promised.
+        quality: how far the probabilities are off, for the reader. It decides nothing.
+        measured: how often which decision, for the reader. It decides nothing.
     """
 
     schema_name: Literal["adfm.calibration/1"] = Field(alias="schema")
@@ -77,6 +84,7 @@ class Calibration(_Strict):
     model: Name
     revision: Name
     stages: StagesName
+    protocol: Protocol | None = None
     prompts: Annotated[tuple[Asked, ...], Field(min_length=1, max_length=1000)]
     score_kind: ScoreKind
     split: Literal["validation", "test"]
@@ -138,7 +146,7 @@ def read_calibration(path: Path) -> Calibration:
     if len(content) > MAX_BYTES:
         raise DataError(f"{file}: is larger than a calibration can be (1 MiB)")
     try:
-        return Calibration.model_validate_json(content)
+        return Calibration.model_validate_json(content, strict=True)
     except ValidationError as error:
         field, rule, _ = first_fault(error)
         raise DataError(
@@ -147,38 +155,55 @@ def read_calibration(path: Path) -> Calibration:
 
 
 def find_calibration(model: str) -> Path | None:
-    """Return the calibration in a model's folder, if it has one; whatever has that name must be readable."""
+    """Return the calibration in a model's folder, if it has one. Whatever has that name must be readable."""
     file = Path(model) / CALIBRATION
     return file if file.exists() or file.is_symlink() else None
 
 
-def asked(stages: Stages, part: str | None) -> Asked:
+def asked(protocol: Protocol, part: str | None) -> Asked:
     """Return the record of one prompt, without the unit of coordinates, which the model decides."""
-    return Asked(part=part, sha256=prompt_sha256(prompt(stages, category=part, frame_hint="(unit)")))
+    frame = Frame.thousand(1, 1)
+    text = task_named(protocol.task).prompt(protocol, frame, part if protocol.name_category else None)
+    return Asked(part=part, sha256=sha256_bytes(text.replace(frame_hint(frame), "(unit)").encode("utf-8", "replace")))
 
 
 def require_made_for(
-    calibration: Calibration, file: Path, *, model: str, revision: str, stages: Stages, parts: Iterable[str | None]
+    calibration: Calibration, file: Path, *, model: str, revision: str, protocol: Protocol, parts: Iterable[str | None]
 ) -> None:
-    """Refuse a calibration of another model or of other prompts: its promises would be worth nothing.
+    """Refuse a calibration of another model, protocol or prompt, because its promises would be worth nothing.
+
+    Args:
+        calibration: the content of `file`.
+        file: what messages call it.
+        model: what the user calls the model.
+        revision: of the model.
+        protocol: what the model is asked under.
+        parts: which parts the prompts name. None is a prompt that names none.
 
     Raises:
         UserError: names what differs, and the fix.
     """
-    again = "run `adfm calibrate` again, or give --no-calibration"
-    # An unknown revision proves nothing; then at least the name must be the same.
+    again = "run `adfm calibrate` again or give --no-calibration"
+    # An unknown revision proves nothing. Then at least the name must be the same.
     if revision != calibration.revision or (revision == "unknown" and model != calibration.model):
         raise UserError(
             f"{file}: was made for {calibration.model} ({calibration.revision}) and the model is {model} "
             f"({revision}); {again}"
         )
+    parts, here = list(parts), protocol.model_dump()
+    made = calibration.protocol.model_dump() if calibration.protocol else {"stages": calibration.stages}
+    if parts == [None]:  # whether a prompt may name a part makes no difference to one that names none
+        made.pop("name_category", None)
+    for field, value in made.items():
+        if here[field] != value:
+            raise UserError(
+                f"{file}: was made under protocol {field}={value!s:.80} and here it is {field}={here[field]!s:.80}; "
+                f"ask as it was made, or {again}"
+            )
     known = {prompt.sha256 for prompt in calibration.prompts}
-    other = [part for part in parts if asked(stages, part).sha256 not in known]
+    other = [part for part in parts if asked(protocol, part).sha256 not in known]
     if other:
         named = "no part named" if other[0] is None else f"part '{other[0]}'"
         names = sorted(prompt.part for prompt in calibration.prompts if prompt.part is not None)
         option = f"--part with {' or '.join(repr(name) for name in names[:5])}" if names else "no --part"
-        raise UserError(
-            f"{file}: was made for other prompts than protocol {stages.name}, {named}; it holds for "
-            f"--stages {calibration.stages} and {option}; or give --no-calibration"
-        )
+        raise UserError(f"{file}: was made for other prompts than {named}; it holds for {option}; {again}")

@@ -1,4 +1,4 @@
-"""`adfm bench`: how fast things are, where there is one against a reference in turn, with what the numbers depend on."""
+"""`adfm bench`: how fast things are, against a reference where there is one, with what the numbers depend on."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def add(subparsers: Any) -> None:
     reward = add_command(actions, "reward", run_reward, "answers read and rewarded a second", "adfm bench reward")
     reward.add_argument("--answers", type=int, default=1000, metavar="N", help="answers a repeat (%(default)s)")
     inspect = add_command(
-        actions, "inspect", run_inspect, "pictures a second, against a plain loop around generate", "adfm bench inspect"
+        actions, "inspect", run_inspect, "images a second, against a plain loop around generate", "adfm bench inspect"
     )
-    inspect.add_argument("source", type=Path, nargs="?", metavar="FOLDER", help="pictures (default: synthetic parts)")
+    inspect.add_argument("source", type=Path, nargs="?", metavar="FOLDER", help="images (default: synthetic parts)")
     inspect.add_argument("--model", default="nano", help="folder, hub id or nano (%(default)s)")
     inspect.add_argument("--images", type=int, default=16, metavar="N", help="synthetic parts to draw (%(default)s)")
     data = add_command(
@@ -59,6 +59,7 @@ def add(subparsers: Any) -> None:
 def run_step(args: argparse.Namespace) -> int:
     """Measure GRPO steps."""
     from adfm.errors import ConfigError
+    from adfm.models.device import use_threads
     from adfm.workflows.bench.sizes import size_named
 
     size = size_named(args.size)
@@ -69,62 +70,55 @@ def run_step(args: argparse.Namespace) -> int:
     pairs = size.pairs if args.pairs is None else args.pairs
     if pairs < 1:
         raise ConfigError(f"--pairs {pairs}: must be at least 1")
-    _use_threads(args)
+    use_threads(args.threads)
     from adfm.workflows.bench.step import bench_steps
 
     with progress_bar(plain) as bar:
         rows = bench_steps(size, cases, pairs=pairs, seed=args.seed, progress=bar)
-    _tell(args, {"size": args.size, "rows": rows}, step_table(rows))
+    _report(args, {"size": args.size, "rows": rows}, step_table(rows))
     return 0 if all(row["equal"] for row in rows) else 101
 
 
 def step_table(rows: list[dict[str, Any]]) -> list[list[str]]:
     """Return the rows as a table of text."""
-    head = ["prompts x G, prompt : answer", "step", "loss + backward", "bound", "generation", "memory", "equal"]
-    return [head, *(_step_line(row) for row in rows)]
-
-
-def _step_line(row: dict[str, Any]) -> list[str]:
-    ratio, memory = row["ratio"], row["memory_ratio"]
-    return [
-        f"{row['prompts']} x {row['num_generations']}, {row['prompt_tokens']} : {row['completion_tokens']}",
-        f"{ratio['median']:.2f}x [{ratio['min']:.2f}, {ratio['max']:.2f}]",
-        f"{row['loss_ratio']:.2f}x",
-        f"{row['loss_bound']:.2f}x",
-        f"{row['generate_ratio']:.2f}x",
-        "-" if memory is None else f"{memory:.2f}x",
-        f"yes ({row['gradient_difference']:.0e})" if row["equal"] else f"NO ({row['gradient_difference']:.0e})",
-    ]
+    table = [["prompts x G, prompt : answer", "step", "loss + backward", "bound", "generation", "memory", "equal"]]
+    for row in rows:
+        ratio, memory = row["ratio"], row["memory_ratio"]
+        table.append(
+            [
+                f"{row['prompts']} x {row['num_generations']}, {row['prompt_tokens']} : {row['completion_tokens']}",
+                f"{ratio['median']:.2f}x [{ratio['min']:.2f}, {ratio['max']:.2f}]",
+                f"{row['loss_ratio']:.2f}x",
+                f"{row['loss_bound']:.2f}x",
+                f"{row['generate_ratio']:.2f}x",
+                "-" if memory is None else f"{memory:.2f}x",
+                f"{'yes' if row['equal'] else 'NO'} ({row['gradient_difference']:.0e})",
+            ]
+        )
+    return table
 
 
 def run_reward(args: argparse.Namespace) -> int:
     """Measure reading and rewarding."""
     from adfm.workflows.bench.reward import bench_reward
 
-    found = bench_reward(answers=max(1, args.answers), seed=args.seed)
-    rows = [["preset", "answers a second", "least", "most"]]
-    rows += [
-        [name, *(f"{rate[which]:,.0f}" for which in ("median", "min", "max"))]
-        for name, rate in found["presets"].items()
-    ]
-    _tell(args, found, rows)
+    measured = bench_reward(answers=max(1, args.answers), seed=args.seed)
+    rows = [_quantile_row(name, rate, ",.0f") for name, rate in measured["presets"].items()]
+    _report(args, measured, [["preset", "answers a second", "least", "most"], *rows])
     return 0
 
 
 def run_inspect(args: argparse.Namespace) -> int:
     """Measure inspection."""
-    _use_threads(args)
+    from adfm.models.device import use_threads
     from adfm.workflows.bench.inspect import bench_inspect
 
-    with progress_bar(plain) as bar:
-        found = bench_inspect(args.model, args.source, images=args.images, seed=args.seed, progress=bar)
-    rows = [["", "median", "least", "most"]]
-    rows += [
-        [name, *(f"{found[name][which]:.2f}" for which in ("median", "min", "max"))]
-        for name in ("ours", "plain", "ratio")
-    ]
-    _tell(args, found, rows)
-    return 0 if found["equal"] else 101
+    use_threads(args.threads)
+    with progress_bar() as bar:
+        measured = bench_inspect(args.model, args.source, images=args.images, seed=args.seed, progress=bar)
+    rows = [_quantile_row(name, measured[name], ".2f") for name in ("ours", "plain", "ratio")]
+    _report(args, measured, [["", "median", "least", "most"], *rows])
+    return 0 if measured["equal"] else 101
 
 
 def run_data(args: argparse.Namespace) -> int:
@@ -136,44 +130,33 @@ def run_data(args: argparse.Namespace) -> int:
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name} {getattr(args, name)}: must be at least 1")
     with progress_bar(plain) as bar:
-        found = bench_data(
+        measured = bench_data(
             count=args.count,
             repeats=args.repeats,
             seed=args.seed,
             workers=args.threads or None,
             progress=bar,
         )
-    rows = [["", "median", "least", "most"]]
-    rows += [
-        [f"{name}, masks a second", *(f"{found[name][which]:.1f}" for which in ("median", "min", "max"))]
-        for name in ("build", "decode")
-    ]
-    rows += [
-        [name.replace("_", " "), *(f"{found[name][which]:.3f}" for which in ("median", "min", "max"))]
-        for name in ("ratio", "processor_ratio")
-    ]
-    _tell(args, found, rows)
+    speeds = [_quantile_row(f"{name}, masks a second", measured[name], ".1f") for name in ("build", "decode")]
+    ratios = [_quantile_row(name.replace("_", " "), measured[name], ".3f") for name in ("ratio", "processor_ratio")]
+    _report(args, measured, [["", "median", "least", "most"], *speeds, *ratios])
     return 0
 
 
-def _use_threads(args: argparse.Namespace) -> None:
-    from adfm.training.run import use_threads
-
-    use_threads(args.threads)
+def _quantile_row(name: str, values: dict[str, float], digits: str) -> list[str]:
+    return [name, *(format(values[which], digits) for which in ("median", "min", "max"))]
 
 
-def _tell(args: argparse.Namespace, found: dict[str, Any], rows: list[list[str]]) -> None:
+def _report(args: argparse.Namespace, measured: dict[str, Any], table: list[list[str]]) -> None:
     """Print the table or the JSON, and write the JSON where asked for."""
     from adfm.storage import write_json
     from adfm.workflows.provenance import provenance
 
-    found = {
-        **found,
-        "provenance": provenance(f"adfm bench {args.action}", args.seed) | {"threads": args.threads or "default"},
-    }
+    origin = provenance(f"adfm bench {args.action}", args.seed) | {"threads": args.threads or "default"}
+    result = measured | {"provenance": origin}
     if args.out:
-        write_json(args.out / f"bench-{args.action}.json", found)
+        write_json(args.out / f"bench-{args.action}.json", result)
     if args.json:
-        print_json(found)
+        print_json(result)
     else:
-        print_table(rows)
+        print_table(table)

@@ -1,4 +1,4 @@
-"""`adfm calibrate`: a model and a validation split in, the threshold, its promises and a reliability picture out."""
+"""`adfm calibrate`: a model and a validation split in, a threshold, its promises and a reliability diagram out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adfm.cli.common import add_command, folded, print_json, progress_bar
+from adfm.cli.common import add_command, add_protocol, folded, print_json, progress_bar, protocol_flags
 
 if TYPE_CHECKING:
     from adfm.calibration.calibrate import Wanted
@@ -18,7 +18,7 @@ adfm calibrate --model runs/mine/final --data data/parts
 adfm calibrate --predictions runs/mine/validation --alpha 0.02 --out runs/mine/final
 """
 SHORT = "a threshold with a promised rate of false rejects, and probabilities that can be believed"
-PICTURE = "reliability.png"
+DIAGRAM = "reliability.png"
 
 
 def add(subparsers: Any) -> None:
@@ -27,7 +27,9 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--model", help="model folder, hub id or nano (default: nano, or the predictions' model)")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", type=Path, metavar="MANIFEST", help="manifest.jsonl or its folder")
-    source.add_argument("--predictions", type=Path, metavar="P", help="a folder of `adfm eval`, instead of asking anew")
+    source.add_argument(
+        "--predictions", type=Path, metavar="P", help="a folder of `adfm eval`, instead of asking the model again"
+    )
     parser.add_argument(
         "--split", choices=("validation", "test"), default="validation", help="which samples (%(default)s)"
     )
@@ -39,13 +41,8 @@ def add(subparsers: Any) -> None:
         "--method", choices=("temperature", "platt", "none"), help="of the probabilities (default: temperature)"
     )
     parser.add_argument("--out", type=Path, help="folder for calibration.json (default: the model's folder)")
-    parser.add_argument(
-        "--stages", choices=("full", "locate_answer", "verdict"), default="full", help="protocol (%(default)s)"
-    )
-    parser.add_argument("--no-category", action="store_true", help="leave the part's category out of the prompt")
-    parser.add_argument(
-        "--batch", type=int, default=1, help="pictures decoded together; `inspect` does 1 (%(default)s)"
-    )
+    add_protocol(parser)
+    parser.add_argument("--batch", type=int, default=1, help="images asked together; `inspect` asks 1 (%(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--json", action="store_true", help="print the calibration as JSON")
 
@@ -54,68 +51,54 @@ def run(args: argparse.Namespace) -> int:
     """Calibrate, write the files, print the table."""
     from adfm.calibration.calibrate import Wanted, calibrate, require_valid
     from adfm.calibration.record import CALIBRATION, calibration_json, write_calibration
-    from adfm.errors import ConfigError
+    from adfm.errors import ConfigError, DataError
+    from adfm.predictions import read_predictions
     from adfm.report.reliability import write_reliability
+    from adfm.storage import read_json
 
     if args.batch < 1:
         raise ConfigError(f"--batch {args.batch}: must be at least 1")
     wanted = Wanted(args.alpha, args.miss, args.method, args.split)
     require_valid(wanted)
-    predictions, provenance = _read(args) if args.predictions else _ask(args, wanted)
-    out = _folder(args, provenance)
-    found = calibrate(predictions, provenance, wanted)
-    write_calibration(out / CALIBRATION, found.calibration)
-    if found.calibration.quality:
-        after = None if found.calibration.scaling.method == "none" else found.fitted
-        write_reliability(out / PICTURE, found.anomalous, found.raw, after)
-    if args.json:
-        print_json(calibration_json(found.calibration))
+    if args.predictions:
+        file = (args.predictions if args.predictions.is_dir() else args.predictions.parent) / "provenance.json"
+        provenance = read_json(file)
+        if not isinstance(provenance, dict):
+            raise DataError(f"{file}: must be a JSON object; run `adfm eval` again")
+        predictions = read_predictions(args.predictions)
     else:
-        print("\n".join([*table(found.calibration), f"-> {out / CALIBRATION}"]))
+        predictions, provenance = _ask(args, wanted)
+    out = _folder(args, provenance)
+    result = calibrate(predictions, provenance, wanted)
+    write_calibration(out / CALIBRATION, result.calibration)
+    if result.calibration.quality:
+        after = None if result.calibration.scaling.method == "none" else result.fitted
+        write_reliability(out / DIAGRAM, result.anomalous, result.raw, after)
+    if args.json:
+        print_json(calibration_json(result.calibration))
+    else:
+        print("\n".join([*table(result.calibration), f"-> {out / CALIBRATION}"]))
     return 0
 
 
-def _read(args: argparse.Namespace) -> tuple[list[Prediction], dict[str, Any]]:
-    """Predictions that `adfm eval` wrote, and what it wrote about their origin."""
-    from adfm.errors import DataError
-    from adfm.predictions import read_predictions
-    from adfm.storage import read_json
-
-    folder = args.predictions if args.predictions.is_dir() else args.predictions.parent
-    provenance = read_json(folder / "provenance.json")
-    if not isinstance(provenance, dict):
-        raise DataError(f"{folder / 'provenance.json'}: must be a JSON object; run `adfm eval` anew")
-    return read_predictions(args.predictions), provenance
-
-
 def _ask(args: argparse.Namespace, wanted: Wanted) -> tuple[list[Prediction], dict[str, Any]]:
-    """Ask the model about the split; what cannot work is refused before it is loaded."""
+    """Ask the model about the split. What cannot work is refused before it is loaded."""
     from adfm.calibration.conformal import require_enough
     from adfm.data.manifest import read_manifest
     from adfm.evaluation.run import predict, provenance_of
+    from adfm.models.device import use_threads
     from adfm.models.local import LocalModel
-    from adfm.reasoning import STAGES
-    from adfm.training.run import use_threads
 
-    args.model = args.model or "nano"
+    args.model, flags = args.model or "nano", protocol_flags(args)
     _folder(args, {"model": args.model})
     manifest = read_manifest(args.data).only(args.split)
     require_enough(sum(not sample.anomalous for sample in manifest.samples), wanted.alpha, "normal samples")
     use_threads(args.threads)
     model = LocalModel.load(args.model)
-    stages, category = STAGES[args.stages], not args.no_category
+    protocol = model.protocol.with_flags(flags)
     with progress_bar() as bar:
-        predictions = list(
-            predict(
-                model,
-                manifest,
-                stages=stages,
-                category=category,
-                batch=args.batch,
-                progress=bar and (lambda done, total: bar("asking", done, total)),
-            )
-        )
-    return predictions, provenance_of(model, manifest, stages, category)
+        predictions = list(predict(model, manifest, protocol=protocol, batch=args.batch, progress=bar, stage="asking"))
+    return predictions, provenance_of(model, manifest, protocol)
 
 
 def _folder(args: argparse.Namespace, provenance: dict[str, Any]) -> Path:
@@ -133,66 +116,48 @@ def _folder(args: argparse.Namespace, provenance: dict[str, Any]) -> Path:
     revision = provenance.get("revision")
     if local and revision is not None and revision_of(model, None) != revision:
         raise UserError(
-            f"{args.predictions or model}: the predictions are not of the model in {model}; evaluate it anew"
+            f"{args.predictions or model}: the predictions are not of the model in {model}; evaluate it again"
         )
     if args.out is not None:
         return Path(args.out)
     if not local:
-        raise UserError(f"{model}: is no model folder of yours to write beside; give --out")
+        raise UserError(f"{model}: is not a model folder of yours to write beside; give --out")
     return folder
 
 
 def table(calibration: Calibration) -> list[str]:
-    """Return what was found as lines: the levels and their promises, what was measured, what to beware of."""
+    """Return a calibration as lines: the levels and their promises, what was measured, what to beware of."""
+    from adfm.calibration.conformal import expected_rate, worst_rate
+    from adfm.numbers import clopper_pearson
+
     lines = [
         f"{calibration.normal} normal and {calibration.anomalous} anomalous readable samples of the {calibration.split} "
-        f"split, {calibration.unread} unread or without a score",
-        *_promises(calibration),
-        *_measured(calibration),
+        f"split, {calibration.unread} unread or without a score"
     ]
-    if calibration.quality:
-        before, after = calibration.quality["before"], calibration.quality["after"]
-        pairs = ", ".join(f"{name} {before[key]:.3f} -> {after[key]:.3f}" for name, key in _QUALITY)
-        lines.append(f"  {calibration.scaling.method:<22}slope {calibration.scaling.slope:.3g}; {pairs}")
-    return lines + [f"  beware: {folded(warning)}" for warning in calibration.warnings]
-
-
-_QUALITY = (("ECE", "ece"), ("Brier", "brier"))
-
-
-def _promises(calibration: Calibration) -> list[str]:
-    from adfm.calibration.conformal import expected_rate, worst_rate
-
-    lines = []
-    for name, sign, level, what in (
-        ("NG", "above", calibration.ng, "normal parts"),
-        ("OK", "below", calibration.ok, "anomalous parts"),
+    for name, level, parts in (
+        ("NG above", calibration.ng, "normal parts"),
+        ("OK below", calibration.ok, "anomalous parts"),
     ):
         if level is not None:
             expected, worst = (rate(level.samples, level.rate) for rate in (expected_rate, worst_rate))
-            at = f"{name} {sign} {calibration.probability(level.log_odds):.4f}"
             lines.append(
-                f"  {at:<22}at most {level.rate:.3g} of {what}: {expected:.4f} on average over calibrations, "
-                f"this one under {worst:.4f} with 95 % certainty"
+                f"  {f'{name} {calibration.probability(level.log_odds):.4f}':<22}at most {level.rate:.3g} of {parts}: "
+                f"{expected:.4f} on average over calibrations, this one under {worst:.4f} with 95 % certainty"
             )
-    return lines
-
-
-def _measured(calibration: Calibration) -> list[str]:
-    from adfm.numbers import clopper_pearson
-
     normal, anomalous = (calibration.measured[label] for label in ("normal", "anomalous"))
-    lines = []
-    for name, hits, row in (
-        ("false rejects", normal["NG"], normal),
-        ("misses", anomalous["OK"], anomalous),
-        ("review, normal", normal["REVIEW"], normal),
-        ("review, anomalous", anomalous["REVIEW"], anomalous),
+    for name, counts, decision, set_here in (
+        ("false rejects", normal, "NG", True),
+        ("escapes", anomalous, "OK", calibration.ok is not None),
+        ("review, normal", normal, "REVIEW", False),
+        ("review, anomalous", anomalous, "REVIEW", False),
     ):
-        n = sum(row.values())
+        hits, n = counts[decision], sum(counts.values())
         low, high = clopper_pearson(hits, n)
-        set_here = name == "false rejects" or (name == "misses" and calibration.ok is not None)
         note = "the level was set on these" if set_here else f"[{low:.4f}, {high:.4f}]"
         if n:
             lines.append(f"  {name:<22}{hits} of {n}: {hits / n:.4f}  {note}")
-    return lines
+    if calibration.quality:
+        before, after = calibration.quality["before"], calibration.quality["after"]
+        pairs = (f"{name} {before[key]:.3f} -> {after[key]:.3f}" for name, key in (("ECE", "ece"), ("Brier", "brier")))
+        lines.append(f"  {calibration.scaling.method:<22}slope {calibration.scaling.slope:.3g}; {', '.join(pairs)}")
+    return lines + [f"  beware: {folded(warning)}" for warning in calibration.warnings]

@@ -6,13 +6,15 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from adfm.errors import nearest
 from adfm.progress import Progress, quiet
 
 if TYPE_CHECKING:
+    from adfm.geometry import FrameOf
     from adfm.reasoning import ProtocolFlags
 
 STAGE_NAMES = ("full", "locate_answer", "verdict")
@@ -32,28 +34,24 @@ class Parser(argparse.ArgumentParser):
         self.explained_later: dict[argparse.Action, Callable[[], str]] = {}
 
     def format_help(self) -> str:
-        """Format the help; what heavy modules know about an option is asked for only now."""
+        """Format the help. What heavy modules know about an option is asked for only now."""
         for action, explain in self.explained_later.items():
             action.help = explain()
         return super().format_help()
 
     def error(self, message: str) -> NoReturn:
-        """Print one line on stderr and exit with 2."""
-        raise SystemExit(fail(f"{self._hinted(message)} (see `{self.prog} --help`)"))
-
-    def _hinted(self, message: str) -> str:
-        """Put the nearest known name into argparse's message; a mistyped option explains a missing one better."""
+        """Print argparse's message on one line of stderr, with the nearest known name, and exit with 2."""
         mistyped = [
             word for word in self._given if word.startswith("--") and word.partition("=")[0] not in self._options()
         ]
-        if mistyped and "required: -" in message:
-            return self._unknown(mistyped[0])
         head, marker, rest = message.partition("invalid choice: '")
-        if not marker:
-            return message
-        given, _, choices = rest.partition("'")
-        known = [word.strip(" ')") for word in choices.partition("choose from")[2].split(",")]
-        return f"{head}'{given}' is not known{nearest(given, known)}"
+        if mistyped and "required: -" in message:
+            message = self._unknown(mistyped[0])  # a mistyped option explains a missing one better
+        elif marker:
+            given, _, choices = rest.partition("'")
+            known = [word.strip(" ')") for word in choices.partition("choose from")[2].split(",")]
+            message = f"{head}'{given}' is not known{nearest(given, known)}"
+        raise SystemExit(fail(f"{message} (see `{self.prog} --help`)"))
 
     def _unknown(self, argument: str) -> str:
         return f"unknown argument '{argument}'{nearest(argument.partition('=')[0], self._options())}"
@@ -62,7 +60,7 @@ class Parser(argparse.ArgumentParser):
         return [option for action in self._actions for option in action.option_strings]
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Parse; what is unknown is an error of the very command it was given to, with the nearest option it has."""
+        """Parse. An unknown argument is an error of the command that it was given to, with the nearest option it has."""
         self._given = [str(word) for word in args or []]
         parsed, unknown = super().parse_known_args(args, namespace)
         if self.takes_overrides:
@@ -82,7 +80,7 @@ def add_command(subparsers: Any, name: str, run: Run, summary: str, example: str
     return parser
 
 
-def add_protocol(parser: argparse.ArgumentParser) -> None:
+def add_protocol(parser: argparse._ActionsContainer) -> None:
     """Add the flags that win over the model's own protocol."""
     parser.add_argument("--stages", choices=STAGE_NAMES, help="blocks of an answer (default: the model's own)")
     parser.add_argument(
@@ -104,6 +102,24 @@ def protocol_flags(args: argparse.Namespace) -> ProtocolFlags:
     return make_settings(ProtocolFlags, {name: getattr(args, name) for name in names}, "protocol")
 
 
+def frame_rule(frame: str | None, model: str | None) -> FrameOf:
+    """Return the frame rule that `--frame` names, else that of a model, else original pixels.
+
+    Raises:
+        UserError: it is no frame, or the model cannot be found.
+    """
+    from adfm.geometry import Frame
+
+    if frame is not None:
+        Frame.parse(frame, 1, 1)
+        return partial(Frame.parse, frame)
+    if model is None:
+        return Frame.original
+    from adfm.models.families import frame_of_model
+
+    return frame_of_model(model)
+
+
 def add_score(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where a part's score comes from."""
     parser.add_argument(
@@ -112,7 +128,7 @@ def add_score(parser: argparse.ArgumentParser) -> None:
         default="odds",
         help="where scores come from: odds of the verdict token, or share of sampled answers (%(default)s)",
     )
-    parser.add_argument("--votes", type=int, help="sampled answers per picture, for --score votes (8)")
+    parser.add_argument("--votes", type=int, help="sampled answers per image, for --score votes (8)")
 
 
 def require_votes(args: argparse.Namespace) -> None:
@@ -137,7 +153,8 @@ def folded(message: str) -> str:
 
 def fail(message: str, code: int = 2) -> int:
     """Print one line `adfm: message` on stderr and return the exit code."""
-    print(f"adfm: {folded(message)}", file=sys.stderr)
+    with suppress(BrokenPipeError):  # nobody reads it
+        print(f"adfm: {folded(message)}", file=sys.stderr)
     return code
 
 

@@ -1,14 +1,17 @@
-"""`adfm doctor`: what this machine and installation offer, and whether the bundled model loads; it mends nothing."""
+"""`adfm doctor`: what this machine and installation offer, and whether the bundled model loads. It repairs nothing."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import platform
+from contextlib import suppress
 from typing import Any
 
 from adfm import __version__
 from adfm.cli.common import add_command, print_json
+from adfm.errors import UserError
+from adfm.workflows.provenance import installed_version
 
 PACKAGES = ("torch", "torchvision", "transformers", "trl", "peft", "accelerate", "datasets", "numpy", "pillow")
 SUMMARY = "say what is installed, what the machine offers and whether the bundled model loads"
@@ -25,75 +28,51 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the facts; exit 2 where something that inspection or training needs is missing."""
+    """Print the facts. Exit with 2 where something that inspection or training needs is missing."""
     facts = examine()
     if args.json:
         print_json(facts)
-    else:
-        for name, value in facts.items():
-            print(f"{name:<12} {_line(value)}")
+        return 2 if facts["problems"] else 0
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{package} {version or 'missing'}" for package, version in value.items())
+        elif isinstance(value, list):
+            value = "; ".join(value) or "none"
+        print(f"{name:<12} {'unknown' if value is None else value}")
     return 2 if facts["problems"] else 0
 
 
 def examine() -> dict[str, Any]:
-    """Return the facts; `problems` names in one line each what is missing."""
-    packages = {name: _version(name) for name in PACKAGES}
-    missing = [f"{name} is not installed; pip install 'adfm[model]'" for name, found in packages.items() if not found]
-    model, fault = ("not tried", None) if missing else _bundled_model()
+    """Return the facts. `problems` names in one line each what is missing."""
+    packages = {name: installed_version(name) for name in PACKAGES}
+    problems = [
+        f"{name} is not installed; pip install 'adfm[model]'" for name, version in packages.items() if not version
+    ]
+    model, memory, device, threads = "not tried", None, "cpu", None
+    with suppress(AttributeError, ValueError, OSError):  # a system that does not say
+        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    if packages["torch"]:
+        import torch
+
+        gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        device, threads = ", ".join(gpus) or "cpu", torch.get_num_threads()
+    if not problems:
+        from adfm.models.local import LocalModel
+
+        try:
+            model = f"nano loads (revision {LocalModel.load('nano', device='cpu').revision[:12]})"
+        except UserError as error:
+            model = "does not load"
+            problems.append(f"the bundled model does not load: {error}")
     return {
         "adfm": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        "memory_gib": _memory(),
+        "memory_gib": memory,
         "packages": packages,
-        **_torch_facts(bool(packages["torch"])),
+        "device": device,
+        "threads": threads,
         "model": model,
-        "problems": [*missing, *([fault] if fault else [])],
+        "problems": problems,
     }
-
-
-def _line(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {each or 'missing'}" for name, each in value.items())
-    if isinstance(value, list):
-        return "; ".join(value) or "none"
-    return "unknown" if value is None else str(value)
-
-
-def _version(package: str) -> str | None:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _memory() -> float | None:
-    """Physical memory in GiB; None where the system does not tell."""
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    except (AttributeError, ValueError, OSError):
-        return None
-
-
-def _torch_facts(installed: bool) -> dict[str, Any]:
-    if not installed:
-        return {"device": "cpu", "threads": None}
-    import torch
-
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return {"device": ", ".join(gpus) or "cpu", "threads": torch.get_num_threads()}
-
-
-def _bundled_model() -> tuple[str, str | None]:
-    """Load `nano` as any command would."""
-    from adfm.errors import UserError
-    from adfm.models.local import LocalModel
-
-    try:
-        model = LocalModel.load("nano", device="cpu")
-    except UserError as error:
-        return "does not load", f"the bundled model does not load: {error}"
-    return f"nano loads (revision {model.revision[:12]})", None

@@ -171,7 +171,7 @@ def _compare(args: argparse.Namespace) -> int:
     sizes = [len(first), len(second)]
     if args.common:
         first, second = in_common(first, second)
-    result = {"a": str(args.compare[0]), "b": str(args.compare[1]), "evaluated": sizes}
+    result: dict[str, Any] = {"a": str(args.compare[0]), "b": str(args.compare[1]), "evaluated": sizes}
     result |= compare(first, second, seed=args.seed, threshold=_threshold(args))
     if args.out is not None:
         write_comparison(result, args.out)

@@ -1,13 +1,13 @@
-"""`adfm`: finds the command, turns every failure into one line and an exit code (design section 2)."""
+"""`adfm`: finds the command, and turns every failure into one line and an exit code."""
 
 from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from tempfile import NamedTemporaryFile
 
 from adfm import __version__
 from adfm.cli.common import Parser, fail
@@ -30,57 +30,45 @@ COMMANDS = (
 )
 EXAMPLE = """example:
   adfm demo --out runs/demo                            the whole chain on the bundled model, on a CPU
-  adfm data build parts/ --out data/parts              pictures + masks -> manifest
-  adfm inspect new/ --model runs/mine/final --out out  a verdict and an overlay per picture
+  adfm data build parts/ --out data/parts              images + masks -> manifest
+  adfm inspect new/ --model runs/mine/final --out out  a verdict and an overlay per image
 
-exit codes: 0 all OK; 1 some NG (inspect); 2 wrong use or bad input; 3 some picture without a verdict;
+exit codes: 0 all OK; 1 some NG (inspect); 2 wrong use or bad input; 3 some image without a verdict;
 101 internal error; 130 interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        return _guarded(arguments)
-    except BrokenPipeError:
-        # The reader (`| head`) has gone; what is still buffered must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-
-
-def _guarded(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
-        parsed = build_parser().parse_args([each for each in arguments if each != "--debug"])
+        parsed = build_parser().parse_args([word for word in arguments if word != "--debug"])
         quiet_environment()
         code: int = parsed.run(parsed)
         sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader (`| head`) has gone. What is still buffered must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else fail(str(stop.code))
     except KeyboardInterrupt:
         return fail("interrupted", 130)
-    except BrokenPipeError:
-        raise
-    except UserError as error:
-        if debug:
-            raise
-        return fail(str(error))
     except Exception as error:
         if debug:
             raise
-        return fail(f"internal error: {type(error).__name__}: {error} (traceback in {_traceback_file()})", 101)
-    return code
-
-
-def _traceback_file() -> str:
-    handle, name = tempfile.mkstemp(prefix="adfm-", suffix=".traceback.txt")
-    with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-        file.write(traceback.format_exc())
-    return name
+        if isinstance(error, UserError):
+            return fail(str(error))
+        with NamedTemporaryFile(
+            "w", prefix="adfm-", suffix=".traceback.txt", encoding="utf-8", errors="replace", delete=False
+        ) as file:
+            traceback.print_exc(file=file)
+        return fail(f"internal error: {type(error).__name__}: {error} (traceback in {file.name})", 101)
 
 
 def build_parser() -> Parser:
-    """Return the parser with every command; their heavy imports wait until they run."""
+    """Return the parser with every command. Heavy imports wait until a command runs."""
     parser = Parser(prog="adfm", description="A vision-language model as an industrial inspector.", epilog=EXAMPLE)
     parser.add_argument("--version", action="version", version=f"adfm {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of a failure (anywhere on the line)")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from adfm.cli.common import Parser, add_command, progress_bar
+from adfm.cli.common import Parser, add_command, plain, progress_bar
 
 EXAMPLE = """
 adfm nano build --out runs/nano
@@ -22,32 +22,26 @@ def add(subparsers: Any) -> None:
     build = add_command(
         actions, "build", run, "tokenizer, dense vision warm-up, fine-tuning on synthetic parts", EXAMPLE
     )
-    build.add_argument("--out", type=Path, required=True, help="folder for the stages; given again, the build goes on")
-    build.add_argument("--config", type=Path, help="YAML of settings (default: those of the shipped weights)")
+    build.add_argument(
+        "--out", type=Path, required=True, help="folder for the stages; given again, the build continues"
+    )
+    build.add_argument("--config", type=Path, help="YAML file of settings (default: those of the shipped weights)")
     build.add_argument("--workers", type=int, default=1, help="processes that draw parts (%(default)s)")
     build.takes_overrides = True
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build, showing each stage's progress."""
+    """Build, with the progress of each stage."""
     from adfm.config import apply_overrides, load_settings, make_settings
+    from adfm.models.device import use_threads
     from adfm.training.nano import NanoSettings, build_nano
-    from adfm.training.run import use_threads
 
     use_threads(1)
     if args.config:
         settings = load_settings(NanoSettings, args.config, args.overrides)
     else:
         settings = make_settings(NanoSettings, apply_overrides({}, args.overrides), "adfm nano build")
-    with progress_bar() as bar:
-
-        def show(stage: str, step: int, steps: int, row: dict[str, float]) -> None:
-            if bar:
-                bar(stage, step, steps)
-            elif step % 50 == 0 or step == steps:
-                told = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
-                print(f"{stage} {step}/{steps}  {told}", flush=True)
-
-        final = build_nano(args.out, settings, show, workers=args.workers)
+    with progress_bar(plain) as bar:
+        final = build_nano(args.out, settings, bar, workers=args.workers)
     print(f"model -> {final}\nnext: adfm eval --model {final} --data MANIFEST --out {args.out / 'eval'}")
     return 0

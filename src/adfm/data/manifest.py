@@ -59,14 +59,14 @@ def manifest_path(path: Path) -> Path:
     return path / MANIFEST if path.is_dir() else path
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path | str) -> Manifest:
     """Read a manifest file, or the one in a folder; stops at the first fault (`adfm data check` lists them all).
 
     Raises:
         DataError: the file is missing or not JSON lines.
         DataFaultsError: it is empty, a line breaks the contract, or two lines have one id.
     """
-    file = manifest_path(path)
+    file = manifest_path(Path(path))
     rows = read_jsonl(file)
     if not rows:
         raise DataFaultsError([broken("manifest-empty").at(file)])

@@ -1,72 +1,92 @@
-"""The verdict on one picture: what an answer says and what is decided about it; pure, no files and no models.
+"""The verdict on one image, and its JSON, which is a contract: field names, order and meaning do not change.
 
-The decision itself is `calibration/decision.py`. The explanation is shown and never decides.
+`adfm.calibration` decides. The explanation is shown and never decides.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from adfm.calibration.decision import Decision, Threshold, decide
-from adfm.geometry import Frame
-from adfm.models.base import Answer
-from adfm.reasoning import Stages, read
-from adfm.records import Region, region_json
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-__all__ = ["SCHEMA", "Decision", "Judgement", "Threshold", "judge", "judgement_json"]
+from adfm.calibration import Decision
+from adfm.config import first_fault
+from adfm.errors import DataError
+from adfm.predictions import RegionField
+from adfm.reasoning import Protocol
 
-SCHEMA = "adfm.verdict/1"
+SCHEMA: Literal["adfm.verdict/1"] = "adfm.verdict/1"
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """What was decided about one picture; boxes in original pixels.
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What was decided about one image, why, and by which model and settings.
 
-    `score` is the calibrated probability where there is a calibration, `raw_score` what the model gave.
+    The fields from `model` on say what must be the same for the verdict to be the same.
+
+    Attributes:
+        image: its name, in a folder the path below the folder.
+        sha256: of the bytes that were decoded. None for an image that was decoded elsewhere or could not be read.
+        width: of the image as shown, px, and so is `height`. None where there is no answer.
+        decision: `ERROR` is an image without an answer.
+        score: P(anomalous), calibrated where there is a calibration.
+        raw_score: what the model gave.
+        regions: defects, in original pixels.
+        located: all places that the answer names as suspicious, in original pixels.
+        parse: `ok` for the exact format, else the names of the problems.
+        warnings: why a person must look.
+        prompt_sha256: of the question that was asked. None where none was.
+        threshold: P(anomalous) from which a part is NG. None where the read verdict alone decides.
+        review_from: P(anomalous) from which a part is no longer OK.
+        protocol_overrides: the fields in which `protocol` is not the model's own.
     """
 
+    __pydantic_config__: ClassVar = ConfigDict(strict=True, allow_inf_nan=False)
+
+    schema: Literal["adfm.verdict/1"] = SCHEMA
+    image: str
+    sha256: str | None
+    width: int | None = None
+    height: int | None = None
     decision: Decision
-    score: float | None
-    raw_score: float | None
-    regions: tuple[Region, ...]
-    located: tuple[Region, ...]
-    explanation: str
-    parse: str | tuple[str, ...]
-    warnings: tuple[str, ...]
+    score: float | None = None
+    raw_score: float | None = None
+    regions: tuple[RegionField, ...] = ()
+    located: tuple[RegionField, ...] = ()
+    explanation: str = ""
+    parse: Literal["ok"] | tuple[str, ...] = ("no_answer",)
+    warnings: tuple[str, ...] = ()
+    timings_ms: dict[str, float]
+    model: str
+    revision: str
+    prompt_sha256: str | None = None
+    decoding: dict[str, str | int]
+    threshold: float | None
+    threshold_origin: str
+    review_from: float | None
+    protocol: Protocol
+    protocol_overrides: dict[str, str | int | bool]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of the verdict's file and of its line in `results.jsonl`."""
+        row: dict[str, Any] = _FORMAT.dump_python(self, mode="json")
+        return row
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Verdict:
+        """Read a verdict back.
+
+        Raises:
+            DataError: a field is missing or breaks the format.
+        """
+        try:
+            # As JSON, because pydantic is strict there about values and takes a list for a tuple.
+            return _FORMAT.validate_json(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace"))
+        except ValidationError as error:
+            field, rule, _ = first_fault(error)
+            raise DataError(f"'{field}': {rule}") from error
 
 
-def judge(answer: Answer, frame: Frame, stages: Stages, threshold: Threshold) -> Judgement:
-    """Read an answer and decide.
-
-    An unread verdict is REVIEW. So is a contradiction: `normal` beside defects, or, with a threshold, a score on the
-    other side of it than the read verdict. A score of exactly a plain threshold is NG; a calibration says NG only above
-    its level, and REVIEW between its levels.
-    """
-    response = read(answer.text, frame, stages=stages)
-    decision, warnings = decide(response.verdict, response.problems, answer, threshold)
-    return Judgement(
-        decision=decision,
-        score=threshold.shown(answer),
-        raw_score=answer.score,
-        regions=response.regions,
-        located=response.located or (),
-        explanation=response.examination,
-        parse="ok" if response.strict else response.problems,
-        warnings=warnings,
-    )
-
-
-def judgement_json(judgement: Judgement) -> dict[str, Any]:
-    """Return the judgement's part of the verdict JSON (design section 2)."""
-    parse = judgement.parse
-    return {
-        "decision": judgement.decision,
-        "score": judgement.score,
-        "raw_score": judgement.raw_score,
-        "regions": [region_json(region) for region in judgement.regions],
-        "located": [region_json(region) for region in judgement.located],
-        "explanation": judgement.explanation,
-        "parse": parse if isinstance(parse, str) else list(parse),
-        "warnings": list(judgement.warnings),
-    }
+_FORMAT = TypeAdapter(Verdict)

@@ -1,4 +1,4 @@
-"""Loading from a model folder or hub id: safetensors only, no code from the model, missing weights are an error."""
+"""Loading from a model folder or hub id: safetensors only, no code from the model, and no missing weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def resolve(model: str) -> str:
     """
     if model == "nano":
         if not (WEIGHTS / "config.json").is_file():
-            raise ModelError("nano: its weights are not installed; make them by `adfm nano build` and give that folder")
+            raise ModelError("nano: its weights are not installed; run `adfm nano build` and give its folder")
         return str(WEIGHTS)
     path = Path(model)
     if path.is_dir():
@@ -36,8 +36,8 @@ def resolve(model: str) -> str:
 
 
 @contextmanager
-def _loading(model: str) -> Iterator[None]:
-    """Keep transformers quiet while it loads (and its bars off for good) and turn its failures into one line."""
+def _failing_in_one_line(model: str) -> Iterator[None]:
+    """Turn failures of transformers into one line, and keep it quiet meanwhile. Its progress bars stay off."""
     from safetensors import SafetensorError
     from transformers.utils import logging as transformers_logging
 
@@ -57,7 +57,7 @@ def load_config(model: str) -> Any:
     """Return a model's configuration (of the base model, for an adapter folder)."""
     from transformers import AutoConfig
 
-    with _loading(model):
+    with _failing_in_one_line(model):
         return AutoConfig.from_pretrained(base_of(model), trust_remote_code=False)
 
 
@@ -69,7 +69,7 @@ def load_processor(model: str) -> Any:
     """
     from transformers import AutoProcessor
 
-    with _loading(model):
+    with _failing_in_one_line(model):
         processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
     if not hasattr(processor, "tokenizer") or not getattr(processor, "chat_template", None):
         raise ModelError(f"{model}: its processor has no tokenizer or no chat template; give an instruct model")
@@ -102,7 +102,7 @@ def load_weights(model: str, *, dtype: str = "float32", device: str = "cpu") -> 
     from transformers import AutoModelForImageTextToText
 
     base = base_of(model)
-    with _loading(model):
+    with _failing_in_one_line(model):
         loaded, report = AutoModelForImageTextToText.from_pretrained(
             base,
             dtype=getattr(torch, dtype),
@@ -118,7 +118,7 @@ def load_weights(model: str, *, dtype: str = "float32", device: str = "cpu") -> 
 
         if not (Path(model) / "adapter_model.safetensors").is_file():
             raise ModelError(f"{model}: adapter_model.safetensors is missing; only safetensors are read")
-        with _loading(model):
+        with _failing_in_one_line(model):
             loaded = PeftModel.from_pretrained(loaded, model).merge_and_unload()
     return loaded.to(device).eval()
 

@@ -1,4 +1,4 @@
-"""What a report is made of: records only."""
+"""What a report is made of: records, and the reading of one from an evaluation's folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adfm.predictions import Prediction
+from adfm.errors import DataError
+from adfm.evaluation import evaluate
+from adfm.predictions import Prediction, read_predictions
+from adfm.storage import read_json
 
 Row = Mapping[str, Any]
 
@@ -19,6 +22,20 @@ class RunResult:
     name: str
     metrics: Mapping[str, Any]
     predictions: tuple[Prediction, ...] = ()
+
+
+def read_run(name: str, folder: Path) -> RunResult:
+    """Read an evaluation's folder. Without `metrics.json` its metrics are computed from the predictions.
+
+    Raises:
+        DataError: a file is missing or broken.
+    """
+    predictions = tuple(read_predictions(folder))
+    file = folder / "metrics.json"
+    metrics = read_json(file) if file.is_file() else evaluate(predictions)
+    if not isinstance(metrics, dict) or not isinstance(metrics.get("metrics"), dict):
+        raise DataError(f"{file}: must hold the object 'metrics'; write it again with `adfm eval`")
+    return RunResult(name, metrics, predictions)
 
 
 @dataclass(frozen=True)

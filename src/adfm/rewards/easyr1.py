@@ -1,4 +1,4 @@
-"""The reward as EasyR1 wants it: `compute_score`, called once per batch of answers; no torch, EasyR1 is not imported.
+"""The reward as EasyR1 calls it: `compute_score`, once per batch of answers. Neither torch nor EasyR1 is imported.
 
 Source: EasyR1, `verl/workers/reward/function.py`: the module's `REWARD_TYPE` says how the function is called.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adfm.records import Reward
 from adfm.rewards.truth import flat_settings, grounded, rate
 
 REWARD_NAME = "adfm"
@@ -22,15 +21,12 @@ def compute_score(reward_inputs: Sequence[Mapping[str, Any]], **settings: Any) -
         reward_inputs: `response` (the answer) and `ground_truth` (the export's `answer` column) of each.
         settings: preset, alpha, and the weights format, verdict, grounding, from `reward_function_kwargs`.
 
-    `accuracy` is EasyR1's name for the verdict. `grounding` is 0 where it does not apply; `grounded` tells where it does.
+    `accuracy` is EasyR1's name for the verdict. `grounding` is 0 where it does not apply, and then `grounded` is 0.
 
     Raises:
         DataError: a `ground_truth` is not what the export wrote.
         ConfigError: a setting is unknown or out of range.
     """
     chosen = flat_settings(settings)
-    return [_named(rate(each["response"], each["ground_truth"], chosen)) for each in reward_inputs]
-
-
-def _named(earned: Reward) -> dict[str, float]:
-    return {"overall": earned.total, "format": earned.format, "accuracy": earned.verdict, **grounded(earned)}
+    earned = [rate(row["response"], row["ground_truth"], chosen) for row in reward_inputs]
+    return [{"overall": one.total, "format": one.format, "accuracy": one.verdict, **grounded(one)} for one in earned]

@@ -1,6 +1,6 @@
-"""The rewards as ms-swift wants them: one callable class per term for its table `orms`; no torch, no swift.
+"""The rewards as ms-swift calls them: one class per term for its table `orms`. Neither torch nor swift is imported.
 
-Weights go to ms-swift's `--reward_weights`. Registering is done by the plugin file that the export writes.
+Weights go to ms-swift's `--reward_weights`. The plugin file that the export writes registers the classes.
 Source: ms-swift 4.6, `docs/source_en/Instruction/GRPO/DeveloperGuide/reward_function.md` and `swift/rl_core`.
 """
 
@@ -14,7 +14,7 @@ from adfm.rewards.truth import rate
 
 
 class Term:
-    """One term of the reward; ms-swift makes it with its arguments and calls it with completions and data columns."""
+    """One term of the reward. ms-swift makes it with its arguments and calls it with completions and data columns."""
 
     term: ClassVar[Literal["format", "verdict", "grounding"]]
     settings: ClassVar[RewardSettings] = RewardSettings()
@@ -23,7 +23,7 @@ class Term:
         self.args = args
 
     def __call__(self, completions: Sequence[str], *, truth: Sequence[str], **_: Any) -> list[float | None]:
-        """Return the term of each answer; None where grounding does not apply, which ms-swift leaves out of the sum.
+        """Return the term of each answer. ms-swift leaves out of the sum a grounding that does not apply (None).
 
         Raises:
             DataError: a `truth` is not what `adfm data export --to ms-swift` wrote.

@@ -1,19 +1,18 @@
-"""Rows of `responses.jsonl` to rows of `scores.jsonl` (design section 2) and their summary; touches no file."""
+"""Rows of `responses.jsonl` to rows of `scores.jsonl`, and their summary. It touches no file."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from adfm.errors import DataError, UserError
-from adfm.geometry import Frame
-from adfm.reasoning import FULL, Stages, read
+from adfm.geometry import Frame, FrameOf
+from adfm.reasoning import DEFAULT as PROTOCOL
+from adfm.reasoning import Protocol, read_answer
 from adfm.records import Response, Sample, region_json
 from adfm.rewards.compute import DEFAULT, reward
 from adfm.rewards.settings import RewardSettings
-
-FrameOf = Callable[[int, int], Frame]
 
 
 def score_rows(
@@ -22,74 +21,68 @@ def score_rows(
     frame_of: FrameOf,
     settings: RewardSettings = DEFAULT,
     *,
-    stages: Stages = FULL,
+    protocol: Protocol = PROTOCOL,
 ) -> list[dict[str, Any]]:
-    """Score responses against their samples; the result keeps the order of `rows`.
+    """Score responses against their samples. The result keeps the order of `rows`.
 
     Args:
         samples: the truth.
         rows: `id`, `response` and optionally `frame`, a written frame name.
         frame_of: (width, height) in original pixels -> the frame of rows that name none.
+        settings: preset, alpha and weights.
+        protocol: what was asked.
 
     Raises:
-        DataError: unknown or repeated ids, a response that is not a text, an unknown frame; names the first.
+        DataError: unknown or repeated ids, a response that is not a text, an unknown frame. It names the first.
     """
     known = {sample.id: sample for sample in samples}
-    listed = list(rows)
-    faults = _faults(known, listed)
+    listed, seen, faults = list(rows), set[str](), list[str]()
+    for number, row in enumerate(listed, 1):
+        if fault := _row_fault(row, known, seen):
+            faults.append(f"row {number}: {fault}")
+        else:
+            seen.add(row["id"])
     if faults:
         more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
         raise DataError(faults[0] + more)
-    return [_scored(known[row["id"]], row, frame_of, settings, stages) for row in listed]
+    scores = []
+    for row in listed:
+        sample, name = known[row["id"]], row.get("frame")
+        size = sample.width, sample.height
+        response = read_answer(row["response"], Frame.parse(name, *size) if name else frame_of(*size), protocol)
+        earned = reward(response, sample, settings)
+        scores.append(
+            {
+                "id": sample.id,
+                "format": earned.format,
+                "verdict": earned.verdict,
+                "grounding": earned.grounding,
+                "total": earned.total,
+                "parsed": parsed_json(response),
+                "problems": list(response.problems),
+            }
+        )
+    return scores
 
 
-def _faults(known: Mapping[str, Sample], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    seen: set[str] = set()
-    faults: list[str] = []
-    for number, row in enumerate(rows, 1):
-        fault = _fault(known, seen, row)
-        if fault:
-            faults.append(f"row {number}: {fault}")
-    return faults
-
-
-def _fault(known: Mapping[str, Sample], seen: set[str], row: Mapping[str, Any]) -> str | None:
-    name = row.get("id")
+def _row_fault(row: Mapping[str, Any], known: Mapping[str, Sample], seen: set[str]) -> str | None:
+    """Return what is wrong with a row of `responses.jsonl`, or None. `seen` holds the ids of earlier rows."""
+    name, frame = row.get("id"), row.get("frame")
     if not isinstance(name, str) or name not in known:
         return f"id {name!r:.80} is not in the manifest; score against the manifest that made the responses"
     if name in seen:
         return f"id {name!r:.80} has a second response; keep one response per id"
-    seen.add(name)
     if not isinstance(row.get("response"), str):
         return f"'response' of id {name!r:.80} must be a text, is {type(row.get('response')).__name__}"
-    frame = row.get("frame")
-    if frame is not None:
-        try:
-            Frame.parse(str(frame), 1, 1)
-        except UserError as error:
-            return f"id {name!r:.80}: {' '.join(str(error).split())}"
+    try:
+        Frame.parse("original" if frame is None else str(frame), 1, 1)
+    except UserError as error:
+        return f"id {name!r:.80}: {' '.join(str(error).split())}"
     return None
 
 
-def _scored(
-    sample: Sample, row: Mapping[str, Any], frame_of: FrameOf, settings: RewardSettings, stages: Stages
-) -> dict[str, Any]:
-    name, size = row.get("frame"), (sample.width, sample.height)
-    response = read(row["response"], frame_of(*size) if name is None else Frame.parse(name, *size), stages=stages)
-    earned = reward(response, sample, settings)
-    return {
-        "id": sample.id,
-        "format": earned.format,
-        "verdict": earned.verdict,
-        "grounding": earned.grounding,
-        "total": earned.total,
-        "parsed": parsed_json(response),
-        "problems": list(response.problems),
-    }
-
-
 def parsed_json(response: Response) -> dict[str, Any]:
-    """Return what was read, in original pixels; `located` is null where the block could not be read."""
+    """Return what was read, in original pixels. `located` is null where the block could not be read."""
     located = response.located
     return {
         "verdict": response.verdict,
@@ -103,19 +96,18 @@ def summarise(scores: Sequence[Mapping[str, Any]], samples: int) -> dict[str, An
 
     Args:
         scores: rows of `score_rows`.
-        samples: how many samples the manifest has; those without a response are counted as `unanswered`.
+        samples: how many samples the manifest has. Those without a response are counted as `unanswered`.
     """
+    means: dict[str, float | None] = {}
+    for name in ("format", "verdict", "grounding", "total"):
+        values = [row[name] for row in scores if row[name] is not None]
+        means[name] = sum(values) / len(values) if values else None
     unread = sum(row["parsed"]["verdict"] is None for row in scores)
     problems = Counter(problem for row in scores for problem in row["problems"])
     return {
         "responses": len(scores),
         "unanswered": samples - len(scores),
-        "mean": {name: _mean(scores, name) for name in ("format", "verdict", "grounding", "total")},
+        "mean": means,
         "unread": unread / len(scores) if scores else None,
         "problems": dict(sorted(problems.items(), key=lambda item: (-item[1], item[0]))),
     }
-
-
-def _mean(scores: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    values = [row[name] for row in scores if row[name] is not None]
-    return sum(values) / len(values) if values else None

@@ -1,26 +1,38 @@
-"""What an answer is paid for: the preset of the grounding reward, the weights and alpha."""
+"""How answers are rewarded: the preset of the grounding reward, its alpha and the weights."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from adfm.config import Settings
-
-Preset = Literal["paper", "set_iou"]
-PRESETS: tuple[Preset, ...] = ("paper", "set_iou")
+from adfm.errors import ConfigError
+from adfm.rewards.presets import PRESETS, preset_named
 
 # Bounded, so that every total is finite.
 Weight = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
 
 
-class Weights(Settings):
-    """How much each reward counts in the total; at least one counts."""
+def known_preset(name: str) -> str:
+    """Return the name of a preset as it is.
 
-    format: Weight = 1.0
-    verdict: Weight = 1.0
-    grounding: Weight = 1.0
+    Raises:
+        ValueError: there is none of that name. Pydantic adds the place of the setting.
+    """
+    try:
+        preset_named(name)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    return name
+
+
+class Weights(Settings):
+    """How much each reward counts in the total. At least one counts."""
+
+    format: Weight = Field(1.0, description="weight of the format reward")
+    verdict: Weight = Field(1.0, description="weight of the verdict reward")
+    grounding: Weight = Field(1.0, description="weight of the grounding reward")
 
     @model_validator(mode="after")
     def _something_counts(self) -> Weights:
@@ -30,8 +42,12 @@ class Weights(Settings):
 
 
 class RewardSettings(Settings):
-    """Design 1.3: `preset` names the grounding of anomalous parts, `alpha` weighs the count term of `paper`."""
+    """`preset` names the grounding reward of anomalous parts, `alpha` weighs the count term of `paper`."""
 
-    preset: Preset = "paper"
+    preset: Annotated[str, AfterValidator(known_preset)] = Field(
+        "paper",
+        description="grounding of anomalous parts: `paper`, `set_iou`, or a preset of an installed extension",
+        json_schema_extra={"enum": list(PRESETS)},
+    )
     weights: Weights = Weights()
-    alpha: Weight = 0.5
+    alpha: Weight = Field(0.5, description="weight of the count term under `paper`")

@@ -1,6 +1,6 @@
-"""The rewards as TRL wants them: functions `format`, `verdict`, `grounding` that share one reading of each answer.
+"""The rewards as TRL calls them: functions `format`, `verdict`, `grounding` that share one reading of each answer.
 
-The weights are not applied here: they go to TRL's `reward_weights`, in the order of the functions. No torch.
+The weights go to TRL's `reward_weights`, in the order of the functions. No torch is imported.
 """
 
 from __future__ import annotations
@@ -19,8 +19,26 @@ from adfm.rewards.settings import RewardSettings
 
 Term = Literal["format", "verdict", "grounding"]
 TERMS: tuple[Term, ...] = ("format", "verdict", "grounding")
-TrlReward = Callable[..., list[float | None]]
-_Rate = Callable[[str, str, str], Reward]
+
+
+class TrlReward:
+    """One reward function, called by TRL with everything by name.
+
+    Args:
+        term: the term of the reward that it gives. TRL logs it under this name.
+        rate: (sample id, answer, frame name) -> the rewards of the answer.
+    """
+
+    def __init__(self, term: Term, rate: Callable[[str, str, str], Reward]) -> None:
+        self.__name__ = term
+        self.rate = rate
+
+    def __call__(
+        self, *, completions: Sequence[Any], sample_id: Sequence[str], frame: Sequence[str], **_: Any
+    ) -> list[float | None]:
+        """Return the term of each completion."""
+        rows = zip(sample_id, map(completion_text, completions), frame, strict=True)
+        return [getattr(self.rate(*row), self.__name__) for row in rows]
 
 
 def trl_rewards(
@@ -30,10 +48,10 @@ def trl_rewards(
     protocol: Protocol = PROTOCOL,
     memo: int = 4096,
 ) -> list[TrlReward]:
-    """Return the three reward functions, in the order of `TERMS`; TRL logs them as `rewards/NAME/mean`.
+    """Return the three reward functions, in the order of `TERMS`. TRL logs them as `rewards/NAME/mean`.
 
     The data set must have the columns `sample_id` and `frame` (a `Frame.name`). `grounding` gives None where it does
-    not apply, which TRL leaves out of the sum. An answer is read once for all three; at most `memo` readings are kept.
+    not apply, which TRL leaves out of the sum. An answer is read once for all three, and at most `memo` readings are kept.
 
     Raises (the functions):
         DataError: a `sample_id` that is not in `samples_by_id`.
@@ -47,29 +65,12 @@ def trl_rewards(
         placed = Frame.parse(frame, sample.width, sample.height)
         return reward(read_answer(text, placed, protocol), sample, settings)
 
-    return [_term(term, rate) for term in TERMS]
+    return [TrlReward(term, rate) for term in TERMS]
 
 
 def reward_weights(settings: RewardSettings) -> list[float]:
     """Return the weights for TRL's `reward_weights`, in the order of `TERMS`."""
     return [getattr(settings.weights, term) for term in TERMS]
-
-
-def _term(term: Term, rate: _Rate) -> TrlReward:
-    def function(
-        prompts: Any,  # noqa: ARG001 - TRL's signature
-        completions: Sequence[Any],
-        completion_ids: Any = None,  # noqa: ARG001
-        *,
-        sample_id: Sequence[str],
-        frame: Sequence[str],
-        **_: Any,
-    ) -> list[float | None]:
-        rows = zip(sample_id, map(completion_text, completions), frame, strict=True)
-        return [getattr(rate(*row), term) for row in rows]
-
-    function.__name__ = function.__qualname__ = term
-    return function
 
 
 def completion_text(completion: Any) -> str:

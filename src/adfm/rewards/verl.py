@@ -1,4 +1,4 @@
-"""The reward as verl wants it: `compute_score`, called once per answer; no torch, and verl is not imported.
+"""The reward as verl calls it: `compute_score`, once per answer. Neither torch nor verl is imported.
 
 Source: verl 0.9.1, `docs/preparation/reward_function.rst` and `verl/experimental/reward_loop/reward_manager/naive.py`.
 """
@@ -21,13 +21,13 @@ def compute_score(
     """Return `score`, which verl trains on, and the terms that it logs beside it.
 
     Args:
-        data_source: not used; verl groups its validation numbers by it.
+        data_source: not used. verl groups its validation numbers by it.
         solution_str: the answer.
         ground_truth: what `adfm data export --to verl` put into `reward_model.ground_truth`.
         extra_info: not used.
         settings: preset, alpha, and the weights format, verdict, grounding, from verl's `reward_kwargs`.
 
-    `grounding` is 0 where it does not apply, and `grounded` tells where it does: verl averages numbers only.
+    verl averages numbers only. So `grounding` is 0 where it does not apply, and then `grounded` is 0.
 
     Raises:
         DataError: `ground_truth` is not what the export wrote.

@@ -6,8 +6,6 @@ Each stage publishes its result before the next begins, so a stopped build conti
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,12 @@ from adfm.geometry import Box, Frame
 from adfm.models.card import ModelCard
 from adfm.models.nano.architecture import NanoShape, build_model, build_processor
 from adfm.models.nano.tokenizer import train_tokenizer
+from adfm.progress import Progress
 from adfm.reasoning import PIXELS, STAGES, Protocol, canonical, prompt
 from adfm.records import Label, Sample
 from adfm.storage import Journal, write_text
 from adfm.training.examples import Example
-from adfm.training.run import cut_journal, seed_everything
+from adfm.training.run import StepProgress, cut_journal, seed_everything
 from adfm.training.scenes import LabelledScene, SceneSettings, draw_scene
 from adfm.training.settings import SftSettings
 from adfm.training.sft import fine_tune
@@ -62,10 +61,6 @@ class NanoSettings(Settings):
     scenes: SceneSettings = SceneSettings()
     warmup: WarmupSettings = WarmupSettings()
     rounds: tuple[TuneSettings, ...] = (TuneSettings(), TuneSettings(steps=1500, learning_rate=7e-4, save_every=150))
-
-
-Progress = Callable[[str, int, int, dict[str, float]], None]
-"""(stage, step, steps, quantities) after every step."""
 
 
 class SceneStream:
@@ -109,7 +104,7 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
     check = [draw_scene(settings.scenes, VALIDATION_FIRST + index).scene for index in range(256)]
     loader = scene_loader(settings.scenes, done * warm.batch, (warm.steps - done) * warm.batch, warm.batch, workers)
     model.train()
-    started = time.monotonic()
+    started, report = time.monotonic(), _with_loss(progress, "warm-up")
     for step, batch in enumerate(loader, done + 1):
         loss = work.step(step, [labelled.scene for labelled in batch])
         row = {"step": step, "loss": loss, "seconds": time.monotonic() - started}
@@ -118,9 +113,18 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
             row |= {"token_ap": tokens, "picture_auroc": images}
             work.save(state, step)
         journal.append(row)
-        progress("warm-up", step, warm.steps, row)
+        report(step, warm.steps, row)
     journal.close()
     return model
+
+
+def _with_loss(progress: Progress, stage: str) -> StepProgress:
+    """Return what reports every step of a stage with its loss as a note."""
+
+    def report(step: int, steps: int, row: dict[str, float]) -> None:
+        progress(f"{stage}  loss {row.get('loss', 0.0):.3f}", step, steps)
+
+    return report
 
 
 class SceneExamples:
@@ -195,7 +199,7 @@ def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers
                 load_subject(recipe),
                 SceneExamples(SceneStream(settings.scenes, first, tune.steps * tune.batch)),
                 resume=any((run / "checkpoints").glob("step-*")),
-                progress=partial(progress, f"fine-tuning {run.name}"),
+                progress=_with_loss(progress, f"fine-tuning {run.name}"),
             )
         model, first = run / "final", first + tune.steps * tune.batch
     return model

@@ -109,7 +109,8 @@ class SftSettings(TrainSettings):
     """
 
     optimizer: Literal["adamw", "blended"] = Field(
-        "adamw", description="`adamw`; or `blended`, with Muon for the decoder's matrices, for models trained from nothing"
+        "adamw",
+        description="`adamw`; or `blended`, with Muon for the decoder's matrices, for models trained from nothing",
     )
     dense: DenseSettings | None = Field(
         None, description="first warm the vision tower on the training boxes (small models such as nano)"

@@ -52,7 +52,9 @@ def load_subject(settings: TrainSettings) -> Subject:
     processor = load_processor(folder)
     # Prompts and answers would be misaligned silently.
     if processor.tokenizer.padding_side != "left":
-        raise ModelError(f"{settings.model}: the tokenizer pads on the {processor.tokenizer.padding_side}, not the left")
+        raise ModelError(
+            f"{settings.model}: the tokenizer pads on the {processor.tokenizer.padding_side}, not the left"
+        )
     family.limit_pixels(processor, settings.data.max_pixels)
     weights = load_weights(folder, dtype="float32", device="cpu")
     if settings.freeze_vision or settings.lora:

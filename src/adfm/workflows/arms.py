@@ -18,15 +18,16 @@ from adfm.evaluation.run import METRICS_FILE, run_evaluation
 from adfm.models.card import protocol_of
 from adfm.models.local import LocalModel
 from adfm.numbers import difference_with_interval, with_interval
-from adfm.predictions import read_predictions
 from adfm.progress import Progress
 from adfm.reasoning import Protocol, ProtocolFlags
 from adfm.records import Split
-from adfm.report import Difference, ReportInputs, RunResult, write_report
+from adfm.report import Difference, ReportInputs, RunResult, read_run, write_report
 from adfm.storage import read_json, read_jsonl, write_json
 from adfm.training.recipes import filled_recipe
 from adfm.training.settings import GrpoSettings, SftSettings, TrainSettings
 from adfm.workflows.provenance import provenance
+
+OWN_PROTOCOL = ProtocolFlags()
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Arm:
     stage: Literal["sft", "grpo"] | None = None
     recipe: str = ""
     overrides: tuple[str, ...] = ()
-    protocol: ProtocolFlags = ProtocolFlags()
+    protocol: ProtocolFlags = OWN_PROTOCOL
 
     def to_json(self) -> dict[str, Any]:
         """Return everything that decides the arm's result."""
@@ -96,10 +97,11 @@ def run_arms(arms: Sequence[Arm], data: Path, out: Path, *, seed: int, progress:
     results: dict[str, ArmResult] = {}
     for arm in arms:
         start = results[arm.start].model if arm.start in results else arm.start
-        settings, journal = None, ()
+        settings: TrainSettings | None = None
+        journal: tuple[dict[str, Any], ...] = ()
         if arm.stage:
-            settings = arm_settings(arm, start, data, out / arm.key, seed)
-            model = train_arm(arm, settings, progress)
+            settings = recipe = arm_settings(arm, start, data, out / arm.key, seed)
+            model = train_arm(arm, recipe, progress)
             seconds = {row["step"]: row["seconds"] for row in read_jsonl(out / arm.key / "timings.jsonl")}
             rows = read_jsonl(out / arm.key / "metrics.jsonl")
             journal = tuple(row | {"seconds": seconds.get(row["step"])} for row in rows)
@@ -151,7 +153,7 @@ def evaluate_arm(
         samples = read_manifest(data).only(split)
         stage = f"evaluating {name}"
         run_evaluation(local, samples, out, protocol=protocol, batch=32, progress=progress, stage=stage)
-    return RunResult(name, read_json(out / METRICS_FILE), tuple(read_predictions(out)))
+    return read_run(name, out)
 
 
 def compare_arms(results: Sequence[ArmResult], pairs: Sequence[tuple[str, str]], *, seed: int) -> list[Difference]:
@@ -191,9 +193,7 @@ def claim_folder(out: Path, settings: Mapping[str, Any]) -> None:
     write_json(file, wanted)
 
 
-def table(
-    runs: Sequence[RunResult], metrics: Sequence[str], differences: Sequence[Difference] = ()
-) -> list[list[str]]:
+def table(runs: Sequence[RunResult], metrics: Sequence[str], differences: Sequence[Difference] = ()) -> list[list[str]]:
     """Return rows `metric, arm, ..., difference, ...` with intervals as text, headed by the names."""
     rows = [["", *(run.name for run in runs), *(f"{each.of} - {each.to}" for each in differences)]]
     for metric in metrics:

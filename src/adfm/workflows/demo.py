@@ -21,7 +21,7 @@ from adfm.errors import ConfigError
 from adfm.evaluation import HEADLINE
 from adfm.inspection import Inspector, inspect_folder
 from adfm.models.device import one_thread_on_cpu
-from adfm.progress import Progress
+from adfm.progress import Progress, quiet
 from adfm.storage import write_json
 from adfm.workflows.arms import Arm, claim_folder, compare_arms, report_arms, run_arms, table
 
@@ -50,10 +50,10 @@ class DemoSettings:
 def demo_arms(settings: DemoSettings) -> list[Arm]:
     """Return the demo's arms: the bundled model, GRPO, and with `ablate` the same without the grounding reward."""
     steps = () if settings.steps is None else (f"steps={settings.steps}",)
-    arms = [Arm("base", "base"), Arm("trained", "trained", "nano", "grpo", RECIPE, steps)]
+    arms = [Arm("base", "base"), Arm("grpo", "trained", "nano", "grpo", RECIPE, steps)]
     if settings.ablate:
         blind = (*steps, "rewards.weights.grounding=0")
-        arms.append(Arm("verdict-only", "verdict only", "nano", "grpo", RECIPE, blind))
+        arms.append(Arm("grpo-verdict-only", "verdict only", "nano", "grpo", RECIPE, blind))
     return arms
 
 
@@ -109,10 +109,10 @@ def make_data(out: Path, settings: DemoSettings, progress: Progress) -> Path:
         materials=settings.materials,
         benign=("drilled_hole",),
         train_good_fraction=0.1,
-        progress=lambda done, total: progress("drawing parts", done, total),
+        progress=progress,
     )
     split = BuildSettings(split="labelled", labelled_fraction=settings.labelled_fraction, seed=settings.seed)
-    build(out / "parts", data, split, progress=None)
+    build(out / "parts", data, split, quiet)
     return data
 
 

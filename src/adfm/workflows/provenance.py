@@ -11,18 +11,19 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "n
 
 
 def provenance(command: str, seed: int) -> dict[str, Any]:
-    """Return what a reader needs to make the same numbers again; no user or machine names."""
+    """Return what a reader needs to make the same numbers again. It names no user and no machine."""
     return {
         "command": command,
         "seed": seed,
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        **{name: _version(name) for name in ("adfm", *PACKAGES)},
+        **{name: installed_version(name) or "not installed" for name in ("adfm", *PACKAGES)},
     }
 
 
-def _version(name: str) -> str:
+def installed_version(package: str) -> str | None:
+    """Return the version of an installed package, None where it is not installed."""
     try:
-        return version(name)
+        return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return None

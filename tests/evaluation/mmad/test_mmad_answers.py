@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adfm.evaluation.mmad.answers import compat_letter, strict_letter
-from adfm.evaluation.mmad.questions import Question
+from adfm.evaluation.mmad.questions import Item
 
 TEXTS = ("Yes.", "No.", "A scratch near the type C connector")
-QUESTION = Question("set/part/bad/0.png", 1, "Defect Analysis", "?", tuple(zip("ABC", TEXTS, strict=True)), "A")
+ITEM = Item("set/part/bad/0.png", 1, "Defect Analysis", "?", tuple(zip("ABC", TEXTS, strict=True)), "A")
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ QUESTION = Question("set/part/bad/0.png", 1, "Defect Analysis", "?", tuple(zip("
     ],
 )
 def test_a_clear_letter_is_read(answer: str) -> None:
-    assert strict_letter(answer, QUESTION) == "B"
+    assert strict_letter(answer, ITEM) == "B"
 
 
 @pytest.mark.parametrize(
@@ -46,27 +46,27 @@ def test_a_clear_letter_is_read(answer: str) -> None:
     ],
 )
 def test_a_doubtful_letter_is_unread_where_the_published_reading_takes_one(answer: str, published: str) -> None:
-    assert strict_letter(answer, QUESTION) is None
-    assert compat_letter(answer, QUESTION) == published
+    assert strict_letter(answer, ITEM) is None
+    assert compat_letter(answer, ITEM) == published
 
 
 @pytest.mark.parametrize(
     "answer", ["C", "C. A scratch near the type C connector", "C: A scratch near the type C connector."]
 )
 def test_letters_in_the_options_own_text_do_no_harm(answer: str) -> None:
-    assert strict_letter(answer, QUESTION) == compat_letter(answer, QUESTION) == "C"
+    assert strict_letter(answer, ITEM) == compat_letter(answer, ITEM) == "C"
 
 
 def test_an_option_whose_text_is_a_letter() -> None:
-    question = Question("set/part/bad/0.png", 1, "Object Analysis", "Which?", (("A", "B"), ("B", "A")), "A")
-    assert [strict_letter(answer, question) for answer in ("A", "B")] == ["A", "B"]
+    item = Item("set/part/bad/0.png", 1, "Object Analysis", "Which?", (("A", "B"), ("B", "A")), "A")
+    assert [strict_letter(answer, item) for answer in ("A", "B")] == ["A", "B"]
 
 
 @given(st.text(alphabet=st.sampled_from("AB.:,()*\n \tno<>/answerthink"), max_size=60))
 def test_strict_is_total_and_never_a_letter_that_is_not_there(answer: str) -> None:
-    letter = strict_letter(answer, QUESTION)
-    assert letter is None or (letter in QUESTION.letters and letter in answer)
-    assert compat_letter(answer, QUESTION) in set("ABCDE")
+    letter = strict_letter(answer, ITEM)
+    assert letter is None or (letter in ITEM.letters and letter in answer)
+    assert compat_letter(answer, ITEM) in set("ABCDE")
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,6 @@ def test_strict_is_total_and_never_a_letter_that_is_not_there(answer: str) -> No
 )
 def test_long_answers_take_no_time(piece: str) -> None:
     started = time.process_time()
-    strict_letter(piece * (1 << 18), QUESTION)
-    compat_letter(piece * (1 << 18), QUESTION)
+    strict_letter(piece * (1 << 18), ITEM)
+    compat_letter(piece * (1 << 18), ITEM)
     assert time.process_time() - started < 5  # quadratic would be minutes

@@ -12,7 +12,7 @@ import pytest
 from adfm.errors import DataError
 from adfm.evaluation.mmad import questions
 from adfm.evaluation.mmad.denominators import COUNTS, IMAGES, PUBLISHED, QUESTIONS, check_complete, counted
-from adfm.evaluation.mmad.questions import DETECTION, TASKS, Entry, Question, knowledge_of, read_entries, read_knowledge
+from adfm.evaluation.mmad.questions import DETECTION, TASKS, Entry, Item, knowledge_of, read_entries, read_knowledge
 
 BOTTLE = "DS-MVTec/bottle/image/broken_large/000.png"
 
@@ -137,7 +137,7 @@ def whole() -> Iterator[Entry]:
     for (dataset, task, label), count in PUBLISHED.items():
         for number in range(count):
             image = f"{dataset}/part/{'good' if label == 'normal' else 'bad'}/{task}-{number}.png"
-            question = Question(image, 1, task, "?", (("A", "a"), ("B", "b")), "A")
+            question = Item(image, 1, task, "?", (("A", "a"), ("B", "b")), "A")
             yield Entry(image, (), (question,))
 
 

@@ -16,34 +16,36 @@ from adfm.evaluation.mmad import questions, run
 from adfm.evaluation.mmad.questions import DETECTION, read_entries
 from adfm.evaluation.mmad.run import MAX_PIXELS, MmadSettings, questions_of, run_mmad
 from adfm.evaluation.mmad.scoring import AVERAGE
-from adfm.models.base import Answer, Turn
+from adfm.models.base import Answer
 from adfm.models.local import LocalModel
 from adfm.models.scripted import ScriptedModel
+from adfm.reasoning import Protocol, Question
 
+SHOT = Protocol(shots=1)
 BOTTLE = "DS-MVTec/bottle/image/broken_large/000.png"
 
 
-def level(picture: Image.Image) -> int:
-    return int(np.asarray(picture).mean())
+def level(image: Image.Image) -> int:
+    return int(np.asarray(image).mean())
 
 
-def sees(picture: Image.Image, prompt: str) -> Answer:
-    """Right about anomalies by the picture's brightness, and "A" to everything else."""
+def sees(image: Image.Image, prompt: str) -> Answer:
+    """Right about anomalies by the image's brightness, and "A" to everything else."""
     if "any defect" in prompt:
-        return Answer("A" if level(picture) < 100 else "B. No.", None)
+        return Answer("A" if level(image) < 100 else "B. No.", None)
     return Answer("A", None)
 
 
 class Recording(ScriptedModel):
-    """Keeps every turn that it was shown."""
+    """Keeps every question that it was asked."""
 
     def __init__(self, script: Callable[[Image.Image, str], Answer] = sees) -> None:
         super().__init__(script)
-        self.turns: list[Turn] = []
+        self.asked: list[Question] = []
 
-    def answer_turns(self, turns: Sequence[Turn]) -> list[Answer]:
-        self.turns += turns
-        return super().answer_turns(turns)
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        self.asked += questions
+        return super().answer(questions)
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
@@ -51,14 +53,14 @@ def lines(out: Path) -> list[dict[str, Any]]:
 
 
 def test_a_model_that_sees_defects(mini: Path, tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+    told: list[tuple[str, int, int]] = []
     out = tmp_path / "out"
     result = run_mmad(ScriptedModel(sees), mini, out, batch=5, progress=lambda *done: told.append(done))
     assert result == json.loads((out / "metrics.json").read_text())
-    assert (result["images"], result["questions"], told[-1]) == (8, 36, (36, 36))
+    assert (result["images"], result["questions"], told[-1]) == (8, 36, ("asking", 36, 36))
     rows = result["scores"]["strict"]["rows"]
     assert [rows[name][DETECTION] for name in ("DS-MVTec", "VisA", "GoodsAD")] == [100, 100, 100]
-    assert rows["MVTec-LOCO"][DETECTION] is None  # its anomalous picture has no such question
+    assert rows["MVTec-LOCO"][DETECTION] is None  # its anomalous image has no such question
     assert result["scores"]["compat"]["rows"]["MVTec-LOCO"][DETECTION] == 50
     assert rows["VisA"]["Defect Classification"] == 100 and rows["VisA"]["Defect Analysis"] == 0
     assert rows["VisA"]["Object Classification"] == 0 and rows["VisA"]["Object Analysis"] == pytest.approx(100 / 3)
@@ -72,9 +74,9 @@ def test_a_model_that_sees_defects(mini: Path, tmp_path: Path) -> None:
 def test_templates_come_before_the_query(shots: int, levels: list[int], mini: Path, tmp_path: Path) -> None:
     model = Recording()
     run_mmad(model, mini, tmp_path / "out", MmadSettings(shots=shots))
-    assert len(model.turns) == 36
-    pictures = [part for part in model.turns[0] if isinstance(part, Image.Image)]
-    assert [level(picture) for picture in pictures] == levels
+    assert len(model.asked) == 36
+    images = model.asked[0].images
+    assert [level(image) for image in images] == levels
 
 
 def test_domain_knowledge_is_told(mini: Path, tmp_path: Path, content: dict[str, Any]) -> None:
@@ -85,12 +87,12 @@ def test_domain_knowledge_is_told(mini: Path, tmp_path: Path, content: dict[str,
     (mini / "mmad.json").write_text(json.dumps(known))
     model = Recording()
     run_mmad(model, mini, tmp_path / "out", MmadSettings(knowledge=file))
-    assert "A large break." in str(model.turns[0][0]) and "The flap stands open." in str(model.turns[-1][0])
+    assert "A large break." in model.asked[0].text and "The flap stands open." in model.asked[-1].text
 
 
 def test_unread_answers_are_values_and_the_fault_shows(mini: Path, tmp_path: Path) -> None:
-    def silent_on_normal(picture: Image.Image, prompt: str) -> Answer:
-        return sees(picture, prompt) if level(picture) < 100 else Answer("I cannot tell", None)
+    def silent_on_normal(image: Image.Image, prompt: str) -> Answer:
+        return sees(image, prompt) if level(image) < 100 else Answer("I cannot tell", None)
 
     result = run_mmad(ScriptedModel(silent_on_normal), mini, tmp_path / "out")
     strict, compat = result["scores"]["strict"], result["scores"]["compat"]
@@ -103,11 +105,11 @@ def test_unread_answers_are_values_and_the_fault_shows(mini: Path, tmp_path: Pat
 def breaks_after(count: int) -> Callable[[Image.Image, str], Answer]:
     asked: list[int] = []
 
-    def script(picture: Image.Image, prompt: str) -> Answer:
+    def script(image: Image.Image, prompt: str) -> Answer:
         asked.append(1)
         if len(asked) > count:
             raise KeyboardInterrupt
-        return sees(picture, prompt)
+        return sees(image, prompt)
 
     return script
 
@@ -122,7 +124,7 @@ def test_a_stopped_run_goes_on(torn: bytes, mini: Path, tmp_path: Path) -> None:
         file.write(torn)
     model = Recording()
     again = run_mmad(model, mini, cut, batch=4)
-    assert len(model.turns) == 36 - 8  # whole batches were kept
+    assert len(model.asked) == 36 - 8  # whole batches were kept
     assert (cut / "predictions.jsonl").read_bytes() == (whole / "predictions.jsonl").read_bytes()
     assert again["scores"] == first["scores"]
 
@@ -134,12 +136,13 @@ def test_the_folder_of_something_else_is_refused(mini: Path, tmp_path: Path, con
         (ScriptedModel(sees, name="other"), MmadSettings()),
         (ScriptedModel(sees), MmadSettings(shots=0)),
         (ScriptedModel(sees), MmadSettings(limit=3)),
+        (ScriptedModel(sees), MmadSettings(max_new_tokens=64)),
     ):
-        with pytest.raises(UserError, match="evaluation of another model, prompt or data set"):
+        with pytest.raises(UserError, match="evaluation of another model, protocol or data set"):
             run_mmad(model, mini, out, settings)
     content[BOTTLE]["conversation"][0]["Answer"] = "B"
     (mini / "mmad.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match="another model, prompt or data set"):
+    with pytest.raises(UserError, match="another model, protocol or data set"):
         run_mmad(ScriptedModel(sees), mini, out)
 
 
@@ -154,19 +157,19 @@ def test_a_kept_line_that_was_changed_is_refused(mini: Path, tmp_path: Path) -> 
 def test_a_missing_picture_is_named_before_anything_is_asked(mini: Path, tmp_path: Path) -> None:
     (mini / "VisA/candle/test/bad/000.JPG").unlink()
     model = Recording()
-    with pytest.raises(DataError, match=r"VisA/candle/test/bad/000\.JPG: no such file \(1 of 13 pictures"):
+    with pytest.raises(DataError, match=r"VisA/candle/test/bad/000\.JPG: no such file \(1 of 13 images"):
         run_mmad(model, mini, tmp_path / "out")
-    assert model.turns == [] and not (tmp_path / "out").exists()
+    assert model.asked == [] and not (tmp_path / "out").exists()
 
 
 def test_a_broken_picture_is_named(mini: Path, tmp_path: Path) -> None:
-    (mini / BOTTLE).write_bytes(b"no picture")
+    (mini / BOTTLE).write_bytes(b"no image")
     with pytest.raises(ImageError, match=BOTTLE):
         run_mmad(ScriptedModel(sees), mini, tmp_path / "out")
 
 
 def secret_link(mini: Path, tmp_path: Path) -> Path:
-    """A picture outside the data folder, to which a picture of the benchmark is a link."""
+    """A image outside the data folder, to which a image of the benchmark is a link."""
     secret = tmp_path / "secret.png"
     Image.new("RGB", (24, 24), (77, 77, 77)).save(secret)
     (mini / BOTTLE).unlink()
@@ -200,16 +203,16 @@ def test_without_the_checks_foreign_pictures_would_be_shown(
     monkeypatch.setattr(run, "inside", lambda root, path: root / path)
     model = Recording()
     run_mmad(model, mini, tmp_path / "out")
-    assert [level(part) for part in model.turns[0] if isinstance(part, Image.Image)] == [77, 77]
+    assert [level(part) for part in model.asked[0].images] == [77, 77]
 
 
 def test_parts_and_limits(mini: Path, tmp_path: Path) -> None:
     entries = read_entries(mini)
-    asked = questions_of(entries, MmadSettings(limit=4))
-    assert list(dict.fromkeys(each.entry.image for each in asked)) == [entry.image for entry in entries[::2]]
-    assert len(questions_of(entries, MmadSettings(limit=99))) == 36
+    asked = questions_of(entries, MmadSettings(limit=4), SHOT)
+    assert list(dict.fromkeys(each.item.image for each in asked)) == [entry.image for entry in entries[::2]]
+    assert len(questions_of(entries, MmadSettings(limit=99), SHOT)) == 36
     with pytest.raises(DataError, match=r"part 'train' of mmad\.json has no question"):
-        questions_of(entries, MmadSettings(part="train"))
+        questions_of(entries, MmadSettings(part="train"), SHOT)
     run_mmad(ScriptedModel(sees), mini, tmp_path / "out", MmadSettings(part="test", seed=4))
     told = json.loads((tmp_path / "out" / "split.json").read_text())
     assert (told["seed"], told["images"], told["train"]) == (4, {"train": 0, "test": 8}, [])
@@ -219,7 +222,7 @@ def test_large_pictures_are_shrunk_and_small_ones_left(mini: Path, tmp_path: Pat
     Image.new("RGB", (3000, 1000), (40, 40, 40)).save(mini / BOTTLE)
     model = Recording()
     run_mmad(model, mini, tmp_path / "out", MmadSettings(shots=1))
-    template, query = [part for part in model.turns[0] if isinstance(part, Image.Image)]
+    template, query = model.asked[0].images
     assert template.size == (24, 24)
     assert 0.99 * MAX_PIXELS < query.width * query.height <= MAX_PIXELS
     assert query.width / query.height == pytest.approx(3, rel=0.01)
@@ -227,9 +230,9 @@ def test_large_pictures_are_shrunk_and_small_ones_left(mini: Path, tmp_path: Pat
 
 def test_a_real_model_answers_the_same_in_any_batch(either: Path, mini: Path, tmp_path: Path) -> None:
     def answered(batch: int, shots: int = 1) -> list[str]:
-        model = LocalModel.load(str(either), max_new_tokens=6)
+        model = LocalModel.load(str(either))
         out = tmp_path / f"{batch}-{shots}"
-        result = run_mmad(model, mini, out, MmadSettings(limit=2, shots=shots), batch=batch)
+        result = run_mmad(model, mini, out, MmadSettings(limit=2, shots=shots, max_new_tokens=6), batch=batch)
         assert result["questions"] == 10 and result["provenance"]["revision"] == model.revision
         return [row["response"] for row in lines(out)]
 

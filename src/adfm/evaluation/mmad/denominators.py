@@ -1,4 +1,4 @@
-"""How many questions the published MMAD has of each kind, and whether a file holds them all; no answers."""
+"""How many questions the published MMAD has of each sub-task, and whether a file holds all of them."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def counted(entries: Sequence[Entry]) -> Counter[tuple[str, str, str]]:
 
 
 def check_complete(entries: Sequence[Entry], origin: str) -> tuple[str, ...]:
-    """Return a warning if this is not the whole benchmark, nothing if it is.
+    """Return a warning if this is not all of the benchmark, nothing if it is.
 
     Raises:
-        DataError: as many questions as the whole benchmark, but not of each kind; names the first difference.
+        DataError: as many questions as the benchmark, but not of each sub-task. The message names the first difference.
     """
     counts = counted(entries)
     if counts.total() != QUESTIONS:

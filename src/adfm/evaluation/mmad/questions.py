@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, TypeVar
 
 from adfm.errors import DataError
 from adfm.records import Label
@@ -31,13 +31,16 @@ _FOLDED = {"Object Structure": "Object Analysis", "Object Details": "Object Anal
 _KNOWN_AS = {"DS-MVTec": "MVTec"}
 """Data sets that `domain_knowledge.json` calls by another name."""
 
+T = TypeVar("T", dict[str, Any], list[Any])
 Knowledge = Mapping[tuple[str, str], str]
 """All texts about an object, by data set (as that file names it) and object."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """One question about one image: `number` from 1, options as (letter, text) in the file's order, the true letter.
+class Item:
+    """One multiple-choice question about one image.
+
+    `number` counts from 1. `options` are (letter, text) in the file's order, and `answer` is the true letter.
 
     Letters are given by position, as in the published reader. `task` is one of `TASKS`: the published `Object Structure`
     and `Object Details` count as `Object Analysis`.
@@ -67,7 +70,7 @@ class Entry:
 
     image: str
     templates: tuple[str, ...]
-    questions: tuple[Question, ...]
+    questions: tuple[Item, ...]
 
     @property
     def category(self) -> tuple[str, str]:
@@ -82,7 +85,7 @@ class Entry:
 
 
 def label_of(image: str) -> Label:
-    """Return a image's label by the published rule: normal if its path holds `good` in lower case."""
+    """Return an image's label by the published rule: a path with `good` in lower case is normal."""
     return "normal" if "good" in image else "anomalous"
 
 
@@ -90,29 +93,46 @@ def read_entries(root: Path) -> tuple[Entry, ...]:
     """Read the `mmad.json` of a folder.
 
     Raises:
-        DataError: missing, too large, empty, or an entry that breaks the published form; the message names the entry.
+        DataError: missing, too large, empty, or an entry that breaks the published form. The message names the entry.
     """
     file = root / QUESTIONS
     if not file.is_file():
         raise DataError(
             f"{file}: no such file; --data must be the folder that holds MMAD's {QUESTIONS} and its data sets"
         )
-    content = _object(str(file), _read(file))
+    content = _typed(str(file), _read(file), dict)
     if not content:
         raise DataError(f"{file}: holds no image; download it again")
-    return tuple(_entry(f"{file}: '{image}'", image, row) for image, row in content.items())
+    entries = []
+    for image, value in content.items():
+        where = f"{file}: '{image}'"
+        row = _typed(where, value, dict)
+        if row.get("image_path", image) != image:
+            raise DataError(f"{where}: 'image_path' names another image; it must repeat the key")
+        # As in the published reader: any key of that beginning, and the first of them.
+        conversation: Any = next((row[key] for key in row if key.startswith("conversation")), [])
+        items = _typed(f"{where}: the conversation", conversation, list)
+        templates = _typed(f"{where}: 'random_templates'", row.get("random_templates") or [], list)
+        entries.append(
+            Entry(
+                _path(where, image),
+                tuple(_path(where, path) for path in templates),
+                tuple(_item(f"{where}, question {n}", image, n, item) for n, item in enumerate(items, 1)),
+            )
+        )
+    return tuple(entries)
 
 
 def read_knowledge(file: Path) -> Knowledge:
-    """Read a `domain_knowledge.json` (data set -> object -> name -> text); an object's texts are joined by newlines.
+    """Read a `domain_knowledge.json` (data set -> object -> name -> text). Newlines join an object's texts.
 
     Raises:
         DataError: missing, too large, or of another form.
     """
     return {
         (dataset, name): "\n".join(_texts(f"{file}: '{dataset}' '{name}'", texts))
-        for dataset, objects in _object(str(file), _read(file)).items()
-        for name, texts in _object(f"{file}: '{dataset}'", objects).items()
+        for dataset, objects in _typed(str(file), _read(file), dict).items()
+        for name, texts in _typed(f"{file}: '{dataset}'", objects, dict).items()
     }
 
 
@@ -128,45 +148,25 @@ def _read(file: Path) -> Any:
     return read_json(file)
 
 
-def _entry(where: str, image: str, row: Any) -> Entry:
-    row = _object(where, row)
-    if row.get("image_path", image) != image:
-        raise DataError(f"{where}: 'image_path' names another image; it must repeat the key")
-    # As in the published reader: any key of that beginning, and the first of them.
-    asked: Any = next((row[key] for key in row if key.startswith("conversation")), [])
-    questions = _list(f"{where}: the conversation", asked)
-    return Entry(
-        _path(where, image),
-        tuple(_path(where, path) for path in _list(f"{where}: 'random_templates'", row.get("random_templates") or [])),
-        tuple(_question(f"{where}, question {n}", image, n, question) for n, question in enumerate(questions, 1)),
-    )
-
-
-def _question(where: str, image: str, number: int, row: Any) -> Question:
-    row = _object(where, row)
+def _item(where: str, image: str, number: int, value: Any) -> Item:
+    row = _typed(where, value, dict)
     text, answer, kind = (_text(f"{where}: '{key}'", row.get(key)) for key in ("Question", "Answer", "type"))
     task = _FOLDED.get(kind, kind)
     if task not in TASKS:
         raise DataError(f"{where}: the type '{kind}' is none of MMAD's")
-    options = _object(f"{where}: 'Options'", row.get("Options"))
+    options = _typed(f"{where}: 'Options'", row.get("Options"), dict)
     if not 2 <= len(options) <= len(LETTERS):
         raise DataError(f"{where}: 'Options' must hold 2 to {len(LETTERS)} options, not {len(options)}")
     if answer not in options:
         raise DataError(f"{where}: the answer '{answer}' is none of its options {', '.join(options)}")
     texts = _texts(f"{where}: 'Options'", options)
     letter = LETTERS[list(options).index(answer)]
-    return Question(image, number, task, text, tuple(zip(LETTERS, texts, strict=False)), letter)
+    return Item(image, number, task, text, tuple(zip(LETTERS, texts, strict=False)), letter)
 
 
-def _object(where: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise DataError(f"{where}: must be a JSON object")
-    return value
-
-
-def _list(where: str, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise DataError(f"{where}: must be a list")
+def _typed(where: str, value: Any, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise DataError(f"{where}: must be {'a list' if kind is list else 'a JSON object'}")
     return value
 
 
@@ -177,7 +177,7 @@ def _text(where: str, value: Any) -> str:
 
 
 def _texts(where: str, value: Any) -> list[str]:
-    return [_text(f"{where} '{name}'", text) for name, text in _object(where, value).items()]
+    return [_text(f"{where} '{name}'", text) for name, text in _typed(where, value, dict).items()]
 
 
 def _path(where: str, path: Any) -> str:

@@ -1,45 +1,47 @@
 """A model and an MMAD folder in, `predictions.jsonl`, `metrics.json` and for a part `split.json` out: greedy, resumable.
 
-One question per prompt, as the benchmark asks open models; both readings and both scorings of every answer.
+The prompt holds one item, as the benchmark asks open models. Every answer is read and scored both ways.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from PIL import Image
 
-from adfm import images
+from adfm import __version__, images
 from adfm.data.measure import inside
 from adfm.errors import DataError
 from adfm.evaluation.mmad.answers import compat_letter, strict_letter
 from adfm.evaluation.mmad.denominators import check_complete
-from adfm.evaluation.mmad.prompt import Part as TurnPart
-from adfm.evaluation.mmad.prompt import turn
-from adfm.evaluation.mmad.questions import QUESTIONS, Entry, Question, knowledge_of, read_entries, read_knowledge
+from adfm.evaluation.mmad.prompt import ask_item
+from adfm.evaluation.mmad.questions import QUESTIONS, Entry, Item, knowledge_of, label_of, read_entries, read_knowledge
 from adfm.evaluation.mmad.scoring import Mark, compat, strict
 from adfm.evaluation.mmad.split import Part, part_of, split_json
-from adfm.evaluation.run import METRICS_FILE, Progress, batches, kept_rows
-from adfm.models.base import Answer, Reader, Turn
+from adfm.evaluation.run import METRICS_FILE, PROVENANCE, batches, kept_rows
+from adfm.models.base import Model
 from adfm.predictions import PREDICTIONS
+from adfm.progress import Progress, quiet
+from adfm.reasoning import Protocol, ProtocolFlags, Question
 from adfm.storage import Journal, encode_line, sha256_bytes, write_json
 
 SPLIT_FILE = "split.json"
 MAX_NEW_TOKENS = 128
 MAX_PIXELS = 1280 * 28 * 28
-"""Larger pictures are shrunk to this area: the limit of the benchmark's own runs of Qwen2.5-VL."""
+"""Larger images are shrunk to this area: the limit of the benchmark's own runs of Qwen2.5-VL."""
 
 
 @dataclass(frozen=True)
 class MmadSettings:
-    """What is asked and how: normal pictures shown first, a file of domain knowledge, which part of the 20/80 split.
+    """What is asked: normal images shown first, a file of domain knowledge, the part of the 20/80 split and its seed.
 
-    `limit` takes that many pictures, evenly spaced over the part's order; None takes all.
+    `limit` takes that many images, evenly spaced over the part's order. None takes all.
     """
 
     shots: int = 1
@@ -47,206 +49,182 @@ class MmadSettings:
     part: Part = "all"
     seed: int = 0
     limit: int | None = None
+    max_new_tokens: int = MAX_NEW_TOKENS
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A question with its picture's entry and the parts of the turn that asks it."""
+class Asked(NamedTuple):
+    """An item and the question that asks it."""
 
-    entry: Entry
+    item: Item
     question: Question
-    parts: tuple[TurnPart, ...]
 
 
 def run_mmad(
-    model: Reader,
+    model: Model,
     root: Path,
     out: Path,
     settings: MmadSettings | None = None,
     *,
     batch: int = 16,
-    progress: Progress | None = None,
+    progress: Progress = quiet,
 ) -> dict[str, Any]:
-    """Ask every chosen question, write the answers and their scores to `out`, and return the metrics.
+    """Ask every chosen item, write the answers and their scores to `out`, and return the metrics.
 
-    A run that was stopped goes on where it was, if model, prompts and settings are the same.
+    A run that was stopped continues, if model, prompts and settings are the same.
 
     Raises:
-        UserError: the benchmark's files are not as published, a picture is missing, or `out` holds something else.
+        UserError: the benchmark's files are not as published, an image is missing, or `out` holds something else.
     """
     settings = settings or MmadSettings()
     started = time.monotonic()
     entries = read_entries(root)
     notes = check_complete(entries, str(root / QUESTIONS))
-    asked = questions_of(entries, settings)
-    require_pictures(root, asked)
-    provenance = _provenance(model, root, asked, settings)
-    rows = _answered(model, root, out, asked, provenance, batch=batch, progress=progress)
+    flags = ProtocolFlags(shots=settings.shots, max_new_tokens=settings.max_new_tokens)
+    protocol = model.protocol.with_flags(flags)
+    asked = questions_of(entries, settings, protocol)
+    require_images(root, asked)
+    prompts = "".join(
+        encode_line({"id": item.id, "turn": list(map(str, question.parts)), "answer": item.answer})
+        for item, question in asked
+    )
+    provenance = {
+        "adfm": __version__,
+        "model": model.name,
+        "revision": model.revision,
+        "data": str(root),
+        "shots": settings.shots,
+        "knowledge": settings.knowledge and str(settings.knowledge),
+        "part": settings.part,
+        "seed": settings.seed,
+        "limit": settings.limit,
+        "protocol": protocol.model_dump(),
+        "questions_sha256": sha256_bytes(prompts.encode("utf-8", "replace")),
+        "max_pixels": MAX_PIXELS,
+        "decoding": "greedy",
+    }
+    rows = _answer_all(model, root, out, asked, provenance, batch=batch, progress=progress)
     if settings.part != "all":
         write_json(out / SPLIT_FILE, split_json(entries, settings.seed))
-    result = metrics(asked, rows) | {"notes": list(notes)}
+    result = metrics(rows) | {"notes": list(notes)}
     result |= {"provenance": provenance | {"seconds": round(time.monotonic() - started, 2), "batch": batch}}
     write_json(out / METRICS_FILE, result)
     return result
 
 
-def questions_of(entries: Sequence[Entry], settings: MmadSettings) -> tuple[Asked, ...]:
-    """Return the chosen questions in the file's order, each with its turn.
+def questions_of(entries: Sequence[Entry], settings: MmadSettings, protocol: Protocol) -> list[Asked]:
+    """Return the chosen items in the file's order, each with its question.
 
     Raises:
         DataError: nothing is chosen, an entry has too few templates, or the domain knowledge lacks an object.
     """
-    chosen = _limited(part_of(entries, settings.part, settings.seed), settings.limit)
-    texts = _knowledge(chosen, settings.knowledge)
-    asked = tuple(
-        Asked(entry, question, turn(entry, question, shots=settings.shots, knowledge=text))
-        for entry, text in zip(chosen, texts, strict=True)
-        for question in entry.questions
-    )
+    chosen = part_of(entries, settings.part, settings.seed)
+    count = len(chosen) if settings.limit is None else min(settings.limit, len(chosen))
+    known = read_knowledge(settings.knowledge) if settings.knowledge else None
+    asked = []
+    for entry in (chosen[number * len(chosen) // count] for number in range(count)):
+        knowledge = None if known is None else knowledge_of(known, entry)
+        if known is not None and knowledge is None:
+            raise DataError(
+                f"{settings.knowledge}: knows nothing of {' '.join(entry.category)}; "
+                "give MMAD's own domain_knowledge.json"
+            )
+        asked += [Asked(item, ask_item(entry, item, protocol, knowledge=knowledge)) for item in entry.questions]
     if not asked:
         raise DataError(
-            f"part '{settings.part}' of {QUESTIONS} has no question; take --part all or the whole benchmark"
+            f"part '{settings.part}' of {QUESTIONS} has no question; take --part all or a complete mmad.json"
         )
     return asked
 
 
-def metrics(asked: Sequence[Asked], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the scores of the answers, read and scored both ways."""
-    compat_marks = [_mark(each, row["compat"]) for each, row in zip(asked, rows, strict=True)]
-    strict_marks = [_mark(each, row["strict"]) for each, row in zip(asked, rows, strict=True)]
-    return {
-        "benchmark": "MMAD",
-        "images": len({each.entry.image for each in asked}),
-        "questions": len(asked),
-        "scores": {"compat": compat(compat_marks).as_json(), "strict": strict(strict_marks).as_json()},
-    }
-
-
-def require_pictures(root: Path, asked: Sequence[Asked]) -> None:
-    """Look for every picture before the first question, so that hours of work do not end at a missing one.
+def require_images(root: Path, asked: Sequence[Asked]) -> None:
+    """Look for every image before the first question, so that hours of work do not end at a missing one.
 
     Raises:
         DataError: names the first that is missing or leads out of its data set, and how many are missing.
     """
-    wanted = list(dict.fromkeys(part for each in asked for part in each.parts if isinstance(part, PurePosixPath)))
+    wanted = list(dict.fromkeys(part for each in asked for part in each.question.images if isinstance(part, Path)))
     for path in wanted:
-        # The benchmark tells its users to link data sets into the folder: a link at the top is theirs, below it is not.
+        # The benchmark's users link data sets into the folder: a link at the top is allowed, one below it is not.
         inside((root / path.parts[0]).resolve(), Path(*path.parts[1:]))
     missing = [path for path in wanted if not (root / path).is_file()]
     if missing:
         raise DataError(
-            f"{root / missing[0]}: no such file ({len(missing)} of {len(wanted)} pictures are missing); "
-            f"put MMAD's pictures below {root}"
+            f"{root / missing[0]}: no such file ({len(missing)} of {len(wanted)} images are missing); "
+            f"put MMAD's images below {root}"
         )
 
 
-def _answered(
-    model: Reader,
+def _answer_all(
+    model: Model,
     root: Path,
     out: Path,
     asked: Sequence[Asked],
     provenance: dict[str, Any],
     *,
     batch: int,
-    progress: Progress | None,
+    progress: Progress,
 ) -> list[dict[str, Any]]:
-    """Return the rows of all questions, old ones from a stopped run; each new one is written as it comes."""
+    """Return the rows of all items, those of a stopped run first. Each new one is written as it comes."""
     out.mkdir(parents=True, exist_ok=True)
     kept = kept_rows(out, provenance)
-    rows = [_row(each, _response(out, each, row)) for each, row in zip(asked, kept, strict=False)]
-    write_json(out / "provenance.json", provenance)
+    rows = []
+    for (item, _), old in zip(asked, kept, strict=False):
+        if old.get("id") != item.id or not isinstance(old.get("response"), str):
+            raise DataError(f"{out / PREDICTIONS}: has another line where '{item.id}' should be; remove the folder")
+        rows.append(_row(item, old["response"]))
+    write_json(out / PROVENANCE, provenance)
     journal = Journal(out / PREDICTIONS, fresh=not kept)
     for group in batches(asked[len(rows) :], batch):
-        for each, answer in zip(group, _answers(model, root, group), strict=True):
-            rows.append(_row(each, answer.text))
+        load = cache(partial(_load_shrunk, root))  # an image that several questions show is decoded once
+        answers = model.answer([question.decoded(load) for _, question in group])
+        for (item, _), answer in zip(group, answers, strict=True):
+            rows.append(_row(item, answer.text))
             journal.append(rows[-1])
-        if progress:
-            progress(len(rows), len(asked))
+        progress("asking", len(rows), len(asked))
     journal.close()
     return rows
 
 
-def _answers(model: Reader, root: Path, group: Sequence[Asked]) -> list[Answer]:
-    """Answer a batch; a picture that several of its turns show is decoded once."""
-    paths = {part for each in group for part in each.parts if isinstance(part, PurePosixPath)}
-    pictures = {path: _shrunk(images.load(root / path)) for path in paths}
-    turns: list[Turn] = [[part if isinstance(part, str) else pictures[part] for part in each.parts] for each in group]
-    return model.answer_turns(turns)
-
-
-def _shrunk(picture: Image.Image) -> Image.Image:
-    """Return a picture of at most `MAX_PIXELS`, sides in proportion."""
-    scale = math.sqrt(MAX_PIXELS / (picture.width * picture.height))
+def _load_shrunk(root: Path, path: Path) -> Image.Image:
+    """Return an image of at most `MAX_PIXELS`, sides in proportion."""
+    image = images.load(root / path)
+    scale = math.sqrt(MAX_PIXELS / (image.width * image.height))
     if scale >= 1:
-        return picture
-    return picture.resize(
-        (max(1, int(picture.width * scale)), max(1, int(picture.height * scale))), Image.Resampling.BICUBIC
-    )
+        return image
+    return image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))), Image.Resampling.BICUBIC)
 
 
-def _row(asked: Asked, response: str) -> dict[str, Any]:
-    """Return one question's line of `predictions.jsonl`: the truth, the raw answer and both readings of it."""
-    question = asked.question
+def _row(item: Item, response: str) -> dict[str, Any]:
+    """Return one item's line of `predictions.jsonl`: the truth, the raw answer and both readings of it."""
     return {
-        "id": question.id,
-        "image": question.image,
-        "task": question.task,
-        "label": asked.entry.label,
-        "answer": question.answer,
-        "compat": compat_letter(response, question),
-        "strict": strict_letter(response, question),
+        "id": item.id,
+        "image": item.image,
+        "task": item.task,
+        "label": label_of(item.image),
+        "answer": item.answer,
+        "compat": compat_letter(response, item),
+        "strict": strict_letter(response, item),
         "response": response,
     }
 
 
-def _response(out: Path, asked: Asked, row: dict[str, Any]) -> str:
-    """Return the answer in a kept row, which is read anew."""
-    response = row.get("response")
-    if row.get("id") != asked.question.id or not isinstance(response, str):
-        raise DataError(
-            f"{out / PREDICTIONS}: has another line where '{asked.question.id}' should be; remove the folder"
-        )
-    return response
-
-
-def _mark(asked: Asked, letter: str | None) -> Mark:
-    right = None if letter is None else letter == asked.question.answer
-    return Mark(asked.entry.category[0], asked.question.task, asked.entry.label, right)
-
-
-def _limited(entries: Sequence[Entry], limit: int | None) -> Sequence[Entry]:
-    count = len(entries) if limit is None else min(limit, len(entries))
-    return [entries[number * len(entries) // count] for number in range(count)]
-
-
-def _knowledge(entries: Sequence[Entry], file: Path | None) -> list[str | None]:
-    """Return the domain knowledge of every entry's object."""
-    if file is None:
-        return [None] * len(entries)
-    known = read_knowledge(file)
-    texts = [knowledge_of(known, entry) for entry in entries]
-    unknown = next((entry for entry, text in zip(entries, texts, strict=True) if text is None), None)
-    if unknown:
-        raise DataError(f"{file}: knows nothing of {' '.join(unknown.category)}; give MMAD's own domain_knowledge.json")
-    return texts
-
-
-def _provenance(model: Reader, root: Path, asked: Sequence[Asked], settings: MmadSettings) -> dict[str, Any]:
-    """Return what answers come from: model, data, every prompt and its true answer."""
-    from adfm import __version__
-
+def metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the scores of the answers, read and scored both ways."""
+    scores = {}
+    for reading, score in (("compat", compat), ("strict", strict)):
+        marks = [
+            Mark(
+                dataset=row["image"].partition("/")[0],
+                task=row["task"],
+                label=row["label"],
+                right=None if row[reading] is None else row[reading] == row["answer"],
+            )
+            for row in rows
+        ]
+        scores[reading] = asdict(score(marks))
     return {
-        "adfm": __version__,
-        "model": model.name,
-        "revision": model.revision,
-        "data": str(root),
-        **{name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()},
-        "questions_sha256": sha256_bytes("".join(_prompt_lines(asked)).encode("utf-8", "replace")),
-        "max_pixels": MAX_PIXELS,
-        "decoding": "greedy",
+        "benchmark": "MMAD",
+        "images": len({row["image"] for row in rows}),
+        "questions": len(rows),
+        "scores": scores,
     }
-
-
-def _prompt_lines(asked: Sequence[Asked]) -> Iterator[str]:
-    for each in asked:
-        yield encode_line({"id": each.question.id, "turn": list(map(str, each.parts)), "answer": each.question.answer})

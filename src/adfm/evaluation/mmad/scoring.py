@@ -1,14 +1,14 @@
-"""Two scorings of MMAD answers side by side: `compat`, with the faults of the published scorer, and `strict`; no files.
+"""Two scorings of MMAD answers side by side: `compat`, with the faults of the published scorer, and `strict`.
 
-Shares are per cent, as published. Left out: intervals; the published figures have none.
+Shares are per cent, as published. Left out: intervals, which the published figures do not have.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from adfm.evaluation.mmad.questions import DETECTION, TASKS
 from adfm.records import Label
@@ -21,7 +21,7 @@ Row = Mapping[str, float | None]
 
 
 class Mark(NamedTuple):
-    """One question and whether it was answered right; `right` is None where no letter could be read."""
+    """One question and whether its answer is right. `right` is None where no letter could be read."""
 
     dataset: str
     task: str
@@ -33,7 +33,7 @@ class Mark(NamedTuple):
 class Scores:
     """A row per data set and their unweighted mean, under `AVERAGE`.
 
-    `asked` questions, of which `unread` had no letter and `skipped` were left out unread by the published fault.
+    Of the questions `asked`, `unread` had no letter, and the published fault left out `skipped` without reading them.
     """
 
     rows: Mapping[str, Row]
@@ -41,16 +41,12 @@ class Scores:
     unread: int
     skipped: int
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the scores as `metrics.json` holds them."""
-        return asdict(self)
-
 
 def compat(marks: Sequence[Mark]) -> Scores:
     """Score as the published code does, in the order of the answers.
 
-    It removes an unread answer from the list that it walks, so that one is not counted and the next is passed over
-    unseen; where a data set has no answer to a sub-task that others were asked, it counts 0.
+    That code removes an unread answer from the list that it walks: the answer is not counted, and the next one is
+    skipped. A data set without an answer to a sub-task that others were asked counts 0.
     Source: jam-cc/MMAD, `evaluation/examples/helper/summary.py`.
     """
     seen = list(walked(marks))
@@ -60,13 +56,13 @@ def compat(marks: Sequence[Mark]) -> Scores:
 
 
 def strict(marks: Sequence[Mark]) -> Scores:
-    """Score every question: an unread answer is wrong; a sub-task that was not asked is left out of the means."""
+    """Score every question. An unread answer is wrong. A sub-task that was not asked is left out of the means."""
     unread = sum(mark.right is None for mark in marks)
     return Scores(_rows(marks, marks, {}), len(marks), unread, 0)
 
 
 def walked(marks: Sequence[Mark]) -> Iterator[Mark]:
-    """Yield what a loop sees that removes each unread answer from the list it runs over: never the one behind it."""
+    """Yield what a loop sees that removes each unread answer from the list it runs over: never the next one."""
     position = 0
     while position < len(marks):
         yield marks[position]
@@ -74,7 +70,7 @@ def walked(marks: Sequence[Mark]) -> Iterator[Mark]:
 
 
 def _rows(asked: Sequence[Mark], counted: Sequence[Mark], nothing: Mapping[str, float]) -> dict[str, Row]:
-    """A row per data set that was asked about, and their means; `nothing` is a sub-task's share of no answers."""
+    """Return a row per data set that was asked about, and their means. `nothing` is a sub-task's share of no answers."""
     rows: dict[str, Row] = {}
     for name, total in Counter(mark.dataset for mark in asked).items():
         rows[name] = _row([mark for mark in counted if mark.dataset == name], total, nothing)

@@ -1,4 +1,4 @@
-"""Which MMAD images train and which test: our own seeded 20/80 split, balanced over labels and objects; no files.
+"""Which MMAD images train and which test: our own seeded 20/80 split, balanced over labels and objects.
 
 The split that the field compares on (1,600 of 8,366 images, as many normal as anomalous, every object) is not public.
 This one has the same rule and depends on the seed and the images' names alone, not on their order.

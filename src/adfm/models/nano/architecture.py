@@ -1,4 +1,4 @@
-"""nano's shape: a real Qwen2.5-VL configuration and processor, small enough to train from nothing on one CPU core."""
+"""nano's shape: a real Qwen2.5-VL configuration and processor, small enough to train from scratch on one CPU core."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from adfm.models.nano.tokenizer import CHAT_TEMPLATE, END, PAD, VOCABULARY
 
 
 class NanoShape(Settings):
-    """Sizes of nano; the defaults give about 1.9 million parameters and 25 visual tokens a picture.
+    """Sizes of nano. The defaults give about 1.9 million parameters and 25 visual tokens an image.
 
-    `side` is the square whose area every picture is resized to (aspect kept), in pixels; `patch` the vision patch.
+    Every image is resized to the area of a square of `side` pixels, its aspect kept. `patch` is a patch's side in pixels.
     """
 
     vocabulary: int = VOCABULARY
@@ -28,15 +28,15 @@ class NanoShape(Settings):
 
 
 def build_processor(tokenizer: Any, shape: NanoShape) -> Any:
-    """Return a real `Qwen2_5_VLProcessor` that resizes every picture to about `side` x `side` pixels."""
+    """Return a real `Qwen2_5_VLProcessor` that resizes every image to about `side` x `side` pixels."""
     from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
     area = shape.side**2
-    pictures = {"size": {"shortest_edge": area, "longest_edge": area}, "patch_size": shape.patch}
+    options = {"size": {"shortest_edge": area, "longest_edge": area}, "patch_size": shape.patch}
     return Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(**pictures),
+        image_processor=Qwen2VLImageProcessor(**options),
         tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(**pictures),
+        video_processor=Qwen2VLVideoProcessor(**options),
         chat_template=CHAT_TEMPLATE,
     )
 
@@ -56,7 +56,10 @@ def build_model(
     for part, fields in (overrides or {}).items():
         configuration[part] |= fields
     model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**configuration))
-    _scale_weights(model)
+    # A deviation of one over the root of the inputs: 0.02 is too small for narrow layers.
+    for name, weight in model.named_parameters():
+        if weight.ndim >= 2 and "embed_tokens" not in name:
+            torch.nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
     model.generation_config.update(
         eos_token_id=tokenizer.convert_tokens_to_ids(END),
         pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
@@ -65,17 +68,8 @@ def build_model(
     return model
 
 
-def _scale_weights(model: Any) -> None:
-    """Draw every matrix with a deviation of one over the root of its inputs: 0.02 is too small for narrow layers."""
-    import torch
-
-    for name, weight in model.named_parameters():
-        if weight.ndim >= 2 and "embed_tokens" not in name:
-            torch.nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
-
-
 def _configuration(tokenizer: Any, shape: NanoShape) -> dict[str, Any]:
-    """The nested configuration; the rope sections split half a head over time, height, width as Qwen's 16 : 24 : 24."""
+    """Return the nested configuration. Its rope sections split half a head over time, height, width as Qwen's 16 : 24 : 24."""
     token = tokenizer.convert_tokens_to_ids
     half_head = shape.hidden // shape.heads // 2
     spatial = half_head * 3 // 8

@@ -1,6 +1,6 @@
 """nano's tokenizer: byte-level BPE over our prompts and response grammar, digits one by one, as Qwen splits them.
 
-It does not split words at spaces first: a fixed sentence of the prompt becomes few tokens, which is what makes a
+It does not split words at spaces first. A fixed sentence of the prompt therefore becomes few tokens, which makes a
 training step on a laptop short. Any text can still be written, byte by byte if need be.
 """
 

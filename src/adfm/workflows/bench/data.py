@@ -1,4 +1,4 @@
-"""`adfm bench data`: masks a second of `adfm data build`, against decoding the very same files and doing nothing else.
+"""`adfm bench data`: masks a second of `adfm data build`, against only decoding the same files.
 
 The parts are drawn here: defects of random number, size and outline on flat grey, 1500 x 1000, each with a mask beside
 it. Both are PNG files that decode in about two milliseconds. A photograph takes longer, which would hide the work on
@@ -74,8 +74,8 @@ def summary(count: int, decoded: Sequence[Spent], built: Sequence[Spent]) -> dic
         "seconds": {"build": [wall for wall, _ in built], "decode": [wall for wall, _ in decoded]},
         "build": quantiles([count / wall for wall, _ in built]),
         "decode": quantiles([count / wall for wall, _ in decoded]),
-        "ratio": quantiles([alone[0] / whole[0] for alone, whole in pairs]),
-        "processor_ratio": quantiles([alone[1] / whole[1] for alone, whole in pairs]),
+        "ratio": quantiles([alone[0] / build[0] for alone, build in pairs]),
+        "processor_ratio": quantiles([alone[1] / build[1] for alone, build in pairs]),
     }
 
 

@@ -10,14 +10,16 @@ from typing import Any
 
 from adfm.data.synthetic import make
 from adfm.images import load
-from adfm.inspection.run import InspectionSettings, find_pictures, inspect_all
-from adfm.models.local import GREEDY, MAX_NEW_TOKENS, LocalModel, placeholder_tokens
+from adfm.inspection.folder import find_images, inspect_folder
+from adfm.inspection.inspector import Inspector
+from adfm.models.families import family_of
+from adfm.models.local import GREEDY, LocalModel
 from adfm.progress import Progress, quiet
-from adfm.reasoning import frame_hint, prompt, read
-from adfm.records import region_json
+from adfm.reasoning import ask
+from adfm.records import Region
 from adfm.workflows.bench.quantiles import quantiles
 
-MIN_IMAGES = 8  # images of which the generator draws every kind
+MIN_IMAGES = 8  # images of which the generator draws every defect type
 
 
 def bench_inspect(
@@ -37,19 +39,20 @@ def bench_inspect(
         UserError: no image, or no such model.
     """
     local = LocalModel.load(model)
+    inspector = Inspector(local)
     with TemporaryDirectory() as folder:
         if source is None:
             source = Path(folder) / "parts"
             make(source, images=max(images, MIN_IMAGES), seed=seed, size=(140, 140), products=1)
-        paths = find_pictures(source)
+        paths = find_images(source)
         ours, plain, equal = [], [], True
         for repeat in range(repeats + 1):
             started = time.perf_counter()
-            verdicts = list(inspect_all(local, source, Path(folder) / f"{repeat}", InspectionSettings()))
+            verdicts = inspect_folder(inspector, source, Path(folder) / f"{repeat}")
             between = time.perf_counter()
             answers = plain_loop(local, paths)
             ended = time.perf_counter()
-            equal = equal and [verdict["regions"] for verdict in verdicts] == answers
+            equal = equal and [verdict.regions for verdict in verdicts] == answers
             if repeat:
                 ours.append(len(paths) / (between - started))
                 plain.append(len(paths) / (ended - between))
@@ -63,27 +66,26 @@ def bench_inspect(
     }
 
 
-def plain_loop(local: LocalModel, paths: Sequence[Path]) -> list[list[dict[str, Any]]]:
+def plain_loop(local: LocalModel, paths: Sequence[Path]) -> list[tuple[Region, ...]]:
     """Return the regions of each image by the loop that a user of transformers would write: no score, no files."""
     import torch
 
     weights, processor = local.weights, local.processor
+    placeholders = family_of(weights.config.model_type).placeholder_tokens(weights.config)
     regions = []
     for path in paths:
         image = load(path)
-        frame = local.frame(*image.size)
-        question = prompt(category=None, frame_hint=frame_hint(frame))
-        chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
-        text = processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        question = ask(image, local.frame(*image.size), local.protocol, category=None)
+        text = processor.apply_chat_template(question.chat, tokenize=False, add_generation_prompt=True)
         batch = processor(text=[text], images=[image], return_tensors="pt").to(weights.device)
         with torch.inference_mode():
             tokens = weights.generate(
                 **batch,
                 **GREEDY,
-                max_new_tokens=MAX_NEW_TOKENS,
-                suppress_tokens=placeholder_tokens(weights.config),
+                max_new_tokens=local.protocol.max_new_tokens,
+                suppress_tokens=placeholders,
                 disable_compile=True,
             )
         answer = processor.tokenizer.decode(tokens[0, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-        regions.append([region_json(region) for region in read(answer, frame).regions])
+        regions.append(question.read(answer).regions)
     return regions

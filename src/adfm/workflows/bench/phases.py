@@ -69,10 +69,10 @@ def clock() -> float:
 
 @contextmanager
 def peak_memory(into: dict[str, float]) -> Iterator[None]:
-    """Write `memory_mib`, how far a block of work rose above what was held before it. It is left out where the system does not say.
+    """Write `memory_mib`: how far a block of work rose above the memory in use before it. Not every system says it.
 
-    On a GPU this is allocated memory, else the resident memory of the process by the kernel's own high-water mark. Freed memory is
-    given back first, so that it does not count as held.
+    On a GPU this is allocated memory, else the resident memory of the process by the kernel's own high-water mark. Freed
+    memory is given back first, so that it does not count as in use.
     """
     gpu = torch.cuda.is_available()
     before: int | None = None

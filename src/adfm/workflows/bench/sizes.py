@@ -13,12 +13,10 @@ from adfm.errors import ConfigError, nearest
 from adfm.geometry import Box
 from adfm.models.families import family_of
 from adfm.models.nano.architecture import NanoShape, build_model, build_processor
-from adfm.reasoning import FULL
+from adfm.reasoning import DEFAULT
 from adfm.records import Sample
 from adfm.training.examples import Example, row
-
-MODEL_TYPE = "qwen2_5_vl"
-"""What `build_model` builds."""
+from adfm.training.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -83,8 +81,8 @@ def size_named(name: str) -> Size:
     return SIZES[name]
 
 
-def random_subject(size: Size, seed: int, device: str) -> tuple[Any, Any]:
-    """Return a random model of the size and a processor, its tokenizer the bundled model's."""
+def random_subject(size: Size, seed: int, device: str) -> Subject:
+    """Return a random model of the size to train, its tokenizer the bundled model's."""
     import torch
 
     from adfm.models.files import load_processor, resolve
@@ -92,11 +90,13 @@ def random_subject(size: Size, seed: int, device: str) -> tuple[Any, Any]:
     tokenizer = load_processor(resolve("nano")).tokenizer
     with torch.device(device):
         model = build_model(tokenizer, size.shape, seed=seed, overrides=size.overrides)
-    return model.to(getattr(torch, size.dtype)).train(), build_processor(tokenizer, size.shape)
+    processor, family = build_processor(tokenizer, size.shape), family_of(model.config.model_type)
+    model = model.to(getattr(torch, size.dtype)).train()
+    return Subject(model, processor, family.frame_rule(processor), family, DEFAULT)
 
 
 def prompt_rows(
-    size: Size, case: Case, processor: Any, count: int, seed: int
+    size: Size, case: Case, subject: Subject, count: int, seed: int
 ) -> tuple[list[dict[str, Any]], list[Sample]]:
     """Return rows as a training reads them, images of noise, every prompt filled up to the case's number of tokens.
 
@@ -106,13 +106,13 @@ def prompt_rows(
     side = size.shape.side
     rng = np.random.default_rng(seed)
     box = (Box(side // 4, side // 4, side // 2, side // 2),)
-    frame_of = family_of(MODEL_TYPE).frame_rule(processor)
+    processor = subject.processor
     rows, samples = [], []
     for number in range(count):
         image = Image.fromarray(rng.integers(0, 255, (side, side, 3), dtype=np.uint8))
         sample = Sample(str(number), "", side, side, "anomalous", "part", "hole", None, box, "train", "")
         example = Example(sample, lambda image=image: image)  # type: ignore[misc]
-        one = row(example, frame_of, FULL, category=True, answer=False)
+        one = row(example, subject, answer=False)
         text = processor.apply_chat_template(one["prompt"], tokenize=False, add_generation_prompt=True)
         missing = case.prompt - len(processor(text=[text], images=one["images"])["input_ids"][0])
         if missing < 0:

@@ -1,7 +1,7 @@
 """`adfm bench step`: a stock TRL GRPO step and ours in turn, on one model, with the same rows, rewards and random numbers.
 
-Both trainers hold the same random model and the same optimizer, whose rate is zero: a step pays for all of its work and no weight moves,
-so every pair computes the same thing. The end token is banned: all answers are as long as the case says.
+Both trainers hold the same random model and the same optimizer. Its rate is zero: a step does all of its work and moves no
+weight, so every pair computes the same thing. The end token is banned, so all answers are as long as the case says.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import copy
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,23 +19,23 @@ import torch
 from datasets import Dataset
 from trl import GRPOTrainer
 
+from adfm.models.device import best_device
 from adfm.models.families import family_of
-from adfm.models.files import best_device, quiet_environment
+from adfm.models.files import quiet_environment
 from adfm.progress import Progress, quiet
-from adfm.reasoning import FULL
 from adfm.records import Sample
 from adfm.rewards.trl import trl_rewards
 from adfm.training.grpo import GroundedGRPOTrainer, grpo_arguments
 from adfm.training.monitor import RolloutMonitor
-from adfm.training.run import Subject
 from adfm.training.settings import GrpoSettings
 from adfm.training.shared_prefix.attention import implementations
+from adfm.training.subject import Subject
 from adfm.workflows.bench.phases import PHASES, Phases, clock, peak_memory
 from adfm.workflows.bench.quantiles import quantiles
 from adfm.workflows.bench.sizes import Case, Size, prompt_rows, random_subject
 
 GRADIENT = {"float32": 1e-5, "bfloat16": 0.1}
-"""Relative difference of the whole gradient up to which both count as equal."""
+"""Relative difference of the two gradients up to which both sides count as equal."""
 
 Row = dict[str, Any]
 
@@ -49,6 +49,11 @@ class Step:
     memory_mib: float | None
     answers: list[list[int]]
     gradient: Any = None
+
+    @property
+    def loss(self) -> float:
+        """Seconds of the log-probabilities, the forward and the backward pass."""
+        return sum(self.phases[phase] for phase in ("log_probs", "forward", "backward"))
 
 
 class Side:
@@ -79,7 +84,7 @@ class Side:
             self.trainer.training_step(model, inputs, None)
             weights = model.parameters() if keep_gradient else ()
             gradients = [weight.grad.flatten().float() for weight in weights if weight.grad is not None]
-            gradient = torch.cat(gradients) if keep_gradient else None  # a copy: clipping changes what is held
+            gradient = torch.cat(gradients) if keep_gradient else None  # a copy, because clipping changes the gradients
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             self._optimizer.step()
             self._optimizer.zero_grad(set_to_none=True)
@@ -91,25 +96,29 @@ class Side:
 def bench_steps(
     size: Size, cases: Sequence[Case], *, pairs: int, seed: int = 0, progress: Progress = quiet
 ) -> list[dict[str, Any]]:
-    """Return a row of `adfm bench step --json` for each case, from `pairs` timed pairs after one that warms up and is compared."""
+    """Return a row of `adfm bench step --json` for each case. `pairs` timed pairs follow one that warms up and is compared."""
     quiet_environment()
-    model, processor = random_subject(size, seed, best_device())
+    subject = random_subject(size, seed, best_device())
+    model = subject.weights
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0)
-    subject = Subject(model, processor, family_of(model.config.model_type).frame_rule(processor))
     measured = []
     for case in cases:
-        rows, samples = prompt_rows(size, case, processor, (pairs + 1) * case.prompts, seed)
+        rows, samples = prompt_rows(size, case, subject, (pairs + 1) * case.prompts, seed)
         batch = case.prompts * case.generations
         with TemporaryDirectory() as run:
-            settings = GrpoSettings(
-                out=run, seed=seed, micro_batch=batch, generations=case.generations, max_new_tokens=case.answer
-            )
-            stock = Side(_trainer(GRPOTrainer, settings, subject, samples), optimizer)
+            settings = GrpoSettings(out=run, seed=seed, micro_batch=batch, generations=case.generations)
+            asked = subject._replace(protocol=subject.protocol.model_copy(update={"max_new_tokens": case.answer}))
+            stock = Side(_trainer(GRPOTrainer, settings, asked, samples), optimizer)
             _unpatch(model)
             # Built last, because its attention replaces the model's.
-            trainer = _trainer(GroundedGRPOTrainer, settings, subject, samples, shared_prefix=settings.shared_prefix)
-            trainer.monitor = RolloutMonitor({sample.id: sample for sample in samples}, FULL)
-            trainer.zero_tolerance, trainer.resample = settings.zero_tolerance, 0
+            trainer = _trainer(
+                GroundedGRPOTrainer,
+                settings,
+                asked,
+                samples,
+                shared_prefix=settings.shared_prefix,
+                monitor=RolloutMonitor({sample.id: sample for sample in samples}, asked.protocol),
+            )
             measured.append(_case(size, case, (stock, Side(trainer, optimizer)), rows, pairs, progress))
         _unpatch(model)
     return measured
@@ -119,7 +128,7 @@ def _trainer(kind: type, settings: GrpoSettings, subject: Subject, samples: Sequ
     arguments = grpo_arguments(settings, subject, Path(settings.out))
     end = subject.weights.generation_config.eos_token_id
     arguments.generation_kwargs["suppress_tokens"] += [end] if isinstance(end, int) else list(end)
-    rewards = trl_rewards({sample.id: sample for sample in samples}, settings.rewards, stages=FULL)
+    rewards = trl_rewards({sample.id: sample for sample in samples}, settings.rewards, protocol=subject.protocol)
     arguments.reward_weights = [*arguments.reward_weights, 1.0]
     return kind(
         model=subject.weights,
@@ -132,7 +141,7 @@ def _trainer(kind: type, settings: GrpoSettings, subject: Subject, samples: Sequ
 
 
 def spread(completion_ids: list[list[int]], **_: Any) -> list[float]:
-    """A reward that differs between answers of noise, so that no group is dropped: `skip_zero_advantage` is not measured here."""
+    """Return rewards that differ between answers of noise, so that no group is dropped and every step does all its work."""
     return [sum(ids) % 101 / 101 for ids in completion_ids]
 
 
@@ -145,16 +154,15 @@ def _case(
     size: Size, case: Case, sides: tuple[Side, Side], rows: Sequence[Row], pairs: int, progress: Progress
 ) -> dict[str, Any]:
     """Warm up and compare, then measure the pairs, the first of a pair changing from pair to pair."""
-    counts = []
-    warm = []
+    counts, warm = [], []
     for side in sides:
         with _counted(side.trainer.model) as count:
             warm.append(side.step(_batch(case, rows, 0), 0, keep_gradient=True))
-        counts.append(dict(count))
+        counts.append(count)
     apart = float((warm[1].gradient - warm[0].gradient).norm() / warm[0].gradient.norm())
     same = warm[0].answers == warm[1].answers
     heaviest = [side.step(_batch(case, rows, 0), 0, weigh=True).memory_mib for side in sides]
-    warm = [replace(step, gradient=None) for step in warm]
+    warm.clear()  # their gradients are large
     taken: tuple[list[Step], list[Step]] = ([], [])
     for pair in range(1, pairs + 1):
         for which in (0, 1) if pair % 2 else (1, 0):
@@ -179,8 +187,8 @@ def _batch(case: Case, rows: Sequence[Row], pair: int) -> list[Row]:
 
 def summary(case: Case, stock: Sequence[Step], ours: Sequence[Step]) -> dict[str, Any]:
     """Return the ratios of paired steps and both sides' median phases."""
-    whole = [a.seconds / b.seconds for a, b in zip(stock, ours, strict=True)]
-    loss = [_loss(a) / _loss(b) for a, b in zip(stock, ours, strict=True)]
+    seconds = [a.seconds / b.seconds for a, b in zip(stock, ours, strict=True)]
+    loss = [a.loss / b.loss for a, b in zip(stock, ours, strict=True)]
     generate = [a.phases["generate"] / b.phases["generate"] for a, b in zip(stock, ours, strict=True)]
     sides = {"stock": stock, "ours": ours}
     return {
@@ -189,7 +197,7 @@ def summary(case: Case, stock: Sequence[Step], ours: Sequence[Step]) -> dict[str
         "completion_tokens": case.answer,
         "prompts": case.prompts,
         "pairs": len(stock),
-        "ratio": quantiles(whole),
+        "ratio": quantiles(seconds),
         "loss_ratio": statistics.median(loss),
         "loss_bound": loss_bound(case),
         "generate_ratio": statistics.median(generate),
@@ -205,10 +213,6 @@ def loss_bound(case: Case) -> float:
     """Return the ratio of decoder tokens in the loss: G prompts with their answers against one prompt with G answers."""
     packed = case.prompt - 1 + case.generations * case.answer
     return case.generations * (case.prompt + case.answer) / packed
-
-
-def _loss(step: Step) -> float:
-    return step.phases["log_probs"] + step.phases["forward"] + step.phases["backward"]
 
 
 @contextmanager
