@@ -6,7 +6,7 @@ features worth pointing with. The heads are thrown away afterwards. Left out: im
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,9 +20,8 @@ from adfm.models.families import family_of
 from adfm.models.image_tokens import Grid
 from adfm.storage import write_bytes
 from adfm.training.examples import Example
+from adfm.training.run import StepProgress
 from adfm.training.settings import DenseSettings
-
-Progress = Callable[[int, int, dict[str, float]], None]
 
 
 class Scene(NamedTuple):
@@ -217,7 +216,7 @@ def example_scene(example: Example) -> Scene:
 
 
 def warm_on_examples(
-    model: Any, processor: Any, examples: Sequence[Example], dense: DenseSettings, seed: int, progress: Progress
+    model: Any, processor: Any, examples: Sequence[Example], dense: DenseSettings, seed: int, progress: StepProgress
 ) -> None:
     """Warm a model's vision tower on the boxes of labelled images. Images whose boxes are unknown are left out.
 
