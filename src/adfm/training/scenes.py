@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -45,11 +47,8 @@ class SceneSettings(Settings):
 
     def lesson(self, index: int) -> Lesson:
         """Return the lesson that scene number `index` belongs to."""
-        for lesson in self.lessons[:-1]:
-            if index < lesson.scenes:
-                return lesson
-            index -= lesson.scenes
-        return self.lessons[-1]
+        ends = list(accumulate(lesson.scenes for lesson in self.lessons[:-1]))
+        return self.lessons[bisect_right(ends, index)]
 
 
 class LabelledScene(NamedTuple):
@@ -92,11 +91,8 @@ def _name(material: str, rng: np.random.Generator) -> str:
     kind = int(rng.integers(3))
     if kind < 2:
         return material if kind == 0 else f"{material}-{int(rng.integers(100)):02d}"
-    letters = [
-        ("bcdfghklmnprstvz"[int(rng.integers(16))], "aeiou"[int(rng.integers(5))])
-        for _ in range(int(rng.integers(2, 5)))
-    ]
-    return "".join(consonant + vowel for consonant, vowel in letters)
+    syllables = range(int(rng.integers(2, 5)))
+    return "".join("bcdfghklmnprstvz"[int(rng.integers(16))] + "aeiou"[int(rng.integers(5))] for _ in syllables)
 
 
 def draw_product(settings: SceneSettings, lesson: Lesson, rng: np.random.Generator) -> Product:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from adfm.data.synthetic.benign import BENIGN_KINDS, LONG, Feature, random_feature
-from adfm.data.synthetic.fields import RGB, as_float, uniform
+from adfm.data.synthetic.fields import RGB, Float, Real, as_float, rounded, uniform
 from adfm.data.synthetic.materials import MATERIALS, Look, random_look
-from adfm.data.synthetic.shapes import Outline, Shape, distance
+
+Shape = Literal["full", "disc", "plate", "ring", "bracket"]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One product's outline: its shape and its size as a share of the frame's short side."""
+
+    kind: Shape = "full"
+    size: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -58,8 +68,6 @@ _SHAPES: dict[str, tuple[Shape, ...]] = {
     "wood": ("full", "full", "plate"),
     "grid": ("full", "full", "plate", "disc"),
 }
-
-
 _UNSUITED: dict[str, tuple[str, ...]] = {  # benign features that a material does not carry
     "grid": ("printed_mark", "inclusion_dots", "texture_change"),
     "woven": ("inclusion_dots",),
@@ -81,6 +89,25 @@ def chosen(
     if unknown:
         raise ValueError(f"unknown {what} {unknown[0]!r}; known: {', '.join(known)}")
     return picked
+
+
+def distance(outline: Outline, x: Real, y: Real) -> Float:
+    """Return the signed distance from points (x, y) to the outline, negative inside.
+
+    All lengths are in short sides of the frame, with the origin at its centre.
+    """
+    kind, size = outline.kind, outline.size
+    if kind == "full":
+        return as_float(np.full(np.broadcast_shapes(x.shape, y.shape), -size))
+    if kind == "plate":
+        return rounded(x, y, size / 2, size * 0.39, size * 0.09)
+    if kind == "bracket":
+        upright = rounded(x + 0.26 * size, y, 0.24 * size, size / 2, 0.06 * size)
+        foot = rounded(x, y - 0.27 * size, size / 2, 0.23 * size, 0.06 * size)
+        return np.minimum(upright, foot)
+    radius = np.hypot(x, y)
+    disc = as_float(radius - size / 2)
+    return disc if kind == "disc" else as_float(np.maximum(disc, -as_float(radius - 0.34 * size / 2)))
 
 
 def conditions(difficulty: float) -> Conditions:
@@ -147,7 +174,7 @@ def _features(
         used.add(kind)
         before = len(placed)
         for _ in range(12):  # tries
-            model = random_feature(rng, kind, 0.0, 0.0)
+            model = random_feature(rng, kind)
             for x, y in _places(rng, kind, outline):
                 feature = replace(model, x=x, y=y)
                 if _fits(feature, placed, outline):
