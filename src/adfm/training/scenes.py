@@ -64,8 +64,7 @@ def draw_scene(settings: SceneSettings, index: int) -> LabelledScene:
     Products come in pools, so that the generator can keep their textures for a while.
     """
     rng = np.random.default_rng((settings.seed, 1, index))
-    pool = index // SCENES_A_POOL
-    drawn = np.random.default_rng((settings.seed, 2, pool, int(rng.integers(PRODUCTS_AT_ONCE))))
+    drawn = np.random.default_rng((settings.seed, 2, index // SCENES_A_POOL, int(rng.integers(PRODUCTS_AT_ONCE))))
     size = SIZES[int(drawn.integers(len(SIZES)))]
     product = draw_product(settings, settings.lesson(index), drawn)
     part = draw_part(product, rng, size=size, defects=None if rng.random() < 0.5 else 0)

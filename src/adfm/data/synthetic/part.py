@@ -163,7 +163,6 @@ def draw_part(
     for _ in range(1 + int(np.searchsorted([0.78, 0.94], flaws.random())) if defects is None else defects):
         kind = choices[int(flaws.integers(len(choices)))]
         drawn.append(draw_flaw(scene, light, product, kind, taken, flaws, noise))
-    # Exposed and read out with the noise of the sensor.
     seen = light.expose(scene.image, (slice(size[1]), slice(size[0])))
     seen += np.float32(noise) * white(sensor, size[1], 3 * size[0]).reshape(seen.shape)
     image = np.asarray(cv2.convertScaleAbs(np.maximum(seen, 0.0), alpha=255.0), dtype=np.uint8)

@@ -72,6 +72,8 @@ _UNSUITED: dict[str, tuple[str, ...]] = {  # benign features that a material doe
     "grid": ("printed_mark", "inclusion_dots", "texture_change"),
     "woven": ("inclusion_dots",),
 }
+_DARK_INKS: tuple[RGB, ...] = ((0.08, 0.08, 0.10), (0.10, 0.14, 0.42), (0.55, 0.08, 0.10), (0.06, 0.30, 0.18))
+_LIGHT_INKS: tuple[RGB, ...] = ((0.95, 0.95, 0.93), (0.96, 0.86, 0.45), (0.80, 0.90, 0.96))
 
 
 def chosen(
@@ -185,18 +187,6 @@ def _features(
     return tuple(placed)
 
 
-def _colours(rng: np.random.Generator, material: str, look: Look) -> tuple[RGB, RGB]:
-    """Draw a plain background that the part stands out from, and an ink that reads on the material."""
-    bright = sum(look.base) + sum(look.accent) > 3.0
-    level = uniform(rng, 0.06, 0.22) if bright else uniform(rng, 0.72, 0.92)
-    red, green, blue = (float(np.clip(level + rng.normal(0.0, 0.008), 0.02, 0.97)) for _ in range(3))
-    mean = sum(look.base) / 3 if material == "printed" else (sum(look.base) + sum(look.accent)) / 6
-    dark: tuple[RGB, ...] = ((0.08, 0.08, 0.10), (0.10, 0.14, 0.42), (0.55, 0.08, 0.10), (0.06, 0.30, 0.18))
-    light: tuple[RGB, ...] = ((0.95, 0.95, 0.93), (0.96, 0.86, 0.45), (0.80, 0.90, 0.96))
-    inks = dark if mean > 0.55 else dark[:1] if mean > 0.45 else light
-    return (red, green, blue), inks[int(rng.integers(len(inks)))]
-
-
 def random_product(
     rng: np.random.Generator,
     *,
@@ -224,7 +214,12 @@ def random_product(
     outline = Outline(shapes[int(rng.integers(len(shapes)))], uniform(rng, 0.80, 0.92))
     turned = outline.kind in ("disc", "ring") and rng.random() < 0.7
     look = random_look(rng, material, turned=turned)
-    background, ink = _colours(rng, material, look)
+    # A plain background that the part stands out from, and an ink that reads on the material.
+    level = uniform(rng, 0.06, 0.22) if sum(look.base) + sum(look.accent) > 3.0 else uniform(rng, 0.72, 0.92)
+    red, green, blue = (float(np.clip(level + rng.normal(0.0, 0.008), 0.02, 0.97)) for _ in range(3))
+    mean = sum(look.base) / 3 if material == "printed" else (sum(look.base) + sum(look.accent)) / 6
+    inks = _DARK_INKS if mean > 0.55 else _DARK_INKS[:1] if mean > 0.45 else _LIGHT_INKS
+    ink = inks[int(rng.integers(len(inks)))]
     least, most = features or ((0, 3) if benign is None else (1, 3))
     unsuited = _UNSUITED.get(material, ())
     kinds = tuple(kind for kind in kinds if kind not in unsuited) or kinds  # all are kept if nothing else was asked for
@@ -232,7 +227,7 @@ def random_product(
         material=material,
         look=look,
         outline=outline,
-        background=background,
+        background=(red, green, blue),
         ink=ink,
         features=_features(rng, kinds, outline, least, most),
         conditions=conditions(difficulty),
