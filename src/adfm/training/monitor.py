@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,6 +10,7 @@ from adfm.geometry import Frame
 from adfm.reasoning import Protocol, read_answer
 from adfm.records import Response, Sample
 from adfm.rewards.trl import completion_text
+from adfm.training.run import LOGGED
 
 QUANTITIES = (
     "located/normal_0",
@@ -22,29 +23,21 @@ QUANTITIES = (
     "zero_advantage_share",
 )
 JOURNAL_NAMES = {
-    "loss": "loss",
-    "grad_norm": "grad_norm",
-    "learning_rate": "learning_rate",
+    **LOGGED,
     "reward": "reward/total",
     "reward_std": "reward_std/total",
     "entropy": "entropy",
     "kl": "kl",
     "completions/mean_length": "completion_length",
     "completions/clipped_ratio": "truncated_rate",
-    "rewards/format/mean": "reward/format",
-    "rewards/format/std": "reward_std/format",
-    "rewards/verdict/mean": "reward/verdict",
-    "rewards/verdict/std": "reward_std/verdict",
-    "rewards/grounding/mean": "reward/grounding",
-    "rewards/grounding/std": "reward_std/grounding",
-    **dict(zip(QUANTITIES, QUANTITIES, strict=True)),
+    **{
+        f"rewards/{reward}/{theirs}": f"{ours}/{reward}"
+        for reward in ("format", "verdict", "grounding")
+        for theirs, ours in (("mean", "reward"), ("std", "reward_std"))
+    },
+    **{name: name for name in QUANTITIES},
 }
 """Name in the engine's log -> name in `metrics.jsonl`, in the order of its columns."""
-
-
-def journal_row(logs: Mapping[str, float]) -> dict[str, float]:
-    """Return a row of `metrics.jsonl` from what the engine logged: our names, no timings, no mean over nothing (NaN)."""
-    return {ours: logs[name] for name, ours in JOURNAL_NAMES.items() if name in logs and logs[name] == logs[name]}
 
 
 class RolloutMonitor:
@@ -75,18 +68,18 @@ class RolloutMonitor:
             if sample.anomalous and sample.boxes is not None
         ]
         quantities = {
-            "located/normal_0": share(count == 0 for count in located),
-            "located/normal_1": share(count == 1 for count in located),
-            "located/normal_2plus": share(count > 1 for count in located),
-            "false_positive_rate": share(response.verdict == "anomalous" for response in normal),
-            "miss_rate": share(response.verdict == "normal" for response in anomalous),
-            "unread_rate": share(response.verdict is None for _, response in pairs),
-            "box_count_error": sum(errors) / len(errors) if errors else None,
+            "located/normal_0": mean(count == 0 for count in located),
+            "located/normal_1": mean(count == 1 for count in located),
+            "located/normal_2plus": mean(count > 1 for count in located),
+            "false_positive_rate": mean(response.verdict == "anomalous" for response in normal),
+            "miss_rate": mean(response.verdict == "normal" for response in anomalous),
+            "unread_rate": mean(response.verdict is None for _, response in pairs),
+            "box_count_error": mean(errors),
         }
         return {name: value for name, value in quantities.items() if value is not None}
 
 
-def share(flags: Any) -> float | None:
-    """Return the share of true flags, or None of no flags."""
-    values = list(flags)
+def mean(numbers: Iterable[float]) -> float | None:
+    """Return the mean, which of flags is the share of true ones, or None of nothing."""
+    values = list(numbers)
     return sum(values) / len(values) if values else None

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache, DynamicLayer
 
 from adfm.training.shared_prefix.attention import placeholder_mask
 from adfm.training.shared_prefix.few_rows import laid_out
@@ -27,14 +27,10 @@ FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 Layer = tuple[Tensor, Tensor]
 
 
-class AnswerLayer(CacheLayerMixin):  # type: ignore[misc]
+class AnswerLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values of the answers only, (rows, heads, allocated tokens, width), written in place."""
 
-    is_sliding = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.length = 0
+    length = 0
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Allocate the first block."""
@@ -56,24 +52,9 @@ class AnswerLayer(CacheLayerMixin):  # type: ignore[misc]
         self.length += 1
         return self.keys[:, :, : self.length], self.values[:, :, : self.length]
 
-    def keep(self, rows: Tensor) -> None:
-        """Drop all other rows."""
-        if self.is_initialized:  # an answer may end with its very first token, before anything is held
-            self.keys, self.values = self.keys[rows], self.values[rows]
-
     def get_seq_length(self) -> int:
         """Return the tokens held."""
         return self.length
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Return length and offset for a mask, which is never built."""
-        return self.length + query_length, 0
-
-    def get_max_length(self) -> int:
-        """No limit."""
-        return -1
-
-    get_max_cache_shape = get_max_length
 
 
 class PrefixAttention:
@@ -274,4 +255,4 @@ class _Answers:
         self._prefix.keep(rows)
         self._position = self._position.index_select(-2, rows)
         for layer in self._layers:
-            layer.keep(rows)
+            layer.batch_select_indices(rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from hashlib import blake2b
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import Any
 
 import torch
@@ -59,7 +59,7 @@ class _OncePerPrompt:
     def __call__(self, images: Any = None, text: Any = None, **options: Any) -> Any:
         listed = isinstance(text, list) and isinstance(images, list)
         whole = listed and all(isinstance(own, list) and own for own in images)
-        runs = neighbours(text, images) if whole else []
+        runs = neighbours(list(zip(text, images, strict=True))) if whole else []
         if len(runs) == (len(text) if isinstance(text, list) else 0):
             return super().__call__(images=images, text=text, **options)  # type: ignore[misc]
         first = [start for start, _ in runs]
@@ -76,39 +76,10 @@ def once_per_image(processor: Any, form: Grid) -> Any:
     return twin
 
 
-def equal_chats(prompts: Sequence[Any]) -> list[tuple[int, int]]:
-    """Return (first, length) of each run of chats with equal texts and equal images."""
-    texts, images = [], []
-    for prompt in prompts:
-        parts = [(message["role"], message["content"]) for message in prompt]
-        listed = [part for _, content in parts if not isinstance(content, str) for part in content]
-        images.append([part["image"] for part in listed if part["type"] == "image"])
-        texts.append(
-            [
-                (role, content if isinstance(content, str) else [part.get("text", part["type"]) for part in content])
-                for role, content in parts
-            ]
-        )
-    return neighbours(texts, images)
-
-
-def neighbours(texts: Sequence[Any], images: Sequence[Sequence[Any]]) -> list[tuple[int, int]]:
-    """Return (first, length) of each run of rows with equal text and equal images."""
-    runs: list[tuple[int, int]] = []
-    for row in range(len(texts)):
-        if runs and texts[row] == texts[row - 1] and same_images(images[row], images[row - 1]):
-            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
-        else:
-            runs.append((row, 1))
-    return runs
-
-
-def same_images(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
-    """Compare two lists of images, by identity first, then by content."""
-    return len(ours) == len(theirs) and all(
-        a is b or ((a.mode, a.size) == (b.mode, b.size) and a.tobytes() == b.tobytes())
-        for a, b in zip(ours, theirs, strict=True)
-    )
+def neighbours(rows: Sequence[Any]) -> list[tuple[int, int]]:
+    """Return (first, length) of each run of equal rows: chats, or texts with images. Images are equal by their content."""
+    lengths = [len(list(run)) for _, run in groupby(rows)]
+    return list(zip(accumulate([0, *lengths]), lengths, strict=False))
 
 
 def repeated(output: Any, lengths: Sequence[int], counts: Sequence[int], form: Grid) -> Any:
