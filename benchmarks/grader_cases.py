@@ -24,7 +24,7 @@ KINDS: dict[Kind, str] = {
 }
 
 FRAME = Frame.original(640, 480)
-"""The picture that every answer is about, px."""
+"""The image that every answer is about, in pixels."""
 
 
 @dataclass(frozen=True)

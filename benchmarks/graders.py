@@ -1,7 +1,7 @@
 """The same answers through our reading and through what published graders do: `python benchmarks/graders.py`.
 
-It prints the tables and writes them into `docs/graders.md`; a test checks that they are current. Every grader of others is stated anew
-from its published behaviour (`Grader.source`), none of its code is here; retries, models and the sub-tasks without a verdict are left out.
+It prints the tables and writes them into `docs/graders.md`. A test checks that they are current. Every grader of others is written
+from its published behaviour (`Grader.source`). None of its code is here. Retries, models and sub-tasks without a verdict are left out.
 """
 # ruff: noqa: S311
 
@@ -45,7 +45,7 @@ def adfm_reading(text: str) -> Reading:
 
 
 def mmad_letter(text: str) -> str:
-    """MMAD: the last capital A to E that stands alone, else the letter of the closest option, however far, else the text.
+    """MMAD: the last capital A to E on its own, else the letter of the closest option, however far, else the text.
 
     With options at hand something is always closest, so the last branch is never reached with them.
     """
@@ -149,7 +149,7 @@ MMAD = Grader(
     "MMAD",
     _lettered(mmad_letter),
     "jam-cc/MMAD 3cf2b9b, `evaluation/examples/GPT4/gpt4v.py`: `parse_answer`",
-    "the last capital A to E that stands alone, else the closest option, however far",
+    "the last capital A to E on its own, else the closest option, however far",
     "the raw text is stored and left out of the score, as is the answer after it",
 )
 ANOMALY_R1 = Grader(
@@ -163,7 +163,7 @@ IAD_R1 = Grader(
     "IAD-R1, evaluation",
     _lettered(iad_r1_letter),
     "Yanhui-Lee/IAD-R1 625b936, `scripts/Inference/IAD-R1-Inference/vLLM_Qwen_detect_format.py`: `get_ans`",
-    "the option that equals, is part of, or holds what stands in the first answer tags",
+    "the option that equals, is part of, or holds the content of the first answer tags",
     "becomes E, which counts as wrong",
 )
 IAD_R1_REWARD = Grader(
@@ -191,7 +191,7 @@ GRADERS = (OURS, MMAD, ANOMALY_R1, IAD_R1, IAD_R1_REWARD, VLM_R1, ANOMALIB)
 
 
 def outcome(reading: Reading, meaning: Reading) -> Outcome:
-    """How a reading stands to what the writer meant; nothing read where nothing was meant agrees."""
+    """Compare a reading with what the writer meant. Nothing read where nothing was meant agrees."""
     if reading == meaning:
         return "agrees"
     if reading is None:
@@ -263,7 +263,7 @@ def mmad_count(parts: Sequence[tuple[Label, Reading]]) -> Count:
 
 
 def tables() -> str:
-    """Everything that stands between the markers of `docs/graders.md`."""
+    """Everything between the markers of `docs/graders.md`."""
     titled = (
         ("The graders", grader_table()),
         (f"All {len(CASES)} answers", outcome_table()),
@@ -311,11 +311,11 @@ def _names(grader: Grader, wanted: Outcome) -> str:
 
 def limit_table() -> str:
     """What each grader reads of the answers whose form misleads, a row per answer."""
-    rows = [(c.name, _said(c.meaning), *(_said(g.reading(c.text)) for g in GRADERS)) for c in LIMITS]
+    rows = [(c.name, _shown(c.meaning), *(_shown(g.reading(c.text)) for g in GRADERS)) for c in LIMITS]
     return _table(("answer", "meant", *(g.name for g in GRADERS)), rows, align="---")
 
 
-def _said(reading: Reading) -> str:
+def _shown(reading: Reading) -> str:
     return reading or "-"
 
 
@@ -336,7 +336,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[object]], align: str = "
 
 
 def with_tables(page: str, content: str) -> str:
-    """Return the page with what stands between its markers replaced.
+    """Return the page with the text between its markers replaced.
 
     Raises:
         ValueError: the page does not hold the two markers exactly once, in order.

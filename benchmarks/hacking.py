@@ -1,6 +1,6 @@
 """What answers that know nothing of the defects earn under each preset: `python benchmarks/hacking.py` prints a table.
 
-Every hack is told the right verdict, which favours it; only the places are unknown to it. The honest answers are the
+Every hack knows the right verdict, which favours it. Only the places are unknown to it. The honest answers are the
 canonical one, two imperfect ones and a miss. `docs/rewards.md` holds the table and a test checks that it is current.
 """
 # ruff: noqa: S311
@@ -23,7 +23,7 @@ SPRAYS = (2, 4, 8, 16, 64)
 
 
 def random_sample(rng: random.Random, label: Label) -> Sample:
-    """A picture of 64 to 1500 pixels a side; an anomalous one has 1 to 5 boxes of 4 to 35 % of the side."""
+    """An image of 64 to 1500 pixels a side. An anomalous one has 1 to 5 boxes of 4 to 35 % of the side."""
     width, height = rng.randint(64, 1500), rng.randint(64, 1500)
     count = 0 if label == "normal" else rng.choice((1, 1, 1, 2, 2, 3, 4, 5))
     boxes = tuple(sorted(_random_box(rng, width, height) for _ in range(count)))
@@ -45,7 +45,7 @@ def answer(verdict: str, boxes: Sequence[Sequence[object]], located: Sequence[Se
 
 
 def _shifted(sample: Sample, share: float, rng: random.Random) -> str:
-    """Each true box found, but moved by `share` of its side both ways (inside the picture, where it can be)."""
+    """Each true box found, but moved by `share` of its side both ways (inside the image, where it can be)."""
     if not sample.anomalous:
         return canonical(sample, _frame(sample))
     moved = [_move(box, share, sample, rng) for box in sample.boxes or ()]
@@ -61,7 +61,7 @@ def _move(box: Box, share: float, sample: Sample, rng: random.Random) -> Box:
 
 
 def _missed(sample: Sample, rng: random.Random) -> str:
-    """The right number of boxes of the right sizes, each anywhere in the picture."""
+    """The right number of boxes of the right sizes, each anywhere in the image."""
     if not sample.anomalous:
         return canonical(sample, _frame(sample))
     return answer("anomalous", [_thrown(box, sample, rng) for box in sample.boxes or ()])
@@ -74,7 +74,7 @@ def _thrown(box: Box, sample: Sample, rng: random.Random) -> Box:
 
 
 def _grid(sample: Sample) -> str:
-    """64 boxes: the picture cut into 8 x 8."""
+    """64 boxes: the image divided into 8 x 8."""
     xs, ys = ([side * n // 8 for n in range(9)] for side in (sample.width, sample.height))
     boxes = [(xs[i], ys[j], xs[i + 1], ys[j + 1]) for j in range(8) for i in range(8)]
     return answer(sample.label, boxes if sample.anomalous else [], located=boxes)
@@ -124,7 +124,7 @@ POLICIES: dict[str, Policy] = {**HONEST, **HACKS}
 
 
 class Measured(NamedTuple):
-    """One policy under one preset: mean totals, and how it stands against honest answers on anomalous parts."""
+    """One policy under one preset: mean totals, and how it compares with honest answers on anomalous parts."""
 
     anomalous: float
     normal: float

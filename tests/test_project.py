@@ -253,6 +253,8 @@ def recipe_fault(text: str) -> str | None:
     words = shlex.split(text.split("\n")[0])
     if words[:2] != ["#", "adfm"]:
         return "the first line must be '# adfm ...', the command that runs it"
+    if words[2:3] == ["train"] and "--config" not in words:
+        return "the command must name the recipe by --config"
     try:
         make_settings(SftSettings if "sft" in words else GrpoSettings, parse_yaml(text, "recipe"), "recipe")
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""`adfm data export` from the command line to the files: pictures as our own loader shows them, errors in one line."""
+"""`adfm data export` from the command line to the files: images as our own loader shows them, errors in one line."""
 
 from __future__ import annotations
 
@@ -38,37 +38,39 @@ def test_every_tool_of_the_command_is_there() -> None:
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_what_is_told_is_written(
+def test_what_is_reported_is_written(
     tool: str, parts_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame = ["--frame", "0-1000"] if BRIDGES[tool].ASKS else []
     out = tmp_path / "out"
     assert main(["data", "export", str(parts_data), "--to", tool, "--out", str(out), *frame, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["samples"] == len(read_manifest(parts_data).samples)
-    assert sorted(told["files"]) == sorted(path.name for path in out.iterdir())
-    assert str(out) in told["load"] and "{out}" not in told["load"]
-    for word in told["load"].replace("'", " ").replace("=", " ").replace(":compute", " ").split():
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["samples"] == len(read_manifest(parts_data).samples)
+    assert sorted(printed["files"]) == sorted(path.name for path in out.iterdir())
+    assert str(out) in printed["load"] and "{out}" not in printed["load"]
+    for word in printed["load"].replace("'", " ").replace("=", " ").replace(":compute", " ").split():
         assert not word.startswith(str(out)) or Path(word).exists()
 
 
-def test_people_are_told_the_next_step(parts_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_people_see_the_next_step(parts_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "export", str(parts_data), "--to", "coco", "--out", str(tmp_path / "out")]) == 0
-    told = capsys.readouterr()
-    assert told.out.startswith(f"24 samples -> {tmp_path / 'out'}: instances_train.json")
-    assert "\nnext: pycocotools" in told.out and told.err == ""
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"24 samples -> {tmp_path / 'out'}: instances_train.json")
+    assert "\nnext: pycocotools" in printed.out and printed.err == ""
 
 
-@pytest.mark.parametrize(("tool", "told"), [("coco", "left out"), ("fiftyone", "is null"), ("ms-swift", "not apply")])
-def test_samples_without_boxes_are_told(
-    tool: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("tool", "printed"), [("coco", "left out"), ("fiftyone", "is null"), ("ms-swift", "not apply")]
+)
+def test_samples_without_boxes_are_noted(
+    tool: str, printed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "data").mkdir()
-    one_picture(tmp_path / "data", "plain", label="anomalous", boxes=None)
+    one_image(tmp_path / "data", "plain", label="anomalous", boxes=None)
     frame = ["--frame", "0-1000"] if BRIDGES[tool].ASKS else []
     assert main(["data", "export", str(tmp_path / "data"), "--to", tool, "--out", str(tmp_path / "out"), *frame]) == 0
     (note,) = [line for line in capsys.readouterr().out.split("\n") if line.startswith("note: ")]
-    assert note.startswith("note: 1 anomalous samples have no boxes") and told in note
+    assert note.startswith("note: 1 anomalous samples have no boxes") and printed in note
 
 
 def test_one_split(parts_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,8 +88,8 @@ def test_a_models_frame_is_asked_of_the_model(parts_data: Path, tmp_path: Path) 
         truth = read_truth(row["truth"])
         assert truth.frame == frame_of_model("nano")(truth.sample.width, truth.sample.height)
         assert truth.frame.name.startswith("resized:")
-        picture = images.load(Path(row["images"][0]))
-        focus = None if truth.sample.anomalous else focus_box(picture)
+        image = images.load(Path(row["images"][0]))
+        focus = None if truth.sample.anomalous else focus_box(image)
         assert row["messages"][1]["content"] == canonical(truth.sample, truth.frame, focus=focus)
         assert rate(row["messages"][1]["content"], row["truth"]).verdict == 1.0
 
@@ -143,7 +145,7 @@ def test_protocol_and_wording(parts_data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "printed"),
     [
         (["--to", "verl"], "give either --model"),
         (["--to", "verl", "--model", "nano", "--frame", "original"], "give either --model"),
@@ -155,12 +157,12 @@ def test_protocol_and_wording(parts_data: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(
-    arguments: list[str], told: str, parts_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], printed: str, parts_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     assert main(["data", "export", str(parts_data), "--out", str(out), *arguments]) == 2
     error = capsys.readouterr().err
-    assert told in error and error.count("\n") == 1
+    assert printed in error and error.count("\n") == 1
     assert not out.exists()
 
 
@@ -177,7 +179,7 @@ def test_a_folder_that_holds_something_is_left_alone(
 
 
 def saved(folder: Path, kind: str) -> Path:
-    """A picture of 40 x 20 as shown, whose top left quarter is bright, stored in some way."""
+    """An image of 40 x 20 as shown, whose top left quarter is bright, stored in some way."""
     pixels = np.zeros((20, 40), np.uint8)
     pixels[:10, :20] = 200
     path = folder / f"{kind}.png"
@@ -194,7 +196,7 @@ def saved(folder: Path, kind: str) -> Path:
     return path
 
 
-def one_picture(folder: Path, kind: str, **changes: Any) -> Manifest:
+def one_image(folder: Path, kind: str, **changes: Any) -> Manifest:
     path = saved(folder, kind)
     row: dict[str, Any] = {
         "id": f"../../{kind}", "image": path.name, "width": 40, "height": 20, "label": "normal", "category": "cap",
@@ -207,7 +209,7 @@ def one_picture(folder: Path, kind: str, **changes: Any) -> Manifest:
 @pytest.mark.parametrize("kind", ["plain", "turned", "deep", "transparent"])
 def test_any_decoder_shows_what_ours_shows(kind: str, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    manifest, out = one_picture(tmp_path / "data", kind), tmp_path / "out"
+    manifest, out = one_image(tmp_path / "data", kind), tmp_path / "out"
     export(manifest, BRIDGES["coco"], out)
     image = json.loads((out / "instances_train.json").read_text())["images"][0]
     shown = Image.open(image["file_name"]).convert("RGB")  # as a decoder that knows nothing of EXIF and 16 bits
@@ -227,9 +229,9 @@ def test_without_the_copy_they_would_show_something_else(kind: str, tmp_path: Pa
     assert naive.size != ours.size or not np.array_equal(np.asarray(naive), np.asarray(ours))
 
 
-def test_a_picture_of_another_size_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
+def test_an_image_of_another_size_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    manifest = one_picture(tmp_path / "data", "turned", width=20, height=40)
+    manifest = one_image(tmp_path / "data", "turned", width=20, height=40)
     with pytest.raises(images.ImageError, match="is 40 x 20, the manifest says 20 x 40"):
         export(manifest, BRIDGES["coco"], tmp_path / "out", Frame.thousand)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]

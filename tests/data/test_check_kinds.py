@@ -24,7 +24,7 @@ from adfm.data.contract import LineError, sample_from_json
 from adfm.data.meta import counts
 from adfm.data.settings import BuildSettings
 from adfm.geometry import Frame
-from adfm.models import frames
+from adfm.models.families import FAMILIES
 from adfm.records import Sample
 from adfm.rewards import gold_fault
 
@@ -588,7 +588,7 @@ def test_several_faults_of_one_line_are_all_told(built: Built) -> None:
 
 
 def test_the_longest_side_that_a_model_reads() -> None:
-    assert MAX_ASPECT == frames.MAX_ASPECT
+    assert {family.max_aspect for family in FAMILIES.values()} == {MAX_ASPECT}
 
 
 def test_kinds_are_told_alike() -> None:

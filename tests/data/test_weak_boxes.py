@@ -24,8 +24,7 @@ from adfm.errors import DataError
 from adfm.evaluation.run import prediction_of
 from adfm.geometry import Frame
 from adfm.models.base import Answer
-from adfm.models.scripted import ScriptedModel
-from adfm.reasoning import FULL, canonical, read
+from adfm.reasoning import Protocol, ask, canonical, read
 from adfm.records import Sample
 from adfm.rewards import reward
 from adfm.storage import read_json, read_jsonl
@@ -164,5 +163,5 @@ def test_rewards_and_predictions_take_weak_boxes_as_they_are(tmp_path: Path, dra
     frame = Frame.original(weak.width, weak.height)
     answer = Answer(canonical(weak, frame), None)
     assert reward(read(answer.text, frame), weak) == reward(read(answer.text, frame), replace(weak, tight=True))
-    prediction = prediction_of(ScriptedModel(lambda draw_image, text: answer), weak, answer, FULL)
+    prediction = prediction_of(weak, ask(Path(weak.image), frame, Protocol(), category=None), answer)
     assert prediction.boxes == weak.boxes

@@ -102,7 +102,7 @@ def test_ms_swift_gets_our_numbers() -> None:
     assert len({kind.__name__ for kind in ms_swift.REWARDS.values()}) == len(ms_swift.REWARDS)  # its log's names
 
 
-def test_ms_swift_is_told_where_grounding_does_not_apply() -> None:
+def test_ms_swift_gets_none_where_grounding_does_not_apply() -> None:
     assert ms_swift.Grounding()(["x", "x"], truth=[truth(UNPLACED), truth(BAD)]) == [None, 0.0]
 
 

@@ -154,9 +154,9 @@ def test_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         "problems": {"missing_answer": 1, "missing_examine": 1, "missing_locate": 1},
     }
     command(tmp_path, rows, "--frame", "original")
-    told = capsys.readouterr().out
-    assert "2 responses scored, 1 samples without a response" in told
-    assert "unread     50.0%" in told and "missing_answer 1" in told
+    printed = capsys.readouterr().out
+    assert "2 responses scored, 1 samples without a response" in printed
+    assert "unread     50.0%" in printed and "missing_answer 1" in printed
 
 
 def test_the_help_names_the_presets(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from adfm.data.synthetic import BENIGN_KINDS
 from adfm.errors import ModelError
 from adfm.geometry import Box
 from adfm.models.nano.architecture import NanoShape, build_model, build_processor
+from adfm.progress import quiet
 from adfm.training import nano
 from adfm.training.nano import NanoSettings, WarmupSettings, warm_up
 from adfm.training.scenes import Lesson, SceneSettings, draw_product, draw_scene
@@ -180,11 +181,9 @@ def test_a_stopped_warm_up_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     class StoppedError(Exception):
         pass
 
-    def stop(_: str, step: int, __: int, ___: dict[str, float]) -> None:
+    def stop(_: str, step: int, __: int) -> None:
         if step == 3:
             raise StoppedError
-
-    def quietly(*_: Any) -> None: ...
 
     # Whitening and the check take many images; six are enough here.
     few = [draw_scene(warm_settings().scenes, index) for index in range(6)]
@@ -197,11 +196,11 @@ def test_a_stopped_warm_up_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
     tokenizer = tiny_tokenizer()
     torch.manual_seed(0)
-    whole = warm_up(tmp_path / "whole", warm_settings(), tokenizer, quietly, workers=0)
+    whole = warm_up(tmp_path / "whole", warm_settings(), tokenizer, quiet, workers=0)
     torch.manual_seed(0)
     with pytest.raises(StoppedError):
         warm_up(tmp_path / "cut", warm_settings(), tokenizer, stop, workers=0)
-    cut = warm_up(tmp_path / "cut", warm_settings(), tokenizer, quietly, workers=0)
+    cut = warm_up(tmp_path / "cut", warm_settings(), tokenizer, quiet, workers=0)
     pairs = zip(whole.model.visual.parameters(), cut.model.visual.parameters(), strict=True)
     assert all(a.equal(b) for a, b in pairs)
     steps = [json.loads(line)["step"] for line in (tmp_path / "cut" / "warmup.jsonl").read_text().splitlines()]

@@ -12,7 +12,7 @@ from PIL import Image
 from adfm.geometry import Box
 
 _SIDE = 128  # longest side, in pixels, at which contrast is measured
-_WINDOW = 0.25  # side of the window over the side of the picture
+_WINDOW = 0.25  # side of the window over the side of the image
 
 
 def focus_box(image: Image.Image) -> Box:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, TypeVar
 
 from adfm.errors import DataError
 from adfm.records import Label
@@ -31,6 +31,7 @@ _FOLDED = {"Object Structure": "Object Analysis", "Object Details": "Object Anal
 _KNOWN_AS = {"DS-MVTec": "MVTec"}
 """Data sets that `domain_knowledge.json` calls by another name."""
 
+T = TypeVar("T", dict[str, Any], list[Any])
 Knowledge = Mapping[tuple[str, str], str]
 """All texts about an object, by data set (as that file names it) and object."""
 
@@ -99,19 +100,19 @@ def read_entries(root: Path) -> tuple[Entry, ...]:
         raise DataError(
             f"{file}: no such file; --data must be the folder that holds MMAD's {QUESTIONS} and its data sets"
         )
-    content = _object(str(file), _read(file))
+    content = _typed(str(file), _read(file), dict)
     if not content:
         raise DataError(f"{file}: holds no image; download it again")
     entries = []
     for image, value in content.items():
         where = f"{file}: '{image}'"
-        row = _object(where, value)
+        row = _typed(where, value, dict)
         if row.get("image_path", image) != image:
             raise DataError(f"{where}: 'image_path' names another image; it must repeat the key")
         # As in the published reader: any key of that beginning, and the first of them.
         conversation: Any = next((row[key] for key in row if key.startswith("conversation")), [])
-        items = _list(f"{where}: the conversation", conversation)
-        templates = _list(f"{where}: 'random_templates'", row.get("random_templates") or [])
+        items = _typed(f"{where}: the conversation", conversation, list)
+        templates = _typed(f"{where}: 'random_templates'", row.get("random_templates") or [], list)
         entries.append(
             Entry(
                 _path(where, image),
@@ -130,8 +131,8 @@ def read_knowledge(file: Path) -> Knowledge:
     """
     return {
         (dataset, name): "\n".join(_texts(f"{file}: '{dataset}' '{name}'", texts))
-        for dataset, objects in _object(str(file), _read(file)).items()
-        for name, texts in _object(f"{file}: '{dataset}'", objects).items()
+        for dataset, objects in _typed(str(file), _read(file), dict).items()
+        for name, texts in _typed(f"{file}: '{dataset}'", objects, dict).items()
     }
 
 
@@ -148,12 +149,12 @@ def _read(file: Path) -> Any:
 
 
 def _item(where: str, image: str, number: int, value: Any) -> Item:
-    row = _object(where, value)
+    row = _typed(where, value, dict)
     text, answer, kind = (_text(f"{where}: '{key}'", row.get(key)) for key in ("Question", "Answer", "type"))
     task = _FOLDED.get(kind, kind)
     if task not in TASKS:
         raise DataError(f"{where}: the type '{kind}' is none of MMAD's")
-    options = _object(f"{where}: 'Options'", row.get("Options"))
+    options = _typed(f"{where}: 'Options'", row.get("Options"), dict)
     if not 2 <= len(options) <= len(LETTERS):
         raise DataError(f"{where}: 'Options' must hold 2 to {len(LETTERS)} options, not {len(options)}")
     if answer not in options:
@@ -163,15 +164,9 @@ def _item(where: str, image: str, number: int, value: Any) -> Item:
     return Item(image, number, task, text, tuple(zip(LETTERS, texts, strict=False)), letter)
 
 
-def _object(where: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise DataError(f"{where}: must be a JSON object")
-    return value
-
-
-def _list(where: str, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise DataError(f"{where}: must be a list")
+def _typed(where: str, value: Any, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise DataError(f"{where}: must be {'a list' if kind is list else 'a JSON object'}")
     return value
 
 
@@ -182,7 +177,7 @@ def _text(where: str, value: Any) -> str:
 
 
 def _texts(where: str, value: Any) -> list[str]:
-    return [_text(f"{where} '{name}'", text) for name, text in _object(where, value).items()]
+    return [_text(f"{where} '{name}'", text) for name, text in _typed(where, value, dict).items()]
 
 
 def _path(where: str, path: Any) -> str:
