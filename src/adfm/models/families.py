@@ -75,10 +75,11 @@ class Family:
         Raises:
             ConfigError: the family has no such limit.
         """
-        if pixels and self.pixel_limit is None:
+        if not pixels:
+            return
+        if self.pixel_limit is None:
             raise ConfigError(f"setting 'data.max_pixels': {self.name} has no limit on pixels; leave it at 0")
-        if pixels and self.pixel_limit:
-            self.pixel_limit(processor.image_processor, pixels)
+        self.pixel_limit(processor.image_processor, pixels)
 
     def tower_of(self, model: Any) -> Any:
         """Return the vision tower of a model.

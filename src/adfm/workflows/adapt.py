@@ -65,18 +65,12 @@ def chosen_arms(settings: AdaptSettings) -> list[Arm]:
     Raises:
         ConfigError: an unknown name, or an arm that starts from one that is not chosen before it.
     """
+    blind = (*settings.grpo_overrides, "rewards.weights.grounding=0")
     own = (
         Arm("base", "base", settings.model),
         Arm("sft", "SFT", settings.model, "sft", settings.sft, settings.sft_overrides),
         Arm("grpo", "SFT + GRPO", "sft", "grpo", settings.grpo, settings.grpo_overrides),
-        Arm(
-            "verdict-only",
-            "SFT + GRPO, verdict only",
-            "sft",
-            "grpo",
-            settings.grpo,
-            (*settings.grpo_overrides, "rewards.weights.grounding=0"),
-        ),
+        Arm("verdict-only", "SFT + GRPO, verdict only", "sft", "grpo", settings.grpo, blind),
     )
     known: Mapping[str, Arm] = extended("adfm.arms", {arm.key: arm for arm in own})
     arms: list[Arm] = []
@@ -116,9 +110,11 @@ def run_adaptation(source: Path, out: Path, settings: AdaptSettings, progress: P
         "differences": [{"of": one.of, "to": one.to, **one.metrics} for one in differences],
         "recommended": {"name": last.arm.name, "why": "the last arm; arms are not compared on a validation split"},
         "decisions": calibrated_decisions(last, out, settings.alpha, progress),
+        "seconds": round(time.monotonic() - started, 1),
+        "provenance": provenance("adfm adapt", settings.seed),
     }
     report_arms(out, "Adaptation to a labelled set", results, differences, "adfm adapt", settings.seed)
-    return adapted(out, summary, runs, differences, started=started, seed=settings.seed)
+    return adapted(out, summary, runs, differences)
 
 
 def run_repeats(source: Path, out: Path, settings: AdaptSettings, repeats: int, progress: Progress) -> Adapted:
@@ -150,8 +146,10 @@ def run_repeats(source: Path, out: Path, settings: AdaptSettings, repeats: int, 
         "recommended": first["recommended"],
         "decisions": [split.summary["decisions"] for split in splits],
         "seeds": list(seeds),
+        "seconds": round(time.monotonic() - started, 1),
+        "provenance": provenance("adfm adapt", settings.seed),
     }
-    return adapted(out, summary, runs, differences, started=started, seed=settings.seed)
+    return adapted(out, summary, runs, differences)
 
 
 def mean_run(runs: Sequence[RunResult]) -> RunResult:
@@ -162,18 +160,8 @@ def mean_run(runs: Sequence[RunResult]) -> RunResult:
     return RunResult(runs[0].name, {**sizes, "different": different, "metrics": metrics})
 
 
-def adapted(
-    out: Path,
-    summary: dict[str, Any],
-    runs: list[RunResult],
-    differences: list[Difference],
-    *,
-    started: float,
-    seed: int,
-) -> Adapted:
-    """Complete the summary and write it, and the table of the arms with a note, to `out`."""
-    summary["seconds"] = round(time.monotonic() - started, 1)
-    summary["provenance"] = provenance("adfm adapt", seed)
+def adapted(out: Path, summary: dict[str, Any], runs: list[RunResult], differences: list[Difference]) -> Adapted:
+    """Write the summary, and the table of the arms with a note, to `out`."""
     write_json(out / "summary.json", summary)
     head, *body = ["| " + " | ".join(row) + " |" for row in table(runs, differences)]
     line = "|" + "---|" * (1 + len(runs) + len(differences))

@@ -23,8 +23,7 @@ from adfm.reasoning import Protocol, ProtocolFlags
 from adfm.records import Split
 from adfm.report import Difference, ReportInputs, RunResult, read_run, write_report
 from adfm.storage import read_json, read_jsonl, write_json
-from adfm.training.recipes import filled_recipe
-from adfm.training.settings import GrpoSettings, SftSettings, TrainSettings
+from adfm.training.settings import GrpoSettings, SftSettings, TrainSettings, filled_recipe
 from adfm.workflows.provenance import provenance
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 
 from adfm.training.shared_prefix.layout import Packing
@@ -54,21 +55,15 @@ def _attend(states: Sequence[Tensor], queries: Tensor, keys: Tensor, scale: floa
         for part, index in zip(states, (queries, keys, keys), strict=True)
     )
     options: dict[str, Any] = {"scale": scale, "enable_gqa": q.shape[1] != k.shape[1]}
-    if q.shape[2] == k.shape[2]:
+    size = q.shape[2], k.shape[2]
+    if size[0] == size[1]:
         options["is_causal"] = True
+    elif q.device.type == "cuda":  # a mask that the flash kernel knows, so that none is built
+        options["attn_mask"] = causal_lower_right(*size)
     else:
-        options["attn_mask"] = lower_right(q.shape[2], k.shape[2], q.device)
+        options["attn_mask"] = torch.ones(size, dtype=torch.bool, device=q.device).tril(size[1] - size[0])
     out = scaled_dot_product_attention(q, k, v, **options)
     return out.transpose(1, 2).flatten(0, 1)
-
-
-def lower_right(queries: int, keys: int, device: torch.device) -> Any:
-    """Return the causal mask aligned at the last key: on a GPU one that the flash kernel knows, so that none is built."""
-    if device.type == "cuda":
-        from torch.nn.attention.bias import causal_lower_right
-
-        return causal_lower_right(queries, keys)
-    return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
 
 
 def attention(

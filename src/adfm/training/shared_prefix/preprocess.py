@@ -33,7 +33,7 @@ class ImageMemo:
         from transformers.image_utils import make_flat_list_of_images
 
         flat = make_flat_list_of_images(images)
-        keys = [(digest, repr(sorted(options.items()))) for digest in digests(flat)]
+        keys = [(digest(image), repr(sorted(options.items()))) for image in flat]
         missing = {key: image for key, image in zip(keys, flat, strict=True) if key not in self._known}
         if missing:
             output = self._processor(list(missing.values()), return_tensors="pt", **options)
@@ -41,14 +41,9 @@ class ImageMemo:
         return BatchFeature(self._form.join([self._known[key] for key in keys]), tensor_type=return_tensors)
 
 
-def digests(images: Sequence[Any]) -> list[bytes]:
-    """Return a digest of each image's mode, size and pixels. One object is read once."""
-    read: dict[int, bytes] = {}
-    for image in images:
-        if id(image) not in read:
-            header = f"{image.mode} {image.size}".encode()
-            read[id(image)] = blake2b(header + image.tobytes(), digest_size=16).digest()
-    return [read[id(image)] for image in images]
+def digest(image: Any) -> bytes:
+    """Return a digest of an image's mode, size and pixels."""
+    return blake2b(f"{image.mode} {image.size}".encode() + image.tobytes(), digest_size=16).digest()
 
 
 class _OncePerPrompt:
