@@ -16,7 +16,6 @@ from adfm.reasoning.protocol import DEFAULT
 from adfm.storage import write_json
 
 CARD = "adfm.json"
-SCHEMA: Literal["adfm.model/1"] = "adfm.model/1"
 MAX_BYTES = 1 << 16
 Name = Annotated[str, Field(max_length=1000)]
 
@@ -35,7 +34,7 @@ class ModelCard(Settings):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    schema_name: Literal["adfm.model/1"] = Field(SCHEMA, alias="schema")
+    schema_name: Literal["adfm.model/1"] = Field("adfm.model/1", alias="schema")
     adfm: Name = __version__
     protocol: Protocol
     trained_on: TrainedOn | None = None

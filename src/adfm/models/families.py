@@ -16,8 +16,6 @@ from adfm.extensions import extended
 from adfm.geometry import Frame, FrameOf
 from adfm.models.image_tokens import GRID, TILES, ImageTokens
 
-Units = Literal["resized", "0-1000", "original"]
-
 
 @dataclass(frozen=True)
 class Family:
@@ -40,7 +38,7 @@ class Family:
 
     name: str
     model_types: tuple[str, ...]
-    units: Units
+    units: Literal["resized", "0-1000", "original"]
     image_tokens: ImageTokens = GRID
     tower: str = "model.visual"
     decoder: str = "model.language_model"

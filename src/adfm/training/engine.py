@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from transformers import PrinterCallback
 from trl.trainer.utils import RepeatSampler
 
@@ -59,8 +60,6 @@ class DurableRun(Engine):  # type: ignore[misc]
 
         The engine's raw, non-strict load leaves a Qwen2.5-VL at its *initial* weights without failing.
         """
-        from peft import PeftModel
-
         target = self.model if model is None else model
         if isinstance(target, PeftModel) or self.is_fsdp_enabled or self.is_deepspeed_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)

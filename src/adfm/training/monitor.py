@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from adfm.geometry import Frame
 from adfm.reasoning import Protocol, read_answer
-from adfm.records import Response, Sample
+from adfm.records import Sample
 from adfm.rewards.trl import completion_text
 from adfm.training.run import LOGGED
 
@@ -44,21 +43,15 @@ class RolloutMonitor:
     """Reads the answers of every batch and counts what a reward's mean hides."""
 
     def __init__(self, samples: Mapping[str, Sample], protocol: Protocol) -> None:
-        self._samples = samples
-
-        @lru_cache(maxsize=4096)
-        def parsed(sample_id: str, text: str, frame: str) -> Response:
-            sample = samples[sample_id]
-            return read_answer(text, Frame.parse(frame, sample.width, sample.height), protocol)
-
-        self._parsed = parsed
+        self._samples, self._protocol = samples, protocol
 
     def observe(self, inputs: Sequence[Mapping[str, Any]], completions: Sequence[Any]) -> dict[str, float]:
         """Return the quantities of one batch of rollouts. A share over nothing is left out."""
-        pairs = [
-            (self._samples[row["sample_id"]], self._parsed(row["sample_id"], completion_text(text), row["frame"]))
-            for row, text in zip(inputs, completions, strict=True)
-        ]
+        pairs = []
+        for row, completion in zip(inputs, completions, strict=True):
+            sample = self._samples[row["sample_id"]]
+            frame = Frame.parse(row["frame"], sample.width, sample.height)
+            pairs.append((sample, read_answer(completion_text(completion), frame, self._protocol)))
         normal = [response for sample, response in pairs if not sample.anomalous]
         anomalous = [response for sample, response in pairs if sample.anomalous]
         located = [len(response.located or ()) for response in normal]

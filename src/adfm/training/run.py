@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -205,8 +206,6 @@ def cut_journal(path: Path, last: int) -> list[dict[str, Any]]:
 
 def _summary(settings: TrainSettings, journal: RunJournal) -> dict[str, Any]:
     """Return what was trained, how far, how long, and the last row of the journal."""
-    from importlib.metadata import version
-
     return {
         "model": settings.model,
         "data": settings.data.manifest,

@@ -93,18 +93,16 @@ def run_arms(arms: Sequence[Arm], data: Path, out: Path, *, seed: int, progress:
         raise ConfigError(f"arms {', '.join(keys)}: two have the same key")
     results: dict[str, ArmResult] = {}
     for arm in arms:
-        start = results[arm.start].model if arm.start in results else arm.start
+        model = results[arm.start].model if arm.start in results else arm.start
         settings: TrainSettings | None = None
         journal: tuple[dict[str, Any], ...] = ()
         if arm.stage:
-            settings = recipe = arm_settings(arm, start, data, out / arm.key, seed)
+            settings = recipe = arm_settings(arm, model, data, out / arm.key, seed)
             model = train_arm(arm, recipe, progress)
             seconds = {row["step"]: row["seconds"] for row in read_jsonl(out / arm.key / "timings.jsonl")}
             rows = read_jsonl(out / arm.key / "metrics.jsonl")
             journal = tuple(row | {"seconds": seconds.get(row["step"])} for row in rows)
-        else:
-            model = start
-        protocol = protocol_of(model) if arm.stage else protocol_of(model).with_flags(arm.protocol)
+        protocol = protocol_of(model).with_flags(arm.protocol)
         evaluation = evaluate_arm(arm.name, model, protocol, data, out / f"eval-{arm.key}", progress)
         results[arm.key] = ArmResult(arm, model, protocol, evaluation, settings, journal)
     return list(results.values())

@@ -46,16 +46,6 @@ class DemoSettings:
     inspected: int = 8
 
 
-def demo_arms(settings: DemoSettings) -> list[Arm]:
-    """Return the demo's arms: the bundled model, GRPO, and with `ablate` the same without the grounding reward."""
-    steps = () if settings.steps is None else (f"steps={settings.steps}",)
-    arms = [Arm("base", "base"), Arm("grpo", "trained", "nano", "grpo", RECIPE, steps)]
-    if settings.ablate:
-        blind = (*steps, "rewards.weights.grounding=0")
-        arms.append(Arm("grpo-verdict-only", "verdict only", "nano", "grpo", RECIPE, blind))
-    return arms
-
-
 def run_demo(out: Path, settings: DemoSettings, progress: Progress) -> dict[str, Any]:
     """Run the chain in `out`, continuing where an earlier run was stopped, and return what `summary.json` holds.
 
@@ -68,7 +58,12 @@ def run_demo(out: Path, settings: DemoSettings, progress: Progress) -> dict[str,
     one_thread_on_cpu()
     data = make_data(out, settings, progress)
     claim_folder(out, {name: value for name, value in asdict(settings).items() if name not in ADDITIONS})
-    results = run_arms(demo_arms(settings), data, out, seed=settings.seed, progress=progress)
+    steps = () if settings.steps is None else (f"steps={settings.steps}",)
+    arms = [Arm("base", "base"), Arm("grpo", "trained", "nano", "grpo", RECIPE, steps)]
+    if settings.ablate:
+        blind = (*steps, "rewards.weights.grounding=0")
+        arms.append(Arm("grpo-verdict-only", "verdict only", "nano", "grpo", RECIPE, blind))
+    results = run_arms(arms, data, out, seed=settings.seed, progress=progress)
     base, *trained = [result.evaluation for result in results]
     differences = [difference([run], [base], seed=settings.seed) for run in trained]
     inspect_some(results[1].model, data, out, settings, progress)

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from adfm.training.shared_prefix.layout import Packing
 
@@ -70,8 +73,6 @@ def attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
     """The function that transformers calls: (batch, heads, tokens, width) states to (batch, tokens, heads, width)."""
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
     shared: SharedPrefix | None = options.pop("shared_prefix", None)
     if shared is None:
         plain: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
@@ -81,9 +82,6 @@ def attention(
 
 def install(model: Any) -> None:
     """Let the language model of `model` use `attention` in place of `sdpa`."""
-    from transformers import AttentionInterface
-    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
-
     AttentionInterface.register(NAME, attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     for config, _ in implementations(model):

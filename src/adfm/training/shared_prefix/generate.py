@@ -7,7 +7,9 @@ than plain full attention, and processes that must step together (ZeRO-3).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,12 +17,13 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from adfm.training.shared_prefix.attention import placeholder_mask
-from adfm.training.shared_prefix.few_rows import laid_out
 
 BLOCK = 64
 """Answer tokens for which a cache layer is first allocated. The room doubles whenever it is used up."""
 SHRINK_AT = 0.85
 """The batch is cut down to its unfinished rows when they are fewer than this share of it."""
+MIN_ROWS = 4
+"""Rows from which the layout of `laid_out` pays."""
 FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 """What `scaled_dot_product_attention` calls on a CPU. It also returns the logarithm of each softmax's sum."""
 
@@ -177,6 +180,36 @@ def answer_groups(
                 lay_out(len(kept))
                 tokens = tokens[kept]
             logits = answers.step(tokens)
+
+
+@contextmanager
+def laid_out(model: Any) -> Iterator[Callable[[int], None]]:
+    """Give a function that lays out every linear layer of `model` for a number of rows. The end of the block takes all of it back.
+
+    A plain product of few rows rearranges each weight again for every token. The second copy of the weights takes the room
+    that gradients take later in the step. GPUs, half precision and builds of torch without MKL are left as they are.
+    The layout holds the weights of that moment: they must not change before it is taken back or renewed. A product of
+    another number of rows is the plain one.
+    """
+    plain = [part for part in model.modules() if type(part) is torch.nn.Linear and "forward" not in part.__dict__]
+    on_cpu = [part for part in plain if part.weight.device.type == "cpu" and part.weight.dtype == torch.float32]
+    layers = on_cpu if torch.backends.mkl.is_available() else []
+
+    def lay_out(rows: int) -> None:
+        for layer in layers:
+            if rows < MIN_ROWS:
+                layer.__dict__.pop("forward", None)
+                continue
+            weight = layer.weight.detach()
+            packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, rows)
+            layer.forward = functools.partial(
+                torch.ops.mkl._mkl_linear, MKL_W=packed, ORI_W=weight, B=layer.bias, batch_size=rows
+            )
+
+    try:
+        yield lay_out
+    finally:
+        lay_out(0)
 
 
 class _Batch:

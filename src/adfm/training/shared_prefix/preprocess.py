@@ -13,6 +13,8 @@ from itertools import accumulate, groupby
 from typing import Any
 
 import torch
+from transformers import BatchFeature
+from transformers.image_utils import make_flat_list_of_images
 
 from adfm.models.image_tokens import Grid
 
@@ -29,9 +31,6 @@ class ImageMemo:
 
     def __call__(self, images: Any, return_tensors: Any = None, **options: Any) -> Any:
         """Return the fields of all images, processing only those not seen before, together and in order."""
-        from transformers import BatchFeature
-        from transformers.image_utils import make_flat_list_of_images
-
         flat = make_flat_list_of_images(images)
         keys = [(digest(image), repr(sorted(options.items()))) for image in flat]
         missing = {key: image for key, image in zip(keys, flat, strict=True) if key not in self._known}
@@ -55,7 +54,7 @@ class _OncePerPrompt:
         listed = isinstance(text, list) and isinstance(images, list)
         whole = listed and all(isinstance(own, list) and own for own in images)
         runs = neighbours(list(zip(text, images, strict=True))) if whole else []
-        if len(runs) == (len(text) if isinstance(text, list) else 0):
+        if not whole or len(runs) == len(text):
             return super().__call__(images=images, text=text, **options)  # type: ignore[misc]
         first = [start for start, _ in runs]
         output = super().__call__(images=[images[row] for row in first], text=[text[row] for row in first], **options)  # type: ignore[misc]

@@ -14,11 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from adfm.models.families import family_of
 from adfm.training.engine import Engine
 from adfm.training.settings import SharedPrefixSettings
 from adfm.training.shared_prefix.attention import install
+from adfm.training.shared_prefix.generate import answer_groups
 from adfm.training.shared_prefix.packed import packed_log_probs
 from adfm.training.shared_prefix.preprocess import neighbours, once_per_image
 from adfm.training.shared_prefix.rows import Rows, thinned
@@ -104,8 +106,6 @@ class SharedPrefixSteps(Engine):  # type: ignore[misc]
     ) -> Any:
         if self._prompts_once is None:
             return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest, **more)
-        from adfm.training.shared_prefix.generate import answer_groups
-
         (ids, owners), self._prompts_once = self._prompts_once, None
         model = self.accelerator.unwrap_model(self.model_wrapped)
         # An instance attribute hides the method for the length of this call: the engine's padding, contexts and clean-up stay in use.
@@ -200,8 +200,6 @@ def put_back(
 
 def groups_together(batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the same rows in as many batches, rows of a group next to each other, groups in the shuffled order of their first rows."""
-    from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
-
     parts = [split_pixel_values_by_grid(batch) for batch in batches]
     groups = [group for part in parts for group in part["prompt_groups"].tolist()]
     order = sorted(range(len(groups)), key=lambda row: groups.index(groups[row]))
