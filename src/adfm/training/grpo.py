@@ -207,5 +207,4 @@ def grpo_arguments(settings: GrpoSettings, subject: Subject, run: Path) -> GRPOC
         max_completion_length=subject.protocol.max_new_tokens,
         loss_type=settings.loss,
         reward_weights=reward_weights(settings.rewards),
-        log_completions=False,
     )

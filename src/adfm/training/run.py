@@ -129,7 +129,6 @@ def engine_arguments(settings: TrainSettings, run: Path) -> dict[str, Any]:
         "bf16": gpu,
         "use_cpu": not gpu,
         "logging_steps": 1,
-        "logging_strategy": "steps",
         "save_strategy": "steps" if settings.save_every else "no",
         "save_steps": settings.save_every or 500,
         "report_to": settings.tracker,

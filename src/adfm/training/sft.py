@@ -81,7 +81,6 @@ def fine_tune(
                 **engine_arguments(settings, run),
                 max_length=None,  # a truncated row would lose image tokens
                 completion_only_loss=True,
-                dataset_num_proc=None,
             ),
             train_dataset=rows(examples, subject, answers=True),
             processing_class=subject.processor,

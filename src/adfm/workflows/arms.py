@@ -94,11 +94,11 @@ def run_arms(arms: Sequence[Arm], data: Path, out: Path, *, seed: int, progress:
     results: dict[str, ArmResult] = {}
     for arm in arms:
         model = results[arm.start].model if arm.start in results else arm.start
-        settings: TrainSettings | None = None
+        settings: SftSettings | GrpoSettings | None = None
         journal: tuple[dict[str, Any], ...] = ()
         if arm.stage:
-            settings = recipe = arm_settings(arm, model, data, out / arm.key, seed)
-            model = train_arm(arm, recipe, progress)
+            settings = arm_settings(arm, model, data, out / arm.key, seed)
+            model = train_arm(arm, settings, progress)
             seconds = {row["step"]: row["seconds"] for row in read_jsonl(out / arm.key / "timings.jsonl")}
             rows = read_jsonl(out / arm.key / "metrics.jsonl")
             journal = tuple(row | {"seconds": seconds.get(row["step"])} for row in rows)
@@ -176,23 +176,18 @@ def claim_folder(out: Path, settings: Mapping[str, Any]) -> None:
 
 def table(runs: Sequence[RunResult], differences: Sequence[Difference] = ()) -> list[list[str]]:
     """Return the headline metrics as rows `metric, arm, ..., difference, ...` with intervals as text, headed by the names."""
-    rows = [["", *(run.name for run in runs), *(f"{each.of} - {each.to}" for each in differences)]]
+    rows = [["", *(run.name for run in runs), *(f"{change.of} - {change.to}" for change in differences)]]
     for metric in HEADLINE:
         values = [with_interval(run.metrics["metrics"].get(metric)) for run in runs]
-        gains = [
-            difference_with_interval(*each.metrics[metric]) if metric in each.metrics else "-" for each in differences
-        ]
-        rows.append([metric, *values, *gains])
+        bounds = [change.metrics.get(metric, (None, None, None)) for change in differences]
+        rows.append([metric, *values, *(difference_with_interval(*three) for three in bounds)])
     return rows
 
 
 def report_arms(
     out: Path, title: str, results: Sequence[ArmResult], differences: Sequence[Difference], command: str, seed: int
 ) -> None:
-    """Write `report.html`: every arm, the differences, the trainings' journals, and the last training's settings.
-
-    `out` holds the data in `data/`.
-    """
+    """Write `report.html` beside `data/`: every arm, the differences, the trainings' journals, the last one's settings."""
     trained = [result for result in results if result.settings]
     inputs = ReportInputs(
         title=title,

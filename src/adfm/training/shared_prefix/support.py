@@ -37,11 +37,7 @@ def plain_model(trainer: Any, model: Any) -> Any:
 
 
 def _obstacles(trainer: Any) -> dict[str, str]:
-    """Return the first reason against each part that has one.
-
-    Both shared passes need text attention that is plain, causal and `sdpa`, and positions known beforehand. The packed loss must do to
-    every token what the stock pass does. A row without advantage must not have any other gradient.
-    """
+    """Return the first reason against each part that has one: what would make its numbers differ from the stock ones."""
     config, generation = plain_model(trainer, trainer.model).config, trainer.generation_config
     family, text = family_of(config.model_type), config.get_text_config()
     layers = getattr(text, "layer_types", None) or ()
