@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformers import set_seed
 
 from adfm.config import Settings, dump_settings
 from adfm.data.synthetic import DEFECT_KINDS, MATERIALS
@@ -24,7 +25,7 @@ from adfm.reasoning import PIXELS, STAGES, Protocol, canonical, prompt
 from adfm.records import Label, Sample
 from adfm.storage import Journal, write_text
 from adfm.training.examples import Example
-from adfm.training.run import StepProgress, cut_journal, seed_everything
+from adfm.training.run import StepProgress, cut_journal
 from adfm.training.scenes import SceneSettings, draw_scene
 from adfm.training.settings import SftSettings
 from adfm.training.sft import fine_tune
@@ -175,7 +176,7 @@ def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers
                     workers=workers,
                 )
             )
-            seed_everything(settings.seed)
+            set_seed(settings.seed)
             fine_tune(
                 recipe,
                 load_subject(recipe),
