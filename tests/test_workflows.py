@@ -19,8 +19,7 @@ from adfm.models.nano import WEIGHTS
 from adfm.predictions import read_predictions
 from adfm.progress import quiet
 from adfm.reasoning import Protocol
-from adfm.workflows.adapt import AdaptSettings, run_adaptation
-from adfm.workflows.adapt_repeats import run_repeats
+from adfm.workflows.adapt import AdaptSettings, run_adaptation, run_repeats
 from adfm.workflows.arms import Arm, arm_settings, run_arms
 from adfm.workflows.demo import FEWEST_IMAGES, DemoSettings, run_demo
 

@@ -17,9 +17,9 @@ from adfm.inspection import inspector
 from adfm.models.base import Answer
 from adfm.models.files import revision_of
 from adfm.models.local import LocalModel
-from adfm.models.scripted import ScriptedModel
 from adfm.reasoning import canonical
 from adfm.records import Sample
+from scripted import ScriptedModel
 
 SIDE = 16
 

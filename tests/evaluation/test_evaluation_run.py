@@ -17,10 +17,10 @@ from adfm.evaluation.run import batches, run_evaluation
 from adfm.geometry import Box, Frame
 from adfm.models.base import Answer
 from adfm.models.local import LocalModel
-from adfm.models.scripted import ScriptedModel
 from adfm.predictions import read_predictions
 from adfm.reasoning import Protocol, canonical
 from adfm.records import Sample
+from scripted import ScriptedModel
 
 ANOMALOUS = replace(
     Sample("", "", 64, 64, "anomalous", "", "scratch", None, (Box(4, 4, 20, 20),), "test", ""),

@@ -20,11 +20,11 @@ from adfm.inspection.folder import exit_code, find_images, inspect_folder
 from adfm.inspection.inspector import Inspector
 from adfm.inspection.verdict import Verdict
 from adfm.models.base import Answer
-from adfm.models.scripted import ScriptedModel
 from adfm.progress import quiet
 from adfm.reasoning import Protocol, canonical
 from adfm.records import Sample
 from adfm.storage import sha256_bytes, sha256_file
+from scripted import ScriptedModel
 
 DARK, BRIGHT, GREY = 20, 230, 128
 

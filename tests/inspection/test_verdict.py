@@ -18,10 +18,10 @@ from adfm.inspection import inspector
 from adfm.inspection.inspector import Inspector
 from adfm.inspection.verdict import Verdict
 from adfm.models.base import Answer
-from adfm.models.scripted import ScriptedModel
 from adfm.reasoning import STAGES, Protocol, ask, canonical, read
 from adfm.reasoning.stages import StagesName
 from adfm.records import Sample
+from scripted import ScriptedModel
 
 FRAME = Frame.original(64, 48)
 GOOD = Sample("", "", 64, 48, "normal", "", None, None, (), "test", "")

@@ -13,8 +13,7 @@ from adfm.config import load_settings
 from adfm.errors import ConfigError
 from adfm.models.files import load_config, load_processor
 from adfm.training.grpo import check_batch, train_grpo
-from adfm.training.recipes import RECIPES, filled_recipe, find_recipe
-from adfm.training.settings import GrpoSettings, SftSettings, TrainSettings
+from adfm.training.settings import RECIPES, GrpoSettings, SftSettings, TrainSettings, filled_recipe, find_recipe
 from adfm.training.sft import train_sft
 
 FILES = sorted(RECIPES.glob("*.yaml"))

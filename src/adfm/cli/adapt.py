@@ -63,9 +63,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: an option, the data, a recipe or a model that breaks a rule.
     """
-    from adfm.evaluation import HEADLINE
-    from adfm.workflows.adapt import TABLE, AdaptSettings, describe_decisions, run_adaptation
-    from adfm.workflows.adapt_repeats import run_repeats
+    from adfm.workflows.adapt import TABLE, AdaptSettings, describe_decisions, run_adaptation, run_repeats
     from adfm.workflows.arms import table
 
     if args.repeats < 1:
@@ -90,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(summary)
         return 0
-    print_table(table(adapted.runs, HEADLINE, adapted.differences))
+    print_table(table(adapted.runs, adapted.differences))
     if args.repeats == 1:
         print(describe_decisions(summary["decisions"]))
     print(f"recommended: {summary['recommended']['name']} ({summary['recommended']['why']})")

@@ -48,8 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from adfm.config import describe, load_settings
     from adfm.errors import ConfigError
-    from adfm.training.recipes import find_recipe
-    from adfm.training.settings import GrpoSettings, SftSettings
+    from adfm.training.settings import GrpoSettings, SftSettings, find_recipe
 
     kind: type[Any] = SftSettings if args.stage == "sft" else GrpoSettings
     if args.settings:

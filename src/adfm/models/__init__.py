@@ -1,1 +1,1 @@
-"""Model folders and hub ids in, answers out: frames per family, local and scripted models, the bundled nano."""
+"""Model folders and hub ids in, answers out: frames per family, local models, the bundled nano."""

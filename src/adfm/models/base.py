@@ -10,8 +10,6 @@ from adfm.geometry import Frame
 from adfm.reasoning import Protocol, Question
 from adfm.records import Votes
 
-__all__ = ["Answer", "Model", "SamplingModel", "Votes"]
-
 
 class Answer(NamedTuple):
     """One raw answer and how sure of `anomalous` the model is.

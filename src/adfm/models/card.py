@@ -16,7 +16,6 @@ from adfm.reasoning.protocol import DEFAULT
 from adfm.storage import write_json
 
 CARD = "adfm.json"
-SCHEMA: Literal["adfm.model/1"] = "adfm.model/1"
 MAX_BYTES = 1 << 16
 Name = Annotated[str, Field(max_length=1000)]
 
@@ -35,7 +34,7 @@ class ModelCard(Settings):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    schema_name: Literal["adfm.model/1"] = Field(SCHEMA, alias="schema")
+    schema_name: Literal["adfm.model/1"] = Field("adfm.model/1", alias="schema")
     adfm: Name = __version__
     protocol: Protocol
     trained_on: TrainedOn | None = None
@@ -55,8 +54,21 @@ def read_card(model: str) -> ModelCard | None:
     folder = resolve(model)
     for place in dict.fromkeys((folder, base_of(folder))):
         file = Path(place) / CARD if Path(place).is_dir() else _hub_file(place)
-        if file is not None and file.exists():
-            return _parsed(file)
+        if file is None or not file.exists():
+            continue
+        try:
+            with file.open("rb") as opened:
+                content = opened.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise ModelError(f"{file}: cannot be read ({error.strerror})") from error
+        if len(content) > MAX_BYTES:
+            raise ModelError(f"{file}: is larger than a model's card can be (64 KiB)")
+        try:
+            return ModelCard.model_validate_json(content)
+        except ValidationError as error:
+            name, rule, _ = first_fault(error)
+            fault = f"{file}: {name or 'the file'}: {rule}"
+            raise ModelError(f"{fault}; remove the file to use the default protocol") from error
     return None
 
 
@@ -70,33 +82,10 @@ def _hub_file(model: str) -> Path | None:
     """Return the card in the local copy of a hub model, downloading it where a hub can be reached."""
     from transformers.utils import cached_file
 
-    options: dict[str, Any] = dict.fromkeys(
-        (
-            "_raise_exceptions_for_missing_entries",
-            "_raise_exceptions_for_connection_errors",
-            "_raise_exceptions_for_gated_repo",
-        ),
-        False,
-    )
+    errors = ("missing_entries", "connection_errors", "gated_repo")
+    options: dict[str, Any] = {f"_raise_exceptions_for_{name}": False for name in errors}
     try:
         found = cached_file(model, CARD, **options)
     except (OSError, ValueError):  # no such repository: loading the model says so in its own words
         return None
     return Path(found) if found else None
-
-
-def _parsed(file: Path) -> ModelCard:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ModelError(f"{file}: cannot be read ({error.strerror})") from error
-    if len(content) > MAX_BYTES:
-        raise ModelError(f"{file}: is larger than a model's card can be (64 KiB)")
-    try:
-        return ModelCard.model_validate_json(content)
-    except ValidationError as error:
-        name, rule, _ = first_fault(error)
-        raise ModelError(
-            f"{file}: {name or 'the file'}: {rule}; remove the file to use the default protocol"
-        ) from error

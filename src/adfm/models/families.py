@@ -16,8 +16,6 @@ from adfm.extensions import extended
 from adfm.geometry import Frame, FrameOf
 from adfm.models.image_tokens import GRID, TILES, ImageTokens
 
-Units = Literal["resized", "0-1000", "original"]
-
 
 @dataclass(frozen=True)
 class Family:
@@ -40,7 +38,7 @@ class Family:
 
     name: str
     model_types: tuple[str, ...]
-    units: Units
+    units: Literal["resized", "0-1000", "original"]
     image_tokens: ImageTokens = GRID
     tower: str = "model.visual"
     decoder: str = "model.language_model"
@@ -75,10 +73,11 @@ class Family:
         Raises:
             ConfigError: the family has no such limit.
         """
-        if pixels and self.pixel_limit is None:
+        if not pixels:
+            return
+        if self.pixel_limit is None:
             raise ConfigError(f"setting 'data.max_pixels': {self.name} has no limit on pixels; leave it at 0")
-        if pixels and self.pixel_limit:
-            self.pixel_limit(processor.image_processor, pixels)
+        self.pixel_limit(processor.image_processor, pixels)
 
     def tower_of(self, model: Any) -> Any:
         """Return the vision tower of a model.

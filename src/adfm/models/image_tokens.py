@@ -22,7 +22,6 @@ class ImageFeatures(NamedTuple):
 class Grid:
     """Images as a flat list of patches, with a grid (frames, rows, columns) of patches per image (Qwen-VL)."""
 
-    kind = "grid"
     pixels = "pixel_values"
     """Field of the patches, (patches of all images, numbers of a patch)."""
     grids = "image_grid_thw"
@@ -84,15 +83,11 @@ class Tiles:
     Training leaves their batches as the processor made them: neither the shared prefix nor the dense warm-up knows tiles.
     """
 
-    kind = "tiles"
-
-    def made_by(self, processor: Any) -> bool:  # noqa: ARG002 - the form of `Grid`
+    def made_by(self, _: Any) -> bool:
         """No: no batch is taken apart."""
         return False
 
-    def in_batch(self, batch: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        """No: no batch is taken apart."""
-        return False
+    in_batch = made_by
 
     def features(self, model: Any, processor: Any, images: Sequence[Any]) -> list[ImageFeatures]:  # noqa: ARG002
         """Refuse.

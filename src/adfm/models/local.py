@@ -104,8 +104,7 @@ class LocalModel:
         return written
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        text: str = self.processor.tokenizer.decode(tokens, skip_special_tokens=True)
-        return text
+        return str(self.processor.tokenizer.decode(tokens, skip_special_tokens=True))
 
 
 class VerdictWatch:

@@ -10,8 +10,9 @@ from typing import Literal, get_args
 
 from adfm.errors import ConfigError
 from adfm.geometry import Frame
-from adfm.models.base import Answer, Model, SamplingModel, Votes
+from adfm.models.base import Answer, Model, SamplingModel
 from adfm.reasoning import Question
+from adfm.records import Votes
 from adfm.storage import sha256_bytes
 
 ScoreName = Literal["odds", "votes"]

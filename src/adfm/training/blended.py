@@ -15,20 +15,21 @@ MUON_RATE = 20.0
 """Muon's rate over AdamW's: its steps have unit spectral norm, whatever the gradient's size."""
 
 
+def muon_and_adamw(matrices: list[Any], rest: list[Any], learning_rate: float) -> list[Any]:
+    """Return a Muon of matrices, and an AdamW of the rest, given as weights or as groups."""
+    return [
+        torch.optim.Muon(matrices, lr=MUON_RATE * learning_rate, weight_decay=0.01),
+        torch.optim.AdamW(rest, lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98)),
+    ]
+
+
 class BlendedOptimizer(torch.optim.Optimizer):  # type: ignore[misc]
     """Shares its parameter groups with a Muon and an AdamW, so that one scheduler moves both."""
 
     def __init__(self, model: Any, learning_rate: float, *, vision_share: float = 0.2) -> None:
         matrices, vision, rest = sorted_weights(model)
-        self.parts = [
-            torch.optim.Muon(matrices, lr=MUON_RATE * learning_rate, weight_decay=0.01),
-            torch.optim.AdamW(
-                [{"params": rest}, {"params": vision, "lr": vision_share * learning_rate}],
-                lr=learning_rate,
-                weight_decay=0.01,
-                betas=(0.9, 0.98),
-            ),
-        ]
+        others = [{"params": rest}, {"params": vision, "lr": vision_share * learning_rate}]
+        self.parts = muon_and_adamw(matrices, others, learning_rate)
         groups = [group for part in self.parts for group in part.param_groups]
         super().__init__([{"params": group["params"], "lr": group["lr"]} for group in groups], {})
         self.param_groups = groups

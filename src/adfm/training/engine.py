@@ -6,18 +6,20 @@ Each repairs a reproduced fault of the engine (docs/engine.md) at one small meth
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from peft import PeftModel
+from transformers import PrinterCallback
 from trl.trainer.utils import RepeatSampler
 
 from adfm.errors import ModelError, UserError
 from adfm.storage import sync_folder, sync_tree
 
 STAGING = ".staging"
+Engine: Any = object
+"""The base of a mix-in for a trainer. The type checker takes it for the trainer, whose attributes are not typed."""
 
 
 class EpochSampler(RepeatSampler):  # type: ignore[misc]
@@ -31,48 +33,36 @@ class EpochSampler(RepeatSampler):  # type: ignore[misc]
         if self.shuffle:
             self.generator.manual_seed((self.seed or 0) + epoch)
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(super().__iter__())
 
-
-class DurableRun:
+class DurableRun(Engine):  # type: ignore[misc]
     """A mix-in before a `Trainer`: checkpoints appear as `checkpoints/step-N` only when complete, and load exactly.
 
     The newest `keep_checkpoints` of them stay.
     """
 
-    args: Any
-    state: Any
-    model: Any
-    is_fsdp_enabled: bool
-    is_deepspeed_enabled: bool
-
     def __init__(self, *args: Any, keep_checkpoints: int = 2, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.keep_checkpoints = keep_checkpoints
+        self.remove_callback(PrinterCallback)
 
     def _get_output_dir(self, trial: Any) -> str:  # noqa: ARG002 - the engine's signature
         """Return a staging folder that no reader looks into: the engine writes in place."""
         return str(Path(self.args.output_dir) / "checkpoints" / STAGING)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        super()._save_checkpoint(model, trial)
         if self.args.should_save:
-            staged = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-            publish_checkpoint(
-                staged, Path(self.args.output_dir) / "checkpoints", self.state.global_step, self.keep_checkpoints
-            )
+            step, staging = self.state.global_step, Path(self._get_output_dir(trial))
+            publish_checkpoint(staging / f"checkpoint-{step}", staging.parent, step, self.keep_checkpoints)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Restore a full model through `from_pretrained`, which knows the renamed keys. Anything missing is an error.
 
         The engine's raw, non-strict load leaves a Qwen2.5-VL at its *initial* weights without failing.
         """
-        from peft import PeftModel
-
         target = self.model if model is None else model
         if isinstance(target, PeftModel) or self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         load_exactly(target, resume_from_checkpoint)
 
@@ -122,22 +112,3 @@ def newest_checkpoint(run: Path) -> Path:
     if not checkpoints:
         raise UserError(f"{run}: has no checkpoint to resume from; remove it and start again (with save_every set)")
     return checkpoints[-1]
-
-
-class LogCallback(TrainerCallback):  # type: ignore[misc]
-    """Hands every logged row of the engine to a function, as (step, quantities)."""
-
-    def __init__(self, receive: Any) -> None:
-        self._receive = receive
-
-    def on_log(
-        self,
-        args: Any,  # noqa: ARG002 - the engine's signature
-        state: Any,
-        control: Any,  # noqa: ARG002
-        logs: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
-        """Forward what was logged at this step. The closing summary of a run has no loss and is left out."""
-        if logs and "loss" in logs:
-            self._receive(state.global_step, logs)

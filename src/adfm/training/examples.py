@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
+from datasets import Dataset
 from PIL import Image
 
 from adfm import images
@@ -21,8 +22,6 @@ from adfm.records import Sample
 from adfm.training.settings import DataSettings
 from adfm.training.subject import Subject
 from adfm.training.views import View, viewed_image, viewed_sample, views
-
-CACHED_IMAGES = 512
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def manifest_examples(manifest: Manifest, settings: DataSettings, *, seed: int =
     pixels, because a frame maps parts of the image.
     """
 
-    @lru_cache(maxsize=CACHED_IMAGES)
+    @lru_cache(maxsize=512)
     def shrunk(name: str) -> Image.Image:
         loaded = images.load(manifest.root / name)
         if settings.max_side:
@@ -81,7 +80,6 @@ def rows(source: Source, subject: Subject, *, answers: bool) -> Any:
     `prompt` (chat), `images` (list of RGB images), `sample_id`, `frame` (a `Frame.name`), and with `answers` also
     `completion` (chat) with the canonical answer.
     """
-    from datasets import Dataset
 
     def fill(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
         filled = [row(source[index], subject, answer=answers) for index in batch["index"]]

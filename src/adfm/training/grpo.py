@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from adfm.errors import ConfigError
@@ -24,7 +23,7 @@ from adfm.records import Sample
 from adfm.rewards.trl import reward_weights, trl_rewards
 from adfm.training.engine import DurableRun, EpochSampler
 from adfm.training.examples import Example, manifest_examples, rows
-from adfm.training.monitor import RolloutMonitor, journal_row
+from adfm.training.monitor import JOURNAL_NAMES, RolloutMonitor
 from adfm.training.run import StepProgress, engine_arguments, execute, training_manifest
 from adfm.training.settings import GrpoSettings
 from adfm.training.shared_prefix.selfcheck import SelfCheckedSteps
@@ -99,25 +98,24 @@ def flat_groups(totals: torch.Tensor, tolerance: float) -> torch.Tensor:
 
 
 def with_rows_replaced(old: dict[str, Any], fresh: dict[str, Any], rows_again: list[int], pad: int) -> dict[str, Any]:
-    """Return the scored batch `old` with the rows `rows_again` (their answers, not their prompts) taken from `fresh`."""
+    """Return the scored batch `old` with the rows `rows_again` (their answers, not their prompts) taken from `fresh`.
+
+    Answers of both are padded on the right to the longer ones.
+    """
     result = dict(old)
     for name in ("completion_ids", "completion_mask", "advantages", "old_per_token_logps", "ref_per_token_logps"):
-        if name in old:
-            result[name] = _replaced(old[name], fresh[name], rows_again, pad if name == "completion_ids" else 0)
+        if name not in old:
+            continue
+        parts = [old[name], fresh[name]]
+        if old[name].dim() > 1:
+            fill, width = pad if name == "completion_ids" else 0, max(part.size(1) for part in parts)
+            parts = [torch.nn.functional.pad(part, (0, width - part.size(1)), value=fill) for part in parts]
+        result[name] = parts[0].clone()
+        result[name][rows_again] = parts[1]
     if "mm_token_type_ids" in old:  # spans prompt and answer: longer answers need a longer one
         longer = result["completion_ids"].size(1) - old["completion_ids"].size(1)
         result["mm_token_type_ids"] = torch.nn.functional.pad(old["mm_token_type_ids"], (0, longer))
     result["num_items_in_batch"] = result["completion_mask"].sum()
-    return result
-
-
-def _replaced(old: torch.Tensor, fresh: torch.Tensor, rows_again: list[int], fill: float) -> torch.Tensor:
-    """Rows of `fresh` in the place of rows of `old`; both padded on the right to the longer one."""
-    if old.dim() > 1:
-        width = max(old.size(1), fresh.size(1))
-        old, fresh = (torch.nn.functional.pad(part, (0, width - part.size(1)), value=fill) for part in (old, fresh))
-    result = old.clone()
-    result[rows_again] = fresh
     return result
 
 
@@ -131,10 +129,17 @@ def train_grpo(settings: GrpoSettings, *, resume: bool = False, progress: StepPr
     check_batch(settings)
     manifest = training_manifest(settings)
     examples = manifest_examples(manifest, settings.data, seed=settings.seed)
-    check_enough(settings, len(examples))
+    prompts = (
+        settings.micro_batch * settings.accumulation * int(os.environ.get("WORLD_SIZE", "1")) // settings.generations
+    )
+    if len(examples) < prompts:  # the engine would end at step 0, its untrained model saved as the result
+        raise ConfigError(
+            f"{settings.data.manifest}: its train split gives {len(examples)} examples for {prompts} prompts a step; lower "
+            "'micro_batch', or set data.flips_rotations=true"
+        )
     subject = load_subject(settings)
     build = functools.partial(build_trainer, settings, subject, examples)
-    return execute(settings, subject, build, journal_row, manifest=manifest, resume=resume, progress=progress)
+    return execute(settings, subject, build, JOURNAL_NAMES, manifest=manifest, resume=resume, progress=progress)
 
 
 def check_batch(settings: GrpoSettings) -> None:
@@ -150,21 +155,6 @@ def check_batch(settings: GrpoSettings) -> None:
         )
     if settings.resample and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("setting 'resample' works in one process only: groups differ in number between processes")
-
-
-def check_enough(settings: GrpoSettings, examples: int) -> None:
-    """Refuse fewer images than a step needs: the engine would end at step 0, its untrained model saved as the result.
-
-    Raises:
-        ConfigError: names both numbers.
-    """
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    prompts = settings.micro_batch * settings.accumulation * processes // settings.generations
-    if examples < prompts:
-        raise ConfigError(
-            f"{settings.data.manifest}: its train split gives {examples} examples for {prompts} prompts a step; lower "
-            "'micro_batch', or set data.flips_rotations=true"
-        )
 
 
 def build_trainer(
@@ -190,7 +180,6 @@ def build_trainer(
         zero_tolerance=settings.zero_tolerance,
         resample=settings.resample,
     )
-    trainer.remove_callback(PrinterCallback)
     for reason in trainer.shared_prefix_refused:
         logging.getLogger("adfm").warning(reason)
     return trainer
@@ -214,13 +203,8 @@ def grpo_arguments(settings: GrpoSettings, subject: Subject, run: Path) -> GRPOC
         **engine_arguments(settings, run),
         **backend,
         num_generations=settings.generations,
-        temperature=settings.temperature,
+        **settings.model_dump(include={"temperature", "beta", "epsilon", "epsilon_high", "scale_rewards"}),
         max_completion_length=subject.protocol.max_new_tokens,
-        beta=settings.beta,
-        epsilon=settings.epsilon,
-        epsilon_high=settings.epsilon_high,
         loss_type=settings.loss,
-        scale_rewards=settings.scale_rewards,
         reward_weights=reward_weights(settings.rewards),
-        log_completions=False,
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from adfm.geometry import Frame
 from adfm.reasoning import Protocol, read_answer
-from adfm.records import Response, Sample
+from adfm.records import Sample
 from adfm.rewards.trl import completion_text
+from adfm.training.run import LOGGED
 
 QUANTITIES = (
     "located/normal_0",
@@ -22,50 +22,36 @@ QUANTITIES = (
     "zero_advantage_share",
 )
 JOURNAL_NAMES = {
-    "loss": "loss",
-    "grad_norm": "grad_norm",
-    "learning_rate": "learning_rate",
+    **LOGGED,
     "reward": "reward/total",
     "reward_std": "reward_std/total",
     "entropy": "entropy",
     "kl": "kl",
     "completions/mean_length": "completion_length",
     "completions/clipped_ratio": "truncated_rate",
-    "rewards/format/mean": "reward/format",
-    "rewards/format/std": "reward_std/format",
-    "rewards/verdict/mean": "reward/verdict",
-    "rewards/verdict/std": "reward_std/verdict",
-    "rewards/grounding/mean": "reward/grounding",
-    "rewards/grounding/std": "reward_std/grounding",
-    **dict(zip(QUANTITIES, QUANTITIES, strict=True)),
+    **{
+        f"rewards/{reward}/{theirs}": f"{ours}/{reward}"
+        for reward in ("format", "verdict", "grounding")
+        for theirs, ours in (("mean", "reward"), ("std", "reward_std"))
+    },
+    **{name: name for name in QUANTITIES},
 }
 """Name in the engine's log -> name in `metrics.jsonl`, in the order of its columns."""
-
-
-def journal_row(logs: Mapping[str, float]) -> dict[str, float]:
-    """Return a row of `metrics.jsonl` from what the engine logged: our names, no timings, no mean over nothing (NaN)."""
-    return {ours: logs[name] for name, ours in JOURNAL_NAMES.items() if name in logs and logs[name] == logs[name]}
 
 
 class RolloutMonitor:
     """Reads the answers of every batch and counts what a reward's mean hides."""
 
     def __init__(self, samples: Mapping[str, Sample], protocol: Protocol) -> None:
-        self._samples = samples
-
-        @lru_cache(maxsize=4096)
-        def parsed(sample_id: str, text: str, frame: str) -> Response:
-            sample = samples[sample_id]
-            return read_answer(text, Frame.parse(frame, sample.width, sample.height), protocol)
-
-        self._parsed = parsed
+        self._samples, self._protocol = samples, protocol
 
     def observe(self, inputs: Sequence[Mapping[str, Any]], completions: Sequence[Any]) -> dict[str, float]:
         """Return the quantities of one batch of rollouts. A share over nothing is left out."""
-        pairs = [
-            (self._samples[row["sample_id"]], self._parsed(row["sample_id"], completion_text(text), row["frame"]))
-            for row, text in zip(inputs, completions, strict=True)
-        ]
+        pairs = []
+        for row, completion in zip(inputs, completions, strict=True):
+            sample = self._samples[row["sample_id"]]
+            frame = Frame.parse(row["frame"], sample.width, sample.height)
+            pairs.append((sample, read_answer(completion_text(completion), frame, self._protocol)))
         normal = [response for sample, response in pairs if not sample.anomalous]
         anomalous = [response for sample, response in pairs if sample.anomalous]
         located = [len(response.located or ()) for response in normal]
@@ -75,18 +61,18 @@ class RolloutMonitor:
             if sample.anomalous and sample.boxes is not None
         ]
         quantities = {
-            "located/normal_0": share(count == 0 for count in located),
-            "located/normal_1": share(count == 1 for count in located),
-            "located/normal_2plus": share(count > 1 for count in located),
-            "false_positive_rate": share(response.verdict == "anomalous" for response in normal),
-            "miss_rate": share(response.verdict == "normal" for response in anomalous),
-            "unread_rate": share(response.verdict is None for _, response in pairs),
-            "box_count_error": sum(errors) / len(errors) if errors else None,
+            "located/normal_0": mean(count == 0 for count in located),
+            "located/normal_1": mean(count == 1 for count in located),
+            "located/normal_2plus": mean(count > 1 for count in located),
+            "false_positive_rate": mean(response.verdict == "anomalous" for response in normal),
+            "miss_rate": mean(response.verdict == "normal" for response in anomalous),
+            "unread_rate": mean(response.verdict is None for _, response in pairs),
+            "box_count_error": mean(errors),
         }
         return {name: value for name, value in quantities.items() if value is not None}
 
 
-def share(flags: Any) -> float | None:
-    """Return the share of true flags, or None of no flags."""
-    values = list(flags)
+def mean(numbers: Iterable[float]) -> float | None:
+    """Return the mean, which of flags is the share of true ones, or None of nothing."""
+    values = list(numbers)
     return sum(values) / len(values) if values else None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+
+from transformers import TrainerCallback, set_seed
 
 from adfm.config import dump_settings
 from adfm.data.manifest import Manifest, read_manifest
@@ -17,12 +19,15 @@ from adfm.errors import ConfigError, UserError
 from adfm.models.device import best_device, use_threads
 from adfm.reasoning import ask
 from adfm.storage import Journal, read_jsonl, write_json, write_jsonl, write_text
+from adfm.training.engine import newest_checkpoint
 from adfm.training.settings import TrainSettings
 from adfm.training.subject import Subject, is_first_process, save_final
 
 StepProgress = Callable[[int, int, dict[str, float]], None]
 """(step, steps, quantities) after every optimizer step."""
 QUESTIONS = "questions.json"
+LOGGED = {name: name for name in ("loss", "grad_norm", "learning_rate")}
+"""What every stage logs: name in the engine's log -> name in `metrics.jsonl`."""
 
 
 def training_manifest(settings: TrainSettings) -> Manifest:
@@ -41,7 +46,7 @@ def execute(
     settings: TrainSettings,
     subject: Subject,
     build: Callable[[Path], Any],
-    names: Callable[[Mapping[str, float]], dict[str, float]],
+    names: Mapping[str, str],
     *,
     manifest: Manifest | None = None,
     resume: bool = False,
@@ -53,25 +58,23 @@ def execute(
         settings: the resolved settings, which `config.yaml` keeps.
         subject: the model to train.
         build: makes the engine's trainer for the run folder. It is called once everything is seeded.
-        names: (what the engine logged) -> a row of `metrics.jsonl`.
+        names: what the stage logs: name in the engine's log -> name in `metrics.jsonl`.
         manifest: the samples to train on. The hashes of their questions are kept in `questions.json`.
         resume: continue from the newest checkpoint.
 
     Raises:
         UserError: the folder holds another run, or none to resume.
     """
-    from adfm.training.engine import LogCallback, newest_checkpoint
-
     use_threads(settings.threads)
     run = open_run(settings, resume=resume)
     if manifest is not None and is_first_process():
         write_json(run / QUESTIONS, question_hashes(subject, manifest))
     checkpoint = newest_checkpoint(run) if resume else None
     done = int(checkpoint.name.removeprefix("step-")) if checkpoint else 0
-    seed_everything(settings.seed)
-    journal = RunJournal(run, resumed_at=done, steps=settings.steps, progress=progress)
+    set_seed(settings.seed)  # the engine seeds later than the first draws
+    journal = RunJournal(run, resumed_at=done, steps=settings.steps, progress=progress, names=names)
     trainer = build(run)
-    trainer.add_callback(LogCallback(lambda step, logs: journal.receive(step, names(logs))))
+    trainer.add_callback(journal)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     journal.close()
     final = save_final(run, trainer.model, subject, settings, manifest.sha256 if manifest else None)
@@ -115,22 +118,17 @@ def question_hashes(subject: Subject, manifest: Manifest) -> dict[str, Any]:
 def engine_arguments(settings: TrainSettings, run: Path) -> dict[str, Any]:
     """Return the arguments that TRL's SFT and GRPO configurations share."""
     gpu = best_device() == "cuda"
+    same = {"seed", "learning_rate", "warmup_steps", "weight_decay", "max_grad_norm", "gradient_checkpointing"}
     return {
+        **settings.model_dump(include=same),
         "output_dir": str(run),
-        "seed": settings.seed,
         "max_steps": settings.steps,
         "per_device_train_batch_size": settings.micro_batch,
         "gradient_accumulation_steps": settings.accumulation,
-        "learning_rate": settings.learning_rate,
         "lr_scheduler_type": settings.scheduler,
-        "warmup_steps": settings.warmup_steps,
-        "weight_decay": settings.weight_decay,
-        "max_grad_norm": settings.max_grad_norm,
-        "gradient_checkpointing": settings.gradient_checkpointing,
         "bf16": gpu,
         "use_cpu": not gpu,
         "logging_steps": 1,
-        "logging_strategy": "steps",
         "save_strategy": "steps" if settings.save_every else "no",
         "save_steps": settings.save_every or 500,
         "report_to": settings.tracker,
@@ -141,24 +139,22 @@ def engine_arguments(settings: TrainSettings, run: Path) -> dict[str, Any]:
     }
 
 
-def seed_everything(seed: int) -> None:
-    """Seed python, numpy and torch. The engine's own seeding comes later than the first draws."""
-    import numpy as np
-    import torch
-
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-class RunJournal:
+class RunJournal(TrainerCallback):  # type: ignore[misc]
     """`metrics.jsonl`, the same for the same seed, and beside it `timings.jsonl` with the seconds, which never are.
 
     The seconds of a resumed run continue from those of its checkpoint. `rows` are those of the run so far.
     """
 
-    def __init__(self, run: Path, *, resumed_at: int, steps: int, progress: StepProgress | None) -> None:
-        self._steps, self._progress = steps, progress
+    def __init__(
+        self,
+        run: Path,
+        *,
+        resumed_at: int,
+        steps: int,
+        progress: StepProgress | None,
+        names: Mapping[str, str] = LOGGED,
+    ) -> None:
+        self._steps, self._progress, self._names = steps, progress, names
         self._writes = is_first_process()
         self.rows: list[dict[str, Any]] = []
         self._started = time.monotonic()
@@ -172,6 +168,12 @@ class RunJournal:
     def seconds(self) -> float:
         """Return the seconds of training so far, those before the checkpoint included."""
         return time.monotonic() - self._started
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+        """Receive what the engine logged at this step. The closing summary of a run has no loss and is left out."""
+        if logs and "loss" in logs:
+            named = {ours: logs[theirs] for theirs, ours in self._names.items() if theirs in logs}
+            self.receive(state.global_step, named)
 
     def receive(self, step: int, quantities: dict[str, float]) -> None:
         """Append one row and report progress. A quantity that is no finite number is left out."""
@@ -203,8 +205,6 @@ def cut_journal(path: Path, last: int) -> list[dict[str, Any]]:
 
 def _summary(settings: TrainSettings, journal: RunJournal) -> dict[str, Any]:
     """Return what was trained, how far, how long, and the last row of the journal."""
-    from importlib.metadata import version
-
     return {
         "model": settings.model,
         "data": settings.data.manifest,

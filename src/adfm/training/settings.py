@@ -1,18 +1,22 @@
-"""The settings of a training run: one strict record per stage. A recipe is a YAML file of these names.
+"""The settings of a training run: one strict record per stage, and recipes, which are YAML files of their names.
 
 What a setting does is said in its description, from which `adfm train STAGE --settings` and the docs are made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
-from adfm.config import Settings
+from adfm.config import Settings, load_settings, make_settings
+from adfm.errors import ConfigError, nearest
 from adfm.reasoning import ProtocolFlags
 from adfm.rewards import RewardSettings
+
+RECIPES = Path(__file__).parent.parent / "recipes"
 
 
 class LoraSettings(Settings):
@@ -169,3 +173,33 @@ class GrpoSettings(TrainSettings):
     self_check: bool = Field(
         False, description="compare the shared prefix's first step with the stock engine's before training"
     )
+
+
+T = TypeVar("T", bound=TrainSettings)
+
+
+def find_recipe(name: str) -> Path:
+    """Return a recipe file, given its path or the name of a packaged one.
+
+    Raises:
+        ConfigError: neither exists.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    known = sorted(file.stem for file in RECIPES.glob("*.yaml"))
+    if name in known:
+        return RECIPES / f"{name}.yaml"
+    raise ConfigError(f"{name}: no such file or recipe{nearest(name, known)}; recipes: {', '.join(known)}")
+
+
+def filled_recipe(kind: type[T], name: str, overrides: Sequence[str], *, manifest: Path, **values: Any) -> T:
+    """Return a recipe with a user's overrides, then with values that a program sets: taken as they are, never as YAML.
+
+    Raises:
+        ConfigError: no such recipe, or a setting is unknown, of the wrong type or out of range.
+    """
+    recipe = find_recipe(name)
+    chosen: Mapping[str, Any] = load_settings(kind, recipe, overrides).model_dump()
+    data = {**chosen["data"], "manifest": str(manifest)}
+    return make_settings(kind, {**chosen, **values, "data": data}, str(recipe))

@@ -6,24 +6,26 @@ Left out: packing and padding-free batches, which the engine does not offer for 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from transformers import set_seed
+from trl import SFTConfig, SFTTrainer
 
 from adfm.data.manifest import Manifest
 from adfm.errors import ConfigError
 from adfm.models.device import use_threads
+from adfm.training.blended import BlendedOptimizer
+from adfm.training.engine import DurableRun
 from adfm.training.examples import Source, manifest_examples, rows
-from adfm.training.run import StepProgress, engine_arguments, execute, seed_everything, training_manifest
+from adfm.training.run import LOGGED, StepProgress, engine_arguments, execute, training_manifest
 from adfm.training.settings import SftSettings
 from adfm.training.subject import Subject, load_subject, lora_config, resolved
+from adfm.training.warmup import warm_on_examples
 
-LOGGED = {
-    "loss": "loss",
-    "grad_norm": "grad_norm",
-    "learning_rate": "learning_rate",
-    "mean_token_accuracy": "token_accuracy",
-}
+
+class DurableSFTTrainer(DurableRun, SFTTrainer):  # type: ignore[misc]
+    """TRL's trainer with published checkpoints and exact resume."""
 
 
 def train_sft(settings: SftSettings, *, resume: bool = False, progress: StepProgress | None = None) -> Path:
@@ -42,10 +44,8 @@ def train_sft(settings: SftSettings, *, resume: bool = False, progress: StepProg
     settings = capped(resolved(settings), len(examples))
     subject = load_subject(settings)
     if settings.dense and not resume:
-        from adfm.training.warmup import warm_on_examples
-
         use_threads(settings.threads)
-        seed_everything(settings.seed)  # the throw-away heads too start where the seed says
+        set_seed(settings.seed)  # the throw-away heads too start where the seed says
         report = progress or (lambda *_: None)
         warm_on_examples(subject.weights, subject.processor, examples, settings.dense, settings.seed, report)
     return fine_tune(settings, subject, examples, manifest=manifest, resume=resume, progress=progress)
@@ -74,23 +74,13 @@ def fine_tune(
     """Fine-tune a loaded model on any source of examples. nano's build calls this with a stream of synthetic parts."""
 
     def build(run: Path) -> Any:
-        from transformers import PrinterCallback
-        from trl import SFTConfig, SFTTrainer
-
-        from adfm.training.blended import BlendedOptimizer
-        from adfm.training.engine import DurableRun
-
-        class Trainer(DurableRun, SFTTrainer):  # type: ignore[misc]
-            """TRL's trainer with published checkpoints and exact resume."""
-
         blended = settings.optimizer == "blended"
-        trainer = Trainer(
+        return DurableSFTTrainer(
             model=subject.weights.train(),
             args=SFTConfig(
                 **engine_arguments(settings, run),
                 max_length=None,  # a truncated row would lose image tokens
                 completion_only_loss=True,
-                dataset_num_proc=None,
             ),
             train_dataset=rows(examples, subject, answers=True),
             processing_class=subject.processor,
@@ -98,12 +88,6 @@ def fine_tune(
             optimizers=(BlendedOptimizer(subject.weights, settings.learning_rate) if blended else None, None),
             keep_checkpoints=settings.keep_checkpoints,
         )
-        trainer.remove_callback(PrinterCallback)
-        return trainer
 
-    return execute(settings, subject, build, logged, manifest=manifest, resume=resume, progress=progress)
-
-
-def logged(logs: Mapping[str, float]) -> dict[str, float]:
-    """Return a row of `metrics.jsonl` from what the engine logged, under our names."""
-    return {ours: logs[theirs] for theirs, ours in LOGGED.items() if theirs in logs}
+    names = {**LOGGED, "mean_token_accuracy": "token_accuracy"}
+    return execute(settings, subject, build, names, manifest=manifest, resume=resume, progress=progress)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
+
+from peft import LoraConfig, PeftModel
 
 from adfm.config import dump_settings
 from adfm.errors import ModelError
@@ -18,9 +20,7 @@ from adfm.models.families import Family, family_of
 from adfm.models.files import load_config, load_processor, load_weights, quiet_environment, resolve
 from adfm.reasoning import Protocol, ProtocolFlags
 from adfm.storage import sha256_bytes, sync_folder, sync_tree
-from adfm.training.settings import TrainSettings
-
-S = TypeVar("S", bound=TrainSettings)
+from adfm.training.settings import T, TrainSettings
 
 
 class Subject(NamedTuple):
@@ -33,7 +33,7 @@ class Subject(NamedTuple):
     protocol: Protocol
 
 
-def resolved(settings: S) -> S:
+def resolved(settings: T) -> T:
     """Return the settings with the whole protocol filled in: the start model's, changed by what the settings say."""
     protocol = protocol_of(settings.model).with_flags(settings.protocol)
     return settings.model_copy(update={"protocol": ProtocolFlags(**protocol.model_dump())})
@@ -51,10 +51,9 @@ def load_subject(settings: TrainSettings) -> Subject:
     family = family_of(load_config(folder).model_type)
     processor = load_processor(folder)
     # Prompts and answers would be misaligned silently.
-    if processor.tokenizer.padding_side != "left":
-        raise ModelError(
-            f"{settings.model}: the tokenizer pads on the {processor.tokenizer.padding_side}, not the left"
-        )
+    side = processor.tokenizer.padding_side
+    if side != "left":
+        raise ModelError(f"{settings.model}: the tokenizer pads on the {side}, not the left")
     family.limit_pixels(processor, settings.data.max_pixels)
     weights = load_weights(folder, dtype="float32", device="cpu")
     if settings.freeze_vision or settings.lora:
@@ -68,8 +67,6 @@ def lora_config(settings: TrainSettings, family: Family) -> Any:
     """Return the configuration of an adapter on the language model, or None."""
     if settings.lora is None:
         return None
-    from peft import LoraConfig
-
     lora = settings.lora
     return LoraConfig(
         r=lora.rank,
@@ -90,8 +87,6 @@ def save_final(run: Path, weights: Any, subject: Subject, settings: TrainSetting
 
     `manifest` is the hash of what was trained on, None where that is no manifest.
     """
-    from peft import PeftModel
-
     trained_on = TrainedOn(
         manifest_sha256=manifest,
         recipe_sha256=sha256_bytes(dump_settings(settings).encode()),

@@ -11,14 +11,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+from torch import nn
+from torch.nn import functional
 
 from adfm.errors import DataError, ModelError
 from adfm.geometry import Box, filled
 from adfm.models.families import family_of
 from adfm.models.image_tokens import Grid
 from adfm.storage import write_bytes
+from adfm.training.blended import muon_and_adamw
 from adfm.training.examples import Example
 from adfm.training.run import StepProgress
 from adfm.training.settings import DenseSettings
@@ -78,8 +84,6 @@ def whiten_patches(model: Any, processor: Any, scenes: Sequence[Scene], *, noise
     Raises:
         ModelError: the family does not say which layer embeds patches.
     """
-    import torch
-
     family = family_of(model.config.model_type)
     if family.patch_embedding is None or not isinstance(family.image_tokens, Grid):
         raise ModelError(f"model type '{model.config.model_type}': its family names no layer that embeds patches")
@@ -101,21 +105,13 @@ class WarmUp:
     """
 
     def __init__(self, model: Any, processor: Any, learning_rate: float, steps: int) -> None:
-        import torch
-        from torch import nn
-
         family, width = family_of(model.config.model_type), model.config.get_text_config().hidden_size
         self.model, self.processor, self.steps = model, processor, steps
         self.tower, self._images = family.tower_of(model), family.image_tokens
         self.heads = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 5))
         matrices = [weight for weight in self.tower.parameters() if weight.ndim == 2]
         rest = [weight for weight in self.tower.parameters() if weight.ndim != 2]
-        self.optimizers = [
-            torch.optim.Muon(matrices, lr=20 * learning_rate, weight_decay=0.01),
-            torch.optim.AdamW(
-                [*rest, *self.heads.parameters()], lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98)
-            ),
-        ]
+        self.optimizers = muon_and_adamw(matrices, [*rest, *self.heads.parameters()], learning_rate)
         self._peaks = [group["lr"] for group in self._groups()]
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -124,8 +120,6 @@ class WarmUp:
 
     def step(self, number: int, scenes: Sequence[Scene]) -> float:
         """Take optimizer step `number`, from 1, at the cosine's rate; return the loss."""
-        import torch
-
         for group, peak in zip(self._groups(), self._peaks, strict=True):
             group["lr"] = peak * cosine_rate(number - 1, self.steps)
         self.model.zero_grad()
@@ -144,9 +138,6 @@ class WarmUp:
         Raises:
             ModelError: the model's images are tiles.
         """
-        import torch
-        from torch.nn import functional
-
         features, targets = self._encoded(scenes)
         overlap = torch.from_numpy(np.concatenate([target.overlap for target in targets]))
         boxes = torch.from_numpy(np.concatenate([target.box for target in targets]))
@@ -159,7 +150,6 @@ class WarmUp:
 
     def quality(self, scenes: Sequence[Scene]) -> tuple[float, float]:
         """Return (average precision of the tokens' overlap, AUROC of the images by their highest token), both 0 to 1."""
-        import torch
         from sklearn.metrics import average_precision_score, roc_auc_score
 
         with torch.no_grad():
@@ -178,8 +168,6 @@ class WarmUp:
 
     def save(self, path: Path, step: int) -> None:
         """Write weights, optimizer moments and the step to one safetensors file, atomically."""
-        from safetensors.torch import save
-
         tensors = {f"model.{name}": value for name, value in self.tower.state_dict().items()}
         tensors |= {f"heads.{name}": value for name, value in self.heads.state_dict().items()}
         for which, optimizer in enumerate(self.optimizers):
@@ -189,9 +177,6 @@ class WarmUp:
 
     def load(self, path: Path) -> int:
         """Read back what `save` wrote and return its step."""
-        from safetensors import safe_open
-        from safetensors.torch import load_file
-
         tensors = load_file(path)
         for prefix, module in (("model.", self.tower), ("heads.", self.heads)):
             part = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,40 +1,35 @@
-"""A labelled folder in, an adapted model and its evidence out: any list of arms on the same held-out images."""
+"""A labelled folder in, an adapted model and its evidence out: any list of arms on the same held-out images, on one split or several."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adfm.calibration.calibrate import Wanted, require_valid
+from adfm.calibration.calibrate import Wanted, calibrate, require_valid
+from adfm.calibration.conformal import require_enough
+from adfm.calibration.decision import Threshold, operating_point
+from adfm.calibration.record import CALIBRATION, write_calibration
 from adfm.data.build import build
+from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
-from adfm.errors import ConfigError, nearest
-from adfm.evaluation import HEADLINE
+from adfm.errors import ConfigError, DataError, nearest
+from adfm.evaluation import repeated_metrics
+from adfm.evaluation.run import PROVENANCE
 from adfm.extensions import extended
 from adfm.models.device import one_thread_on_cpu
-from adfm.numbers import with_interval
+from adfm.numbers import three_digits, with_interval
 from adfm.progress import Progress
 from adfm.report import Difference, RunResult
-from adfm.storage import write_json, write_text
-from adfm.workflows.arms import (
-    Arm,
-    claim_folder,
-    compare_arms,
-    difference_json,
-    last_against_each,
-    report_arms,
-    run_arms,
-    table,
-)
-from adfm.workflows.decisions import calibrated_decisions
+from adfm.storage import read_json, write_json, write_text
+from adfm.workflows.arms import Arm, ArmResult, claim_folder, difference, evaluate_arm, report_arms, run_arms, table
 from adfm.workflows.provenance import provenance
 
-SUMMARY = "summary.json"
 TABLE = "table.md"
-DEFAULT_ARMS = ("base", "sft", "grpo")
+SHOWN = ("balanced_accuracy", "box_f1@0.3")
+"""What the note of several splits shows split by split."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class AdaptSettings:
 
     build: BuildSettings
     model: str = "nano"
-    arms: tuple[str, ...] = DEFAULT_ARMS
+    arms: tuple[str, ...] = ("base", "sft", "grpo")
     sft: str = "nano-sft"
     grpo: str = "nano-grpo"
     sft_overrides: tuple[str, ...] = ()
@@ -70,18 +65,12 @@ def chosen_arms(settings: AdaptSettings) -> list[Arm]:
     Raises:
         ConfigError: an unknown name, or an arm that starts from one that is not chosen before it.
     """
+    blind = (*settings.grpo_overrides, "rewards.weights.grounding=0")
     own = (
         Arm("base", "base", settings.model),
         Arm("sft", "SFT", settings.model, "sft", settings.sft, settings.sft_overrides),
         Arm("grpo", "SFT + GRPO", "sft", "grpo", settings.grpo, settings.grpo_overrides),
-        Arm(
-            "verdict-only",
-            "SFT + GRPO, verdict only",
-            "sft",
-            "grpo",
-            settings.grpo,
-            (*settings.grpo_overrides, "rewards.weights.grounding=0"),
-        ),
+        Arm("verdict-only", "SFT + GRPO, verdict only", "sft", "grpo", settings.grpo, blind),
     )
     known: Mapping[str, Arm] = extended("adfm.arms", {arm.key: arm for arm in own})
     arms: list[Arm] = []
@@ -113,23 +102,91 @@ def run_adaptation(source: Path, out: Path, settings: AdaptSettings, progress: P
         build(source, data, settings.build, progress=progress)
     claim_folder(out, claim(source, settings, arms))
     results = run_arms(arms, data, out, seed=settings.seed, progress=progress)
-    differences = compare_arms(results, last_against_each(arms), seed=settings.seed)
+    runs = [result.evaluation for result in results]
+    differences = [difference(runs[-1:], [run], seed=settings.seed) for run in runs[:-1]]
     last = results[-1]
-    decisions = calibrated_decisions(last, data, out / "eval-validation", settings.alpha, progress)
     summary = {
         "arms": [result.to_json() for result in results],
-        "differences": [difference_json(difference) for difference in differences],
+        "differences": [{"of": one.of, "to": one.to, **one.metrics} for one in differences],
         "recommended": {"name": last.arm.name, "why": "the last arm; arms are not compared on a validation split"},
-        "decisions": decisions,
+        "decisions": calibrated_decisions(last, out, settings.alpha, progress),
         "seconds": round(time.monotonic() - started, 1),
         "provenance": provenance("adfm adapt", settings.seed),
     }
-    runs = [result.evaluation for result in results]
-    write_json(out / SUMMARY, summary)
-    write_text(out / TABLE, f"{markdown(runs, differences)}\n{note(summary)}\n")
-    title = "Adaptation to a labelled set"
-    report_arms(out, title, results, differences, data=data, command="adfm adapt", seed=settings.seed)
+    report_arms(out, "Adaptation to a labelled set", results, differences, "adfm adapt", settings.seed)
+    return adapted(out, summary, runs, differences)
+
+
+def run_repeats(source: Path, out: Path, settings: AdaptSettings, repeats: int, progress: Progress) -> Adapted:
+    """Adapt on `repeats` splits, seeds `settings.seed` and up, each in `out/seed-K`. Continue where it was stopped.
+
+    Writes `summary.json` (as for one split, each metric with its value on `each` of them) and `table.md`.
+
+    Raises:
+        UserError: as `run_adaptation`.
+    """
+    started = time.monotonic()
+    claim_folder(out, {"repeats": repeats, **claim(source, settings, chosen_arms(settings))})
+    seeds = range(settings.seed, settings.seed + repeats)
+    splits: list[Adapted] = []
+    for seed in seeds:
+        seeded = replace(settings, build=settings.build.model_copy(update={"seed": seed}), seed=seed)
+
+        def named(stage: str, done: int, total: int, seed: int = seed) -> None:
+            progress(f"seed {seed}: {stage}", done, total)
+
+        splits.append(run_adaptation(source, out / f"seed-{seed}", seeded, named))
+    by_arm = list(zip(*(split.runs for split in splits), strict=True))
+    runs = [mean_run(arm) for arm in by_arm]
+    differences = [difference(by_arm[-1], arm, seed=settings.seed) for arm in by_arm[:-1]]
+    first = splits[0].summary
+    summary: dict[str, Any] = {
+        "arms": [arm | {"metrics": run.metrics} for arm, run in zip(first["arms"], runs, strict=True)],
+        "differences": [{"of": one.of, "to": one.to, **one.metrics} for one in differences],
+        "recommended": first["recommended"],
+        "decisions": [split.summary["decisions"] for split in splits],
+        "seeds": list(seeds),
+        "seconds": round(time.monotonic() - started, 1),
+        "provenance": provenance("adfm adapt", settings.seed),
+    }
+    return adapted(out, summary, runs, differences)
+
+
+def mean_run(runs: Sequence[RunResult]) -> RunResult:
+    """Return one arm over all splits: mean metrics, and how many parts were judged in all."""
+    sizes = {name: sum(run.metrics[name] for run in runs) for name in ("n", "n_normal", "n_anomalous")}
+    different = len({prediction.id for run in runs for prediction in run.predictions})
+    metrics = repeated_metrics([run.predictions for run in runs])
+    return RunResult(runs[0].name, {**sizes, "different": different, "metrics": metrics})
+
+
+def adapted(out: Path, summary: dict[str, Any], runs: list[RunResult], differences: list[Difference]) -> Adapted:
+    """Write the summary, and the table of the arms with a note, to `out`."""
+    write_json(out / "summary.json", summary)
+    head, *body = ["| " + " | ".join(row) + " |" for row in table(runs, differences)]
+    line = "|" + "---|" * (1 + len(runs) + len(differences))
+    write_text(out / TABLE, "\n".join([head, line, *body, "", note(summary), ""]))
     return Adapted(summary, runs, differences)
+
+
+def calibrated_decisions(arm: ArmResult, out: Path, alpha: float, progress: Progress) -> dict[str, Any]:
+    """Return the shares of escapes, false rejects and review on the held-out images, ready for JSON.
+
+    The threshold promises that at most `alpha` of normal parts are NG. It is written beside a trained model, where
+    `adfm inspect` finds it. A validation split that cannot promise that gives `{"refused": why}` instead.
+    """
+    data, judged = out / "data", out / "eval-validation"
+    try:
+        validation = read_manifest(data).only("validation")
+        require_enough(sum(not sample.anomalous for sample in validation.samples), alpha, "normal validation samples")
+        run = evaluate_arm("threshold", arm.model, arm.protocol, data, judged, progress, split="validation")
+        calibration = calibrate(run.predictions, read_json(judged / PROVENANCE), Wanted(alpha)).calibration
+    except DataError as error:
+        return {"refused": str(error)}
+    if arm.settings:
+        write_calibration(Path(arm.model) / CALIBRATION, calibration)
+    point = operating_point(arm.evaluation.predictions, Threshold.of(calibration))
+    return {"alpha": alpha, "normal": calibration.normal, "log_odds": calibration.ng.log_odds, **point}
 
 
 def claim(source: Path, settings: AdaptSettings, arms: Sequence[Arm]) -> dict[str, Any]:
@@ -138,19 +195,25 @@ def claim(source: Path, settings: AdaptSettings, arms: Sequence[Arm]) -> dict[st
     return {"source": str(source), **asdict(settings), "build": build, "arms": [arm.to_json() for arm in arms]}
 
 
-def markdown(runs: Sequence[RunResult], differences: Sequence[Difference]) -> str:
-    """Return the arms and their differences as a Markdown table."""
-    rows = table(runs, HEADLINE, differences)
-    head, *body = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *body, ""])
-
-
 def note(summary: Mapping[str, Any]) -> str:
-    """Return what was held out and what the calibrated model decides, for below the table."""
-    held = summary["arms"][0]["metrics"]
+    """Return what was held out, for below the table, and what the calibrated model decides.
+
+    For several splits each one's values come instead, so that nobody mistakes the mean for one training's.
+    """
+    arms, seeds, seconds = summary["arms"], summary.get("seeds"), f"{summary['seconds']:.0f} s"
+    held = arms[0]["metrics"]
     labels = f"{held['n_normal']} normal and {held['n_anomalous']} anomalous"
-    decisions = describe_decisions(summary["decisions"])
-    return f"{held['n']} held-out images, {labels}; {summary['seconds']:.0f} s.\n\n{decisions}"
+    if seeds is None:
+        return f"{held['n']} held-out images, {labels}; {seconds}.\n\n{describe_decisions(summary['decisions'])}"
+    lines = [
+        f"Means over {len(seeds)} splits (seeds {seeds[0]} to {seeds[-1]}), {held['n']} held-out images in all, {labels}, "
+        f"{held['different']} of them different; {seconds}. Split by split ({', '.join(arm['name'] for arm in arms)}):",
+        "",
+    ]
+    for metric in SHOWN:
+        splits = zip(*(arm["metrics"]["metrics"][metric]["each"] for arm in arms), strict=True)
+        lines.append(f"- {metric}: " + "; ".join(", ".join(map(three_digits, values)) for values in splits))
+    return "\n".join(lines)
 
 
 def describe_decisions(decisions: Mapping[str, Any]) -> str:

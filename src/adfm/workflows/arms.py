@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from adfm.data.manifest import read_manifest
 from adfm.errors import ConfigError, UserError
-from adfm.evaluation import paired_difference
+from adfm.evaluation import HEADLINE, repeated_difference
 from adfm.evaluation.run import METRICS_FILE, run_evaluation
 from adfm.models.card import protocol_of
 from adfm.models.local import LocalModel
@@ -23,11 +23,8 @@ from adfm.reasoning import Protocol, ProtocolFlags
 from adfm.records import Split
 from adfm.report import Difference, ReportInputs, RunResult, read_run, write_report
 from adfm.storage import read_json, read_jsonl, write_json
-from adfm.training.recipes import filled_recipe
-from adfm.training.settings import GrpoSettings, SftSettings, TrainSettings
+from adfm.training.settings import GrpoSettings, SftSettings, TrainSettings, filled_recipe
 from adfm.workflows.provenance import provenance
-
-OWN_PROTOCOL = ProtocolFlags()
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Arm:
     stage: Literal["sft", "grpo"] | None = None
     recipe: str = ""
     overrides: tuple[str, ...] = ()
-    protocol: ProtocolFlags = OWN_PROTOCOL
+    protocol: ProtocolFlags = field(default_factory=ProtocolFlags)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything that decides the arm's result."""
@@ -96,18 +93,16 @@ def run_arms(arms: Sequence[Arm], data: Path, out: Path, *, seed: int, progress:
         raise ConfigError(f"arms {', '.join(keys)}: two have the same key")
     results: dict[str, ArmResult] = {}
     for arm in arms:
-        start = results[arm.start].model if arm.start in results else arm.start
-        settings: TrainSettings | None = None
+        model = results[arm.start].model if arm.start in results else arm.start
+        settings: SftSettings | GrpoSettings | None = None
         journal: tuple[dict[str, Any], ...] = ()
         if arm.stage:
-            settings = recipe = arm_settings(arm, start, data, out / arm.key, seed)
-            model = train_arm(arm, recipe, progress)
+            settings = arm_settings(arm, model, data, out / arm.key, seed)
+            model = train_arm(arm, settings, progress)
             seconds = {row["step"]: row["seconds"] for row in read_jsonl(out / arm.key / "timings.jsonl")}
             rows = read_jsonl(out / arm.key / "metrics.jsonl")
             journal = tuple(row | {"seconds": seconds.get(row["step"])} for row in rows)
-        else:
-            model = start
-        protocol = protocol_of(model) if arm.stage else protocol_of(model).with_flags(arm.protocol)
+        protocol = protocol_of(model).with_flags(arm.protocol)
         evaluation = evaluate_arm(arm.name, model, protocol, data, out / f"eval-{arm.key}", progress)
         results[arm.key] = ArmResult(arm, model, protocol, evaluation, settings, journal)
     return list(results.values())
@@ -156,25 +151,11 @@ def evaluate_arm(
     return read_run(name, out)
 
 
-def compare_arms(results: Sequence[ArmResult], pairs: Sequence[tuple[str, str]], *, seed: int) -> list[Difference]:
-    """Return the paired differences of arms, given as pairs of keys (of, to): `of` minus `to`."""
-    runs = {result.arm.key: result.evaluation for result in results}
-    differences = []
-    for of, to in pairs:
-        metrics = paired_difference(runs[to].predictions, runs[of].predictions, seed=seed)
-        bounds = {metric: (low, middle, high) for metric, (low, middle, high) in metrics.items()}
-        differences.append(Difference(runs[of].name, runs[to].name, bounds))
-    return differences
-
-
-def last_against_each(arms: Sequence[Arm]) -> list[tuple[str, str]]:
-    """Return the pairs that compare the last arm with every other one."""
-    return [(arms[-1].key, arm.key) for arm in arms[:-1]]
-
-
-def difference_json(difference: Difference) -> dict[str, Any]:
-    """Return a difference as it is written to `summary.json`."""
-    return {"of": difference.of, "to": difference.to, **difference.metrics}
+def difference(of: Sequence[RunResult], to: Sequence[RunResult], *, seed: int) -> Difference:
+    """Return one arm minus another on the same images, each given by its evaluation on every split."""
+    metrics = repeated_difference([run.predictions for run in to], [run.predictions for run in of], seed=seed)
+    bounds = {metric: (low, middle, high) for metric, (low, middle, high) in metrics.items()}
+    return Difference(of[0].name, to[0].name, bounds)
 
 
 def claim_folder(out: Path, settings: Mapping[str, Any]) -> None:
@@ -193,29 +174,20 @@ def claim_folder(out: Path, settings: Mapping[str, Any]) -> None:
     write_json(file, wanted)
 
 
-def table(runs: Sequence[RunResult], metrics: Sequence[str], differences: Sequence[Difference] = ()) -> list[list[str]]:
-    """Return rows `metric, arm, ..., difference, ...` with intervals as text, headed by the names."""
-    rows = [["", *(run.name for run in runs), *(f"{each.of} - {each.to}" for each in differences)]]
-    for metric in metrics:
+def table(runs: Sequence[RunResult], differences: Sequence[Difference] = ()) -> list[list[str]]:
+    """Return the headline metrics as rows `metric, arm, ..., difference, ...` with intervals as text, headed by the names."""
+    rows = [["", *(run.name for run in runs), *(f"{change.of} - {change.to}" for change in differences)]]
+    for metric in HEADLINE:
         values = [with_interval(run.metrics["metrics"].get(metric)) for run in runs]
-        gains = [
-            difference_with_interval(*each.metrics[metric]) if metric in each.metrics else "-" for each in differences
-        ]
-        rows.append([metric, *values, *gains])
+        bounds = [change.metrics.get(metric, (None, None, None)) for change in differences]
+        rows.append([metric, *values, *(difference_with_interval(*three) for three in bounds)])
     return rows
 
 
 def report_arms(
-    out: Path,
-    title: str,
-    results: Sequence[ArmResult],
-    differences: Sequence[Difference],
-    *,
-    data: Path,
-    command: str,
-    seed: int,
+    out: Path, title: str, results: Sequence[ArmResult], differences: Sequence[Difference], command: str, seed: int
 ) -> None:
-    """Write `report.html`: every arm, the differences, the trainings' journals, and the last training's settings."""
+    """Write `report.html` beside `data/`: every arm, the differences, the trainings' journals, the last one's settings."""
     trained = [result for result in results if result.settings]
     inputs = ReportInputs(
         title=title,
@@ -224,6 +196,6 @@ def report_arms(
         runs=tuple(result.evaluation for result in results),
         differences=tuple(differences),
         journals={result.arm.name: result.journal for result in trained},
-        images_root=data,
+        images_root=out / "data",
     )
     write_report(out / "report.html", inputs)

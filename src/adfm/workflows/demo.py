@@ -18,12 +18,11 @@ from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
 from adfm.data.synthetic import make
 from adfm.errors import ConfigError
-from adfm.evaluation import HEADLINE
 from adfm.inspection import Inspector, inspect_folder
 from adfm.models.device import one_thread_on_cpu
 from adfm.progress import Progress, quiet
 from adfm.storage import write_json
-from adfm.workflows.arms import Arm, claim_folder, compare_arms, report_arms, run_arms, table
+from adfm.workflows.arms import Arm, claim_folder, difference, report_arms, run_arms, table
 
 RECIPE = "demo-grpo"
 FEWEST_IMAGES = 40
@@ -47,16 +46,6 @@ class DemoSettings:
     inspected: int = 8
 
 
-def demo_arms(settings: DemoSettings) -> list[Arm]:
-    """Return the demo's arms: the bundled model, GRPO, and with `ablate` the same without the grounding reward."""
-    steps = () if settings.steps is None else (f"steps={settings.steps}",)
-    arms = [Arm("base", "base"), Arm("grpo", "trained", "nano", "grpo", RECIPE, steps)]
-    if settings.ablate:
-        blind = (*steps, "rewards.weights.grounding=0")
-        arms.append(Arm("grpo-verdict-only", "verdict only", "nano", "grpo", RECIPE, blind))
-    return arms
-
-
 def run_demo(out: Path, settings: DemoSettings, progress: Progress) -> dict[str, Any]:
     """Run the chain in `out`, continuing where an earlier run was stopped, and return what `summary.json` holds.
 
@@ -69,15 +58,20 @@ def run_demo(out: Path, settings: DemoSettings, progress: Progress) -> dict[str,
     one_thread_on_cpu()
     data = make_data(out, settings, progress)
     claim_folder(out, {name: value for name, value in asdict(settings).items() if name not in ADDITIONS})
-    arms = demo_arms(settings)
+    steps = () if settings.steps is None else (f"steps={settings.steps}",)
+    arms = [Arm("base", "base"), Arm("grpo", "trained", "nano", "grpo", RECIPE, steps)]
+    if settings.ablate:
+        blind = (*steps, "rewards.weights.grounding=0")
+        arms.append(Arm("grpo-verdict-only", "verdict only", "nano", "grpo", RECIPE, blind))
     results = run_arms(arms, data, out, seed=settings.seed, progress=progress)
-    differences = compare_arms(results, [(arm.key, "base") for arm in arms[1:]], seed=settings.seed)
+    base, *trained = [result.evaluation for result in results]
+    differences = [difference([run], [base], seed=settings.seed) for run in trained]
     inspect_some(results[1].model, data, out, settings, progress)
     title = "AD-FM demo: a product that the model had not seen"
-    report_arms(out, title, results, differences, data=data, command="adfm demo", seed=settings.seed)
+    report_arms(out, title, results, differences, "adfm demo", settings.seed)
     summary: dict[str, Any] = {
-        "base": results[0].evaluation.metrics,
-        "trained": results[1].evaluation.metrics,
+        "base": base.metrics,
+        "trained": trained[0].metrics,
         "difference": differences[0].metrics,
         "seconds": round(time.monotonic() - started, 1),
         "seed": settings.seed,
@@ -85,12 +79,9 @@ def run_demo(out: Path, settings: DemoSettings, progress: Progress) -> dict[str,
         "arms": [result.to_json() for result in results],
     }
     if settings.ablate:
-        summary |= {
-            "verdict_only": results[2].evaluation.metrics,
-            "verdict_only_difference": differences[1].metrics,
-        }
+        summary |= {"verdict_only": trained[1].metrics, "verdict_only_difference": differences[1].metrics}
     write_json(out / "summary.json", summary)
-    return summary | {"table": table([result.evaluation for result in results], HEADLINE)}
+    return summary | {"table": table([base, *trained])}
 
 
 def make_data(out: Path, settings: DemoSettings, progress: Progress) -> Path:

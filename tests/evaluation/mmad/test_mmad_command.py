@@ -12,7 +12,7 @@ from adfm.cli.main import main
 from adfm.evaluation.mmad.scoring import COLUMNS
 from adfm.models.base import Answer
 from adfm.models.local import LocalModel
-from adfm.models.scripted import ScriptedModel
+from scripted import ScriptedModel
 
 
 def says_a(image: Image, prompt: str) -> Answer:

@@ -18,8 +18,8 @@ from adfm.evaluation.mmad.run import MAX_PIXELS, MmadSettings, questions_of, run
 from adfm.evaluation.mmad.scoring import AVERAGE
 from adfm.models.base import Answer
 from adfm.models.local import LocalModel
-from adfm.models.scripted import ScriptedModel
 from adfm.reasoning import Protocol, Question
+from scripted import ScriptedModel
 
 SHOT = Protocol(shots=1)
 BOTTLE = "DS-MVTec/bottle/image/broken_large/000.png"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from adfm.training.shared_prefix.few_rows import laid_out
+from adfm.training.shared_prefix.generate import laid_out
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="this build of torch has no MKL")
 

@@ -119,7 +119,7 @@ def test_an_answer_layer_grows_in_place_and_keeps_what_it_held() -> None:
     assert torch.equal(keys, torch.cat(held, dim=2))
     assert torch.equal(values, keys + 1)
     assert layer.get_seq_length() == len(held)
-    layer.keep(torch.tensor([2, 0]))
+    layer.batch_select_indices(torch.tensor([2, 0]))
     held = [part[[2, 0]] for part in [*held, torch.randn(3, 2, 1, 4)]]
     keys, _ = layer.update(held[-1], held[-1])
     assert torch.equal(keys, torch.cat(held, dim=2))

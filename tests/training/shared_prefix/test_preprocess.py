@@ -10,7 +10,7 @@ from step_helpers import chat, noise
 
 from adfm.models.files import load_processor
 from adfm.models.image_tokens import GRID
-from adfm.training.shared_prefix.preprocess import ImageMemo, equal_chats, neighbours, once_per_image
+from adfm.training.shared_prefix.preprocess import ImageMemo, neighbours, once_per_image
 
 ORDER = [0, 0, 0, 1, 1, 2, 0]
 
@@ -72,22 +72,19 @@ def test_a_changed_pixel_is_another_image(folder: Any) -> None:
 
 def test_neighbours_need_the_same_text_and_the_same_images() -> None:
     a, b = noise(0), noise(1)
-    assert neighbours(["x", "x", "x", "y", "y"], [[a], [a.copy()], [b], [b], [b, b]]) == [
-        (0, 2),
-        (2, 1),
-        (3, 1),
-        (4, 1),
-    ]
+    rows = [("x", [a]), ("x", [a.copy()]), ("x", [b]), ("y", [b]), ("y", [b, b])]
+    assert neighbours(rows) == [(0, 2), (2, 1), (3, 1), (4, 1)]
+    assert neighbours([]) == []
 
 
 def test_equal_chats_need_the_same_texts_and_the_same_images() -> None:
     chats = [chat(number, 1 + number % 2) for number in ORDER]
-    assert equal_chats(chats) == [(0, 3), (3, 2), (5, 1), (6, 1)]
+    assert neighbours(chats) == [(0, 3), (3, 2), (5, 1), (6, 1)]
     chats[1][0]["content"][-1]["text"] += "."
     chats[4][0]["content"][0]["image"] = noise(99)
-    assert equal_chats(chats) == [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1)]
+    assert neighbours(chats) == [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1)]
 
 
 def test_plain_texts_are_compared_with_their_roles() -> None:
     said = [[{"role": role, "content": "Inspect."}] for role in ("user", "user", "system")]
-    assert equal_chats(said) == [(0, 2), (2, 1)]
+    assert neighbours(said) == [(0, 2), (2, 1)]

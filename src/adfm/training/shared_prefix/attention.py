@@ -11,7 +11,11 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from adfm.training.shared_prefix.layout import Packing
 
@@ -54,29 +58,21 @@ def _attend(states: Sequence[Tensor], queries: Tensor, keys: Tensor, scale: floa
         for part, index in zip(states, (queries, keys, keys), strict=True)
     )
     options: dict[str, Any] = {"scale": scale, "enable_gqa": q.shape[1] != k.shape[1]}
-    if q.shape[2] == k.shape[2]:
+    size = q.shape[2], k.shape[2]
+    if size[0] == size[1]:
         options["is_causal"] = True
+    elif q.device.type == "cuda":  # a mask that the flash kernel knows, so that none is built
+        options["attn_mask"] = causal_lower_right(*size)
     else:
-        options["attn_mask"] = lower_right(q.shape[2], k.shape[2], q.device)
+        options["attn_mask"] = torch.ones(size, dtype=torch.bool, device=q.device).tril(size[1] - size[0])
     out = scaled_dot_product_attention(q, k, v, **options)
     return out.transpose(1, 2).flatten(0, 1)
-
-
-def lower_right(queries: int, keys: int, device: torch.device) -> Any:
-    """Return the causal mask aligned at the last key: on a GPU one that the flash kernel knows, so that none is built."""
-    if device.type == "cuda":
-        from torch.nn.attention.bias import causal_lower_right
-
-        return causal_lower_right(queries, keys)
-    return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
 
 
 def attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
     """The function that transformers calls: (batch, heads, tokens, width) states to (batch, tokens, heads, width)."""
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
     shared: SharedPrefix | None = options.pop("shared_prefix", None)
     if shared is None:
         plain: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
@@ -86,9 +82,6 @@ def attention(
 
 def install(model: Any) -> None:
     """Let the language model of `model` use `attention` in place of `sdpa`."""
-    from transformers import AttentionInterface
-    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
-
     AttentionInterface.register(NAME, attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     for config, _ in implementations(model):

@@ -7,34 +7,33 @@ than plain full attention, and processes that must step together (ZeRO-3).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache, DynamicLayer
 
 from adfm.training.shared_prefix.attention import placeholder_mask
-from adfm.training.shared_prefix.few_rows import laid_out
 
 BLOCK = 64
 """Answer tokens for which a cache layer is first allocated. The room doubles whenever it is used up."""
 SHRINK_AT = 0.85
 """The batch is cut down to its unfinished rows when they are fewer than this share of it."""
+MIN_ROWS = 4
+"""Rows from which the layout of `laid_out` pays."""
 FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 """What `scaled_dot_product_attention` calls on a CPU. It also returns the logarithm of each softmax's sum."""
 
 Layer = tuple[Tensor, Tensor]
 
 
-class AnswerLayer(CacheLayerMixin):  # type: ignore[misc]
+class AnswerLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values of the answers only, (rows, heads, allocated tokens, width), written in place."""
 
-    is_sliding = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.length = 0
+    length = 0
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Allocate the first block."""
@@ -56,24 +55,9 @@ class AnswerLayer(CacheLayerMixin):  # type: ignore[misc]
         self.length += 1
         return self.keys[:, :, : self.length], self.values[:, :, : self.length]
 
-    def keep(self, rows: Tensor) -> None:
-        """Drop all other rows."""
-        if self.is_initialized:  # an answer may end with its very first token, before anything is held
-            self.keys, self.values = self.keys[rows], self.values[rows]
-
     def get_seq_length(self) -> int:
         """Return the tokens held."""
         return self.length
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Return length and offset for a mask, which is never built."""
-        return self.length + query_length, 0
-
-    def get_max_length(self) -> int:
-        """No limit."""
-        return -1
-
-    get_max_cache_shape = get_max_length
 
 
 class PrefixAttention:
@@ -198,6 +182,36 @@ def answer_groups(
             logits = answers.step(tokens)
 
 
+@contextmanager
+def laid_out(model: Any) -> Iterator[Callable[[int], None]]:
+    """Give a function that lays out every linear layer of `model` for a number of rows. The end of the block takes all of it back.
+
+    A plain product of few rows rearranges each weight again for every token. The second copy of the weights takes the room
+    that gradients take later in the step. GPUs, half precision and builds of torch without MKL are left as they are.
+    The layout holds the weights of that moment: they must not change before it is taken back or renewed. A product of
+    another number of rows is the plain one.
+    """
+    plain = [part for part in model.modules() if type(part) is torch.nn.Linear and "forward" not in part.__dict__]
+    on_cpu = [part for part in plain if part.weight.device.type == "cpu" and part.weight.dtype == torch.float32]
+    layers = on_cpu if torch.backends.mkl.is_available() else []
+
+    def lay_out(rows: int) -> None:
+        for layer in layers:
+            if rows < MIN_ROWS:
+                layer.__dict__.pop("forward", None)
+                continue
+            weight = layer.weight.detach()
+            packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, rows)
+            layer.forward = functools.partial(
+                torch.ops.mkl._mkl_linear, MKL_W=packed, ORI_W=weight, B=layer.bias, batch_size=rows
+            )
+
+    try:
+        yield lay_out
+    finally:
+        lay_out(0)
+
+
 class _Batch:
     """The rows still in the batch, and the ids of all B rows, up to `width` tokens, finished rows padded."""
 
@@ -274,4 +288,4 @@ class _Answers:
         self._prefix.keep(rows)
         self._position = self._position.index_select(-2, rows)
         for layer in self._layers:
-            layer.keep(rows)
+            layer.batch_select_indices(rows)

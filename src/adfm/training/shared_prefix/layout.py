@@ -106,10 +106,7 @@ def _group_columns(
 def _buckets(
     prefixes: Sequence[int], answers: Sequence[Sequence[int]]
 ) -> tuple[list[tuple[np.ndarray, np.ndarray, np.ndarray]], np.ndarray]:
-    """Put groups of the same prefix length together and return the fields of the buckets and `Packing.order`.
-
-    `prefixes` holds the prompt tokens of each group but the last one, `answers` the lengths of its answers.
-    """
+    """Return the fields of the buckets and `Packing.order`, given each group's prompt tokens but one and lengths of answers."""
     starts = _exclusive([prefix + sum(lengths) for prefix, lengths in zip(prefixes, answers, strict=True)])
     order = np.empty(sum(prefixes) + sum(map(sum, answers)), dtype=np.int64)
     buckets, offset = [], 0

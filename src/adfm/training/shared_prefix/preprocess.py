@@ -9,10 +9,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from hashlib import blake2b
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import Any
 
 import torch
+from transformers import BatchFeature
+from transformers.image_utils import make_flat_list_of_images
 
 from adfm.models.image_tokens import Grid
 
@@ -29,11 +31,8 @@ class ImageMemo:
 
     def __call__(self, images: Any, return_tensors: Any = None, **options: Any) -> Any:
         """Return the fields of all images, processing only those not seen before, together and in order."""
-        from transformers import BatchFeature
-        from transformers.image_utils import make_flat_list_of_images
-
         flat = make_flat_list_of_images(images)
-        keys = [(digest, repr(sorted(options.items()))) for digest in digests(flat)]
+        keys = [(digest(image), repr(sorted(options.items()))) for image in flat]
         missing = {key: image for key, image in zip(keys, flat, strict=True) if key not in self._known}
         if missing:
             output = self._processor(list(missing.values()), return_tensors="pt", **options)
@@ -41,14 +40,9 @@ class ImageMemo:
         return BatchFeature(self._form.join([self._known[key] for key in keys]), tensor_type=return_tensors)
 
 
-def digests(images: Sequence[Any]) -> list[bytes]:
-    """Return a digest of each image's mode, size and pixels. One object is read once."""
-    read: dict[int, bytes] = {}
-    for image in images:
-        if id(image) not in read:
-            header = f"{image.mode} {image.size}".encode()
-            read[id(image)] = blake2b(header + image.tobytes(), digest_size=16).digest()
-    return [read[id(image)] for image in images]
+def digest(image: Any) -> bytes:
+    """Return a digest of an image's mode, size and pixels."""
+    return blake2b(f"{image.mode} {image.size}".encode() + image.tobytes(), digest_size=16).digest()
 
 
 class _OncePerPrompt:
@@ -59,8 +53,8 @@ class _OncePerPrompt:
     def __call__(self, images: Any = None, text: Any = None, **options: Any) -> Any:
         listed = isinstance(text, list) and isinstance(images, list)
         whole = listed and all(isinstance(own, list) and own for own in images)
-        runs = neighbours(text, images) if whole else []
-        if len(runs) == (len(text) if isinstance(text, list) else 0):
+        runs = neighbours(list(zip(text, images, strict=True))) if whole else []
+        if not whole or len(runs) == len(text):
             return super().__call__(images=images, text=text, **options)  # type: ignore[misc]
         first = [start for start, _ in runs]
         output = super().__call__(images=[images[row] for row in first], text=[text[row] for row in first], **options)  # type: ignore[misc]
@@ -76,39 +70,10 @@ def once_per_image(processor: Any, form: Grid) -> Any:
     return twin
 
 
-def equal_chats(prompts: Sequence[Any]) -> list[tuple[int, int]]:
-    """Return (first, length) of each run of chats with equal texts and equal images."""
-    texts, images = [], []
-    for prompt in prompts:
-        parts = [(message["role"], message["content"]) for message in prompt]
-        listed = [part for _, content in parts if not isinstance(content, str) for part in content]
-        images.append([part["image"] for part in listed if part["type"] == "image"])
-        texts.append(
-            [
-                (role, content if isinstance(content, str) else [part.get("text", part["type"]) for part in content])
-                for role, content in parts
-            ]
-        )
-    return neighbours(texts, images)
-
-
-def neighbours(texts: Sequence[Any], images: Sequence[Sequence[Any]]) -> list[tuple[int, int]]:
-    """Return (first, length) of each run of rows with equal text and equal images."""
-    runs: list[tuple[int, int]] = []
-    for row in range(len(texts)):
-        if runs and texts[row] == texts[row - 1] and same_images(images[row], images[row - 1]):
-            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
-        else:
-            runs.append((row, 1))
-    return runs
-
-
-def same_images(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
-    """Compare two lists of images, by identity first, then by content."""
-    return len(ours) == len(theirs) and all(
-        a is b or ((a.mode, a.size) == (b.mode, b.size) and a.tobytes() == b.tobytes())
-        for a, b in zip(ours, theirs, strict=True)
-    )
+def neighbours(rows: Sequence[Any]) -> list[tuple[int, int]]:
+    """Return (first, length) of each run of equal rows: chats, or texts with images. Images are equal by their content."""
+    lengths = [len(list(run)) for _, run in groupby(rows)]
+    return list(zip(accumulate([0, *lengths]), lengths, strict=False))
 
 
 def repeated(output: Any, lengths: Sequence[int], counts: Sequence[int], form: Grid) -> Any:

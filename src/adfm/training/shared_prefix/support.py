@@ -30,19 +30,16 @@ def supported(wanted: SharedPrefixSettings, trainer: Any) -> tuple[SharedPrefixS
     return settings, [f"shared_prefix.{name} is off: {reason}" for name, reason in refused.items()]
 
 
-def _obstacles(trainer: Any) -> dict[str, str]:
-    """Return the first reason against each part that has one.
+def plain_model(trainer: Any, model: Any) -> Any:
+    """Return the transformers model inside what the trainer, or an adapter, wraps it in."""
+    inner = trainer.accelerator.unwrap_model(model)
+    return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
 
-    Both shared passes need text attention that is plain, causal and `sdpa`, and positions known beforehand. The packed loss must do to
-    every token what the stock pass does. A row without advantage must not have any other gradient.
-    """
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    model = model.get_base_model() if hasattr(model, "get_base_model") else model
-    family, text, generation = (
-        family_of(model.config.model_type),
-        model.config.get_text_config(),
-        trainer.generation_config,
-    )
+
+def _obstacles(trainer: Any) -> dict[str, str]:
+    """Return the first reason against each part that has one: what would make its numbers differ from the stock ones."""
+    config, generation = plain_model(trainer, trainer.model).config, trainer.generation_config
+    family, text = family_of(config.model_type), config.get_text_config()
     layers = getattr(text, "layer_types", None) or ()
     row_bound = [name for name, off in ROW_BOUND.items() if getattr(generation, name, None) not in (None, off)]
     grids = family.image_tokens.made_by(trainer.processing_class)

@@ -14,14 +14,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from adfm.models.families import family_of
+from adfm.training.engine import Engine
 from adfm.training.settings import SharedPrefixSettings
 from adfm.training.shared_prefix.attention import install
+from adfm.training.shared_prefix.generate import answer_groups
 from adfm.training.shared_prefix.packed import packed_log_probs
-from adfm.training.shared_prefix.preprocess import equal_chats, once_per_image
+from adfm.training.shared_prefix.preprocess import neighbours, once_per_image
 from adfm.training.shared_prefix.rows import Rows, thinned
-from adfm.training.shared_prefix.support import supported
+from adfm.training.shared_prefix.support import plain_model, supported
 
 ALL_OFF = SharedPrefixSettings(
     packed_loss=False, shared_generation=False, preprocess_once=False, skip_zero_advantage=False
@@ -41,7 +44,7 @@ class Shares:
     instead: Tensor | None = None
 
 
-class SharedPrefixSteps:
+class SharedPrefixSteps(Engine):  # type: ignore[misc]
     """Mix-in: one prompt, one pass.
 
     Attributes:
@@ -51,15 +54,7 @@ class SharedPrefixSteps:
 
     _shares: Shares | None = None
     _prompts_once: tuple[list[Any], list[int]] | None = None
-    # of the trainer:
-    args: Any
-    accelerator: Any
-    model: Any
-    model_wrapped: Any
-    ref_model: Any
     processing_class: Any
-    num_generations: int
-    num_generations_eval: int
     _buffered_inputs: Any
 
     def __init__(self, *args: Any, shared_prefix: SharedPrefixSettings = ALL_OFF, **kwargs: Any) -> None:
@@ -69,12 +64,7 @@ class SharedPrefixSteps:
         if self.shared_prefix.packed_loss or self.shared_prefix.shared_generation:
             for model in (self.model, self.ref_model):
                 if model is not None:
-                    install(self._plain(model))
-
-    def _plain(self, model: Any) -> Any:
-        """Return the transformers model inside what wraps it."""
-        inner = self.accelerator.unwrap_model(model)
-        return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
+                    install(plain_model(self, model))
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         size = self.num_generations if self.model.training else self.num_generations_eval
@@ -85,7 +75,7 @@ class SharedPrefixSteps:
             self.processing_class = once_per_image(processor, self._form)
         try:
             with self._sharing(Shares(groups)):
-                output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+                output = super()._generate_and_score_completions(inputs)
         finally:
             self.processing_class = processor
         output["prompt_groups"] = groups
@@ -104,9 +94,9 @@ class SharedPrefixSteps:
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         if not self.shared_prefix.shared_generation:
-            return super()._tokenize_prompts(prompts)  # type: ignore[misc]
-        runs = equal_chats(prompts)
-        ids, images, fields = super()._tokenize_prompts([prompts[start] for start, _ in runs])  # type: ignore[misc]
+            return super()._tokenize_prompts(prompts)
+        runs = neighbours(prompts)
+        ids, images, fields = super()._tokenize_prompts([prompts[start] for start, _ in runs])
         owners = [number for number, (_, length) in enumerate(runs) for _ in range(length)]
         self._prompts_once = (ids, owners)
         return [ids[owner] for owner in owners], images and [images[owner] for owner in owners], fields
@@ -115,9 +105,7 @@ class SharedPrefixSteps:
         self, prompt_ids: Any, images: Any, multimodal_fields: Any, *rest: Any, **more: Any
     ) -> Any:
         if self._prompts_once is None:
-            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest, **more)  # type: ignore[misc]
-        from adfm.training.shared_prefix.generate import answer_groups
-
+            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest, **more)
         (ids, owners), self._prompts_once = self._prompts_once, None
         model = self.accelerator.unwrap_model(self.model_wrapped)
         # An instance attribute hides the method for the length of this call: the engine's padding, contexts and clean-up stay in use.
@@ -125,13 +113,13 @@ class SharedPrefixSteps:
             model.generate, custom_generate=functools.partial(answer_groups, owners=owners)
         )
         try:
-            return super()._generate_single_turn(ids, images, multimodal_fields, *rest, **more)  # type: ignore[misc]
+            return super()._generate_single_turn(ids, images, multimodal_fields, *rest, **more)
         finally:
             del model.generate
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         before = self._buffered_inputs
-        inputs = super()._prepare_inputs(generation_batch)  # type: ignore[misc]
+        inputs = super()._prepare_inputs(generation_batch)
         batches = self._buffered_inputs
         if batches is before or not self.shared_prefix.packed_loss or len(batches) == 1:
             return inputs
@@ -141,10 +129,10 @@ class SharedPrefixSteps:
     def _compute_loss(self, model: Any, inputs: Any) -> Any:
         groups = inputs.get("prompt_groups")
         if groups is None or not (self.shared_prefix.packed_loss or self.shared_prefix.skip_zero_advantage):
-            return super()._compute_loss(model, inputs)  # type: ignore[misc]
+            return super()._compute_loss(model, inputs)
         skipped = inputs["advantages"] == 0 if self.shared_prefix.skip_zero_advantage and self.model.training else None
         with self._sharing(Shares(groups, skipped, inputs.get("old_per_token_logps"))):
-            return super()._compute_loss(model, inputs)  # type: ignore[misc]
+            return super()._compute_loss(model, inputs)
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -158,7 +146,7 @@ class SharedPrefixSteps:
         **fields: Any,
     ) -> Any:
         stock = functools.partial(
-            super()._get_per_token_logps_and_entropies,  # type: ignore[misc]
+            super()._get_per_token_logps_and_entropies,
             model,
             logits_to_keep=logits_to_keep,
             compute_entropy=compute_entropy,
@@ -172,7 +160,7 @@ class SharedPrefixSteps:
         chosen = rows if kept is None else rows.select(kept)
         if self.shared_prefix.packed_loss and bool(chosen.mask[:, chosen.prompt :].any()):
             with self.accelerator.autocast():
-                passed = packed_log_probs(model, self._plain(model), chosen, batch_size=batch_size)
+                passed = packed_log_probs(model, plain_model(self, model), chosen, batch_size=batch_size)
         else:
             passed = stock(chosen.ids, chosen.mask, batch_size=batch_size, **chosen.engine_fields())[:2]
         if kept is not None:
@@ -212,8 +200,6 @@ def put_back(
 
 def groups_together(batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the same rows in as many batches, rows of a group next to each other, groups in the shuffled order of their first rows."""
-    from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
-
     parts = [split_pixel_values_by_grid(batch) for batch in batches]
     groups = [group for part in parts for group in part["prompt_groups"].tolist()]
     order = sorted(range(len(groups)), key=lambda row: groups.index(groups[row]))
