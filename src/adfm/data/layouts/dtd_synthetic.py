@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from adfm.data.layouts import mvtec
-from adfm.data.layouts.relaid import named
 
 NAME = "dtd-synthetic"
 SHAPE = "the mvtec folders of Woven_001, Stratified_154, Mesh_114 and the other textures (two or more)"
@@ -21,4 +20,4 @@ read = mvtec.read
 
 def recognise(root: Path) -> str | None:
     """Say why a folder is DTD-Synthetic, or None."""
-    return named(root, _NAMES)
+    return mvtec.named(root, _NAMES)

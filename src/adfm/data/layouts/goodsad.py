@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from adfm.data.layouts import mvtec
-from adfm.data.layouts.relaid import named
 
 NAME = "goodsad"
 SHAPE = "the mvtec folders of cigarette_box, drink_bottle, drink_can, food_bottle, food_box, food_package (two or more)"
@@ -18,4 +17,4 @@ read = mvtec.read
 
 def recognise(root: Path) -> str | None:
     """Say why a folder is GoodsAD, or None."""
-    return named(root, _NAMES)
+    return mvtec.named(root, _NAMES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from adfm.data.layouts import mvtec
-from adfm.data.layouts.relaid import named
 
 NAME = "mpdd"
 SHAPE = "the mvtec folders of bracket_black, bracket_brown, bracket_white, connector, metal_plate, tubes (two or more)"
@@ -18,4 +17,4 @@ read = mvtec.read
 
 def recognise(root: Path) -> str | None:
     """Say why a folder is MPDD, or None."""
-    return named(root, _NAMES)
+    return mvtec.named(root, _NAMES)

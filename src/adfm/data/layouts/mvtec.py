@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from adfm.data.layouts.walk import SourceImage, categories, folders, images_of, recognised
@@ -33,3 +33,13 @@ def read(root: Path) -> Iterator[SourceImage]:
                 # Names repeat in train, where no image has a mask.
                 masks = category / "ground_truth" / folder.name if split == "test" else None
                 yield from images_of(root, folder, name, label, None if good else folder.name, masks=masks, split=split)
+
+
+def named(root: Path, names: Collection[str]) -> str | None:
+    """Say which of a published set's categories a folder holds; None where others are among them or it has fewer than two.
+
+    One category alone could be anybody's part of that name, and must not be given a publisher's licence.
+    """
+    present = {category.name.lower() for category in categories(root, is_category) if category.folder != root}
+    published = {name.lower() for name in names}
+    return f"the categories {', '.join(sorted(present))}" if len(present) > 1 and present <= published else None

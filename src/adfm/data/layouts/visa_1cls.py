@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from adfm.data.layouts import mvtec, visa
-from adfm.data.layouts.relaid import named
 from adfm.data.layouts.walk import SourceImage
 
 NAME = "visa-1cls"
@@ -24,7 +23,7 @@ def _base(root: Path) -> Path:
 
 def recognise(root: Path) -> str | None:
     """Say why a folder is VisA in this form, or None."""
-    return named(_base(root), (*_NAMES, *_BOARDS))
+    return mvtec.named(_base(root), (*_NAMES, *_BOARDS))
 
 
 def read(root: Path) -> Iterator[SourceImage]:
