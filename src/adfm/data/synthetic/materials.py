@@ -207,5 +207,4 @@ def random_look(rng: np.random.Generator, material: str, *, turned: bool = False
 
 def texture(material: str, look: Look, rng: np.random.Generator, size: tuple[int, int], unit: float) -> Float:
     """Return the texture (H, W, 3), RGB in 0..1, of `size` (W, H) px; `unit` is 1/128 of the short side in px."""
-    width, height = size
-    return np.clip(FAMILIES[material].texture(look, rng, height, width, unit), 0.0, 1.0)
+    return np.clip(FAMILIES[material].texture(look, rng, size[1], size[0], unit), 0.0, 1.0)

@@ -147,11 +147,11 @@ def draw_part(
         raise ValueError(f"size must be at least 32 px a side, not {size[0]}x{size[1]}")
     if defects is not None and defects < 0:
         raise ValueError(f"defects must be 0 or more, not {defects}")
-    # Cloth and paper do not crack unless they are asked to, and print is missing only where there is some.
-    own = [kind for kind in DEFECT_KINDS if kind != "crack" or product.material not in ("woven", "printed")]
-    asked = own if kinds is None else chosen(kinds, DEFECT_KINDS, "defect type")
-    choices, others = ([k for k in some if product.has_print or k != "missing_print"] for some in (asked, own))
-    choices = choices or others
+    # Print is missing only where there is some, and cloth and paper do not crack unless they are asked to.
+    possible = [kind for kind in DEFECT_KINDS if product.has_print or kind != "missing_print"]
+    usual = [kind for kind in possible if kind != "crack" or product.material not in ("woven", "printed")]
+    asked = () if kinds is None else chosen(kinds, DEFECT_KINDS, "defect type")
+    choices = [kind for kind in asked if kind in possible] or usual
     size = (int(size[0]), int(size[1]))
     # One stream each, so that drawing a defect moves nothing else. `spawn` would not survive a restored state.
     laying, lighting, flaws, sensor = (np.random.default_rng(int(rng.integers(2**63))) for _ in range(4))

@@ -215,11 +215,11 @@ class Light:
 def draw_light(product: Product, rng: np.random.Generator, size: tuple[int, int]) -> Light:
     """Draw the light of one image: a ramp from the product's lamp side, soft unevenness, exposure and warmth."""
     limits = product.conditions
-    width, height = size
     bearing = np.deg2rad(product.seed % 360 + rng.normal(0.0, 25.0))
     depth = limits.gradient * uniform(rng, 0.3, 1.0)
     level = 1.0 - 0.3 * depth + float(np.clip(rng.normal(0.0, limits.gain), -2 * limits.gain, 1.5 * limits.gain))
-    x, y = np.linspace(-0.5, 0.5, width, dtype=np.float32), np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None]
+    x, y = (np.linspace(-0.5, 0.5, side, dtype=np.float32) for side in size)
+    y = y[:, None]
     curve, turn, cross = (depth * rng.normal(0.0, 0.5, 3)).tolist()
     plane = (level + depth * float(np.cos(bearing)) * x + curve * x * x) + cross * x * y
     plane += depth * float(np.sin(bearing)) * y + turn * y * y
