@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import UserDict
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar, cast
+from itertools import pairwise
+from typing import Any, TypeVar
 
 from adfm.errors import ConfigError
 
@@ -17,13 +19,12 @@ def installed(group: str) -> dict[str, EntryPoint]:
     Raises:
         ConfigError: two packages add the same name.
     """
-    found: dict[str, EntryPoint] = {}
-    for point in sorted(entry_points(group=group), key=lambda point: (point.name, package_of(point))):
-        if point.name in found:
-            both = f"{package_of(found[point.name])} and {package_of(point)}"
-            raise ConfigError(f"extension {point.name} of group {group}: {both} both add it; uninstall one of them")
-        found[point.name] = point
-    return found
+    points = sorted(entry_points(group=group), key=lambda point: (point.name, package_of(point)))
+    for one, other in pairwise(points):
+        if one.name == other.name:
+            both = f"{package_of(one)} and {package_of(other)}"
+            raise ConfigError(f"extension {one.name} of group {group}: {both} both add it; uninstall one of them")
+    return {point.name: point for point in points}
 
 
 def package_of(point: EntryPoint) -> str:
@@ -47,36 +48,26 @@ def extended(group: str, own: Mapping[str, T], needs: Sequence[str] = ()) -> Map
             f"extension {name} of {package_of(added[name])}: adfm has its own '{name}' in {group}; "
             "the package must use another name"
         )
-    return _Extended(own, added, tuple(needs))
+    return _Extended({**own, **added}, needs)
 
 
-class _Extended(Mapping[str, T]):
+class _Extended(UserDict[str, Any]):
     """Our own entries, then those of extensions, each imported once when it is first read."""
 
-    def __init__(self, own: Mapping[str, T], added: Mapping[str, EntryPoint], needs: tuple[str, ...]) -> None:
-        self._names = (*own, *added)
-        self._entries = dict(own)
-        self._added, self._needs = added, needs
+    def __init__(self, entries: Mapping[str, Any], needs: Sequence[str]) -> None:
+        super().__init__(entries)
+        self._needs = needs
 
-    def __getitem__(self, name: str) -> T:
-        if name not in self._entries:
-            point = self._added[name]
-            origin = f"extension {name} of {package_of(point)}"
+    def __getitem__(self, name: str) -> Any:
+        entry = self.data[name]
+        if isinstance(entry, EntryPoint):
+            origin = f"extension {name} of {package_of(entry)}"
             try:
-                entry = point.load()
+                entry = entry.load()
             except Exception as error:
                 why = " ".join(f"{type(error).__name__}: {error}".split())
                 raise ConfigError(f"{origin}: cannot be imported ({why:.200}); repair or uninstall it") from error
             if missing := [need for need in self._needs if not hasattr(entry, need)]:
                 raise ConfigError(f"{origin}: lacks {', '.join(missing)}; repair or uninstall it")
-            self._entries[name] = cast(T, entry)
-        return self._entries[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
+            self.data[name] = entry
+        return entry

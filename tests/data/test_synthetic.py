@@ -18,7 +18,6 @@ from adfm.data.synthetic import (
     MATERIALS,
     Part,
     Product,
-    contact_sheet,
     draw_part,
     graphics,
     make,
@@ -218,7 +217,6 @@ def test_difficulty_lowers_the_contrast_of_defects() -> None:
         (lambda: part(product(), kinds=["dent"], defects=1), "unknown defect type 'dent'"),
         (lambda: part(product(), defects=-1), "defects must be"),
         (lambda: part(product(), size=(16, 128)), "at least 32"),
-        (lambda: contact_sheet([], 3), "at least one part"),
     ],
 )
 def test_wrong_settings_are_named(call: object, words: str) -> None:
@@ -248,7 +246,7 @@ def test_make_writes_the_layout_and_every_image_is_counted(tmp_path: Path) -> No
     record = json.loads((tmp_path / "set" / "generator.json").read_text())
     assert record["settings"]["seed"] == 4 and record["counts"] == counts
     assert "CC0" in (tmp_path / "set" / "LICENSE.txt").read_text()
-    assert not list((tmp_path / "set").rglob("*.partial"))
+    assert not list((tmp_path / "set").rglob(".*"))  # no file that was never finished
 
 
 def test_make_is_reproducible(tmp_path: Path) -> None:
@@ -274,13 +272,6 @@ def test_make_refuses_what_would_be_lost_or_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="fraction"):
         make(tmp_path / "odd", images=4, products=1, anomalous_fraction=1.5)
     assert not (tmp_path / "few").exists() and not (tmp_path / "odd").exists()
-
-
-def test_a_contact_sheet_outlines_masks() -> None:
-    parts = [part(product(seed), seed, size=(64, 96), defects=seed % 2) for seed in range(5)]
-    sheet = contact_sheet(parts, 3)
-    assert sheet.shape == (2 * (96 + 4) + 4, 3 * (64 + 4) + 4, 3) and sheet.dtype == np.uint8
-    assert (sheet == (255, 40, 40)).all(axis=2).any()
 
 
 def test_drawing_is_fast_enough_for_endless_training_data() -> None:

@@ -164,7 +164,7 @@ def test_pixels_of_other_windows_would_be_seen(monkeypatch: pytest.MonkeyPatch) 
     right = masks.split
 
     def uncut(mask: Mask, side: int) -> Iterator[masks.Window]:
-        for x, y, own in right(mask, side):
+        for x, y, own, _ in right(mask, side):
             yield masks.Window(x, y, mask[y : y + own.shape[0], x : x + own.shape[1]])
 
     monkeypatch.setattr(masks, "CELL", 3)

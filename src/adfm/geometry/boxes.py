@@ -1,9 +1,10 @@
-"""Defines boxes in original pixels and measures how far two of them, or two sets of them, overlap."""
+"""Defines boxes in original pixels, measures how far two boxes or sets of boxes overlap, and matches sets one to one."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,22 +57,51 @@ def clip(box: Box, width: float, height: float) -> Box | None:
     return Box(x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 
 
-def _covered(boxes: Sequence[Box], xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return (len(ys) - 1, len(xs) - 1): which cells of the grid between the sorted edges some box covers."""
-    inside = np.zeros((len(ys) - 1, len(xs) - 1), dtype=bool)
-    for x1, y1, x2, y2 in boxes:
-        left, right = np.searchsorted(xs, (x1, x2))
-        top, bottom = np.searchsorted(ys, (y1, y2))
-        inside[top:bottom, left:right] = True
-    return inside
-
-
 def union_mask_iou(a: Sequence[Box], b: Sequence[Box]) -> float:
     """IoU of the areas covered by two sets of boxes, exact on fractions of pixels; two empty sets agree (1)."""
     if not a and not b:
         return 1.0
     edges = np.array([*a, *b], dtype=np.float64)
     xs, ys = np.unique(edges[:, [0, 2]]), np.unique(edges[:, [1, 3]])
-    cells = np.diff(ys)[:, None] * np.diff(xs)[None, :]
-    in_a, in_b = _covered(a, xs, ys), _covered(b, xs, ys)
-    return float((cells * (in_a & in_b)).sum() / (cells * (in_a | in_b)).sum())
+    cells = np.diff(ys)[:, None] * np.diff(xs)[None, :]  # the areas between the sorted edges
+    covered = np.zeros((2, *cells.shape), dtype=bool)
+    for inside, boxes in zip(covered, (a, b), strict=True):
+        for x1, y1, x2, y2 in boxes:
+            left, right = np.searchsorted(xs, (x1, x2))
+            top, bottom = np.searchsorted(ys, (y1, y2))
+            inside[top:bottom, left:right] = True
+    return float((cells * covered.all(0)).sum() / (cells * covered.any(0)).sum())
+
+
+def best_sum(measure: Callable[[Box, Box], float], rows: Sequence[Box], columns: Sequence[Box]) -> float:
+    """Return the largest sum of `measure` over one-to-one pairs, min(len(rows), len(columns)) of them; 0 for none."""
+    return matched_sum([[measure(a, b) for b in columns] for a in rows])
+
+
+def matched_sum(gains: Sequence[Sequence[float]]) -> float:
+    """Return the largest sum of a one-to-one assignment in a table of N rows and M columns; 0 where either is 0.
+
+    Source: the Hungarian assignment (Kuhn 1955). With one row or one column that is a maximum.
+    """
+    if not gains or not gains[0]:
+        return 0.0
+    if len(gains) == 1:
+        return max(gains[0])
+    if len(gains[0]) == 1:
+        return max(row[0] for row in gains)
+    if len(gains) == len(gains[0]) == 2:
+        return max(gains[0][0] + gains[1][1], gains[0][1] + gains[1][0])
+    from scipy.optimize import linear_sum_assignment  # a slow import, only needed here
+
+    chosen: Any = linear_sum_assignment(gains, maximize=True)
+    # fsum: the value does not depend on the order in which the boxes are written.
+    return math.fsum(gains[row][column] for row, column in zip(*(side.tolist() for side in chosen), strict=True))
+
+
+def set_iou(predicted: Sequence[Box], true: Sequence[Box]) -> float:
+    """Return the IoU sum of the best one-to-one pairs over the larger number of boxes, 0 to 1.
+
+    A spare and a missing box both cost. Two empty sets give 0: nothing was located, so nothing is earned.
+    """
+    larger = max(len(predicted), len(true))
+    return best_sum(iou, predicted, true) / larger if larger else 0.0

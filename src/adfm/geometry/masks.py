@@ -38,13 +38,7 @@ class Window(NamedTuple):
     x: int
     y: int
     pixels: Mask
-
-
-class Clean(NamedTuple):
-    """A window without specks, cut to its pixels, and how many 8-connected components they are."""
-
-    window: Window
-    components: int
+    components: int = 0  # 8-connected ones, once they are counted
 
 
 def foreground(mask: NDArray[Any]) -> NDArray[np.bool_]:
@@ -98,27 +92,26 @@ def split(mask: Mask, side: int) -> Iterator[Window]:
 
 def _tight(window: Window) -> Window:
     x, y, width, height = cv2.boundingRect(window.pixels)
-    return Window(window.x + x, window.y + y, window.pixels[y : y + height, x : x + width])
+    return window._replace(x=window.x + x, y=window.y + y, pixels=window.pixels[y : y + height, x : x + width])
 
 
-def _without_specks(window: Window, min_area: int) -> Clean:
-    """Drop the 8-connected components of fewer than `min_area` pixels from a tight window."""
+def _without_specks(window: Window, min_area: int) -> Window:
+    """Drop the components of fewer than `min_area` pixels from a tight window, and count the others."""
     _, labels = cv2.connectedComponents(window.pixels, connectivity=8)
     kept = np.bincount(labels.ravel()) >= min_area
     kept[0] = False
-    if kept[1:].all():
-        return Clean(window, len(kept) - 1)
-    return Clean(_tight(window._replace(pixels=kept.view(np.uint8).take(labels))), int(kept.sum()))
+    counted = window._replace(components=int(kept.sum()))
+    return counted if kept[1:].all() else _tight(counted._replace(pixels=kept.view(np.uint8).take(labels)))
 
 
-def _merged(clean: Clean, size: int) -> Iterator[Box]:
+def _merged(window: Window, size: int) -> Iterator[Box]:
     """Yield a box per component of a dilated window, around that component's *undilated* pixels.
 
     The dilation needs no margin: the ellipse is symmetric and narrows from its middle row and column, so groups that
     touch outside a rectangle around them touch, moved straight to its border, inside as well.
     """
-    x, y, mask = clean.window
-    if clean.components == 1:  # the usual case, and nothing to merge
+    x, y, mask, components = window
+    if components == 1:  # the usual case, and nothing to merge
         yield Box(x, y, x + mask.shape[1], y + mask.shape[0])
         return
     merged = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))) if size else mask
@@ -133,11 +126,11 @@ def _boxes(mask: Mask, ratio: float, min_area: int) -> tuple[Box, ...]:
     size = kernel_size(ratio, *mask.shape)
     # Pixels that merge are at most a kernel apart, so they are in one window.
     windows = [_without_specks(_tight(window), min_area) for window in split(mask, max(size, CELL))]
-    if windows and not any(clean.components for clean in windows):
+    if windows and not any(window.components for window in windows):
         _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
         largest = labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
-        windows = [Clean(_tight(Window(0, 0, largest.view(np.uint8))), 1)]
-    boxes = [box for clean in windows if clean.components for box in _merged(clean, size)]
+        windows = [_tight(Window(0, 0, largest.view(np.uint8), components=1))]
+    boxes = [box for window in windows if window.components for box in _merged(window, size)]
     return tuple(sorted(boxes, key=lambda box: (box.y1, box.x1, box.y2, box.x2)))
 
 
@@ -156,8 +149,6 @@ def boxes_from_mask(
     the undilated pixels and raising the ratio are choices of this project.
     """
     marked = np.ascontiguousarray(foreground(mask)).view(np.uint8)
-    boxes = _boxes(marked, ratio, min_area)
-    while len(boxes) > max_boxes:
+    while len(boxes := _boxes(marked, ratio, min_area)) > max_boxes:
         ratio = ratio * 2 if ratio > 0 else DEFAULT_RATIO
-        boxes = _boxes(marked, ratio, min_area)
     return MaskBoxes(boxes, ratio)

@@ -6,6 +6,8 @@ Each stage publishes its result before the next begins, so a stopped build conti
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,11 @@ from adfm.records import Label, Sample
 from adfm.storage import Journal, write_text
 from adfm.training.examples import Example
 from adfm.training.run import StepProgress, cut_journal
-from adfm.training.scenes import LabelledScene, SceneSettings, draw_scene
+from adfm.training.scenes import SceneSettings, draw_scene
 from adfm.training.settings import SftSettings
 from adfm.training.sft import fine_tune
 from adfm.training.subject import load_subject, resolved, save_model
-from adfm.training.warmup import WarmUp, whiten_patches
+from adfm.training.warmup import Scene, WarmUp, whiten_patches
 
 VALIDATION_FIRST = 10_000_000
 """Scenes from this number on are never trained on."""
@@ -45,12 +47,10 @@ class WarmupSettings(Settings):
     save_every: int = 100
 
 
-class TuneSettings(Settings):
-    """One round of the fine-tuning after it: optimizer steps, images a step, and the peak of a cosine learning rate."""
+class TuneSettings(WarmupSettings):
+    """One round of the fine-tuning after it. Its learning rate is the peak of a cosine."""
 
     steps: int = 900
-    batch: int = 32
-    learning_rate: float = 1e-3
     save_every: int = 250
 
 
@@ -64,50 +64,38 @@ class NanoSettings(Settings):
     rounds: tuple[TuneSettings, ...] = (TuneSettings(), TuneSettings(steps=1500, learning_rate=7e-4, save_every=150))
 
 
-class SceneStream:
-    """A torch dataset of scenes by number, for a loader that draws them in another process."""
-
-    def __init__(self, settings: SceneSettings, first: int, count: int) -> None:
-        self._settings, self._first, self._count = settings, first, count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> LabelledScene:
-        return draw_scene(self._settings, self._first + index)
-
-
-def scene_loader(settings: SceneSettings, first: int, count: int, batch: int, workers: int) -> Any:
-    """Return a loader of scene batches, in order, drawn by `workers` processes."""
-    from torch.utils.data import DataLoader
-
-    return DataLoader(
-        SceneStream(settings, first, count),
-        batch_size=batch,
-        num_workers=workers,
-        collate_fn=list,
-        prefetch_factor=4 if workers else None,
-    )
+def draw_scenes(settings: SceneSettings, numbers: Iterable[int]) -> list[Scene]:
+    """Draw the scenes of these numbers, without their samples."""
+    return [draw_scene(settings, number).scene for number in numbers]
 
 
 def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progress, *, workers: int = 1) -> Any:
     """Run or continue the dense warm-up in `out`; return the model with its warm vision tower."""
+    from torch.utils.data import DataLoader
+
     warm = settings.warmup
     model = build_model(tokenizer, settings.shape, seed=settings.seed)
     processor = build_processor(tokenizer, settings.shape)
-    whiten_patches(model, processor, [draw_scene(settings.scenes, index).scene for index in range(0, 40_000, 40)])
+    whiten_patches(model, processor, draw_scenes(settings.scenes, range(0, 40_000, 40)))
     work = WarmUp(model, processor, warm.learning_rate, warm.steps)
     state = out / "warmup.safetensors"
     done = work.load(state) if state.is_file() else 0
     cut_journal(out / "warmup.jsonl", done)
     journal = Journal(out / "warmup.jsonl", fresh=done == 0)
     write_text(out / "config.yaml", dump_settings(settings))
-    check = [draw_scene(settings.scenes, VALIDATION_FIRST + index).scene for index in range(256)]
-    loader = scene_loader(settings.scenes, done * warm.batch, (warm.steps - done) * warm.batch, warm.batch, workers)
+    check = draw_scenes(settings.scenes, range(VALIDATION_FIRST, VALIDATION_FIRST + 256))
+    # The loader's processes draw the scenes: its data set is their numbers.
+    loader: Any = DataLoader(
+        range(done * warm.batch, warm.steps * warm.batch),
+        batch_size=warm.batch,
+        num_workers=workers,
+        collate_fn=partial(draw_scenes, settings.scenes),
+        prefetch_factor=4 if workers else None,
+    )
     model.train()
     started, report = time.monotonic(), _with_loss(progress, "warm-up")
     for step, batch in enumerate(loader, done + 1):
-        loss = work.step(step, [labelled.scene for labelled in batch])
+        loss = work.step(step, batch)
         row = {"step": step, "loss": loss, "seconds": time.monotonic() - started}
         if step % warm.save_every == 0 or step == warm.steps:
             tokens, images = work.quality(check)
@@ -129,16 +117,16 @@ def _with_loss(progress: Progress, stage: str) -> StepProgress:
 
 
 class SceneExamples:
-    """The scenes of a stream as examples to fine-tune on. Each is drawn when it is asked for."""
+    """Scenes number `first` to `first + count` as examples to fine-tune on. Each is drawn when it is asked for."""
 
-    def __init__(self, stream: SceneStream) -> None:
-        self._stream = stream
+    def __init__(self, settings: SceneSettings, first: int, count: int) -> None:
+        self._settings, self._first, self._count = settings, first, count
 
     def __len__(self) -> int:
-        return len(self._stream)
+        return self._count
 
     def __getitem__(self, index: int) -> Example:
-        drawn = self._stream[index]
+        drawn = draw_scene(self._settings, self._first + index)
         return Example(drawn.sample, lambda: drawn.scene.image)
 
 
@@ -198,7 +186,7 @@ def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers
             fine_tune(
                 recipe,
                 load_subject(recipe),
-                SceneExamples(SceneStream(settings.scenes, first, tune.steps * tune.batch)),
+                SceneExamples(settings.scenes, first, tune.steps * tune.batch),
                 resume=any((run / "checkpoints").glob("step-*")),
                 progress=_with_loss(progress, f"fine-tuning {run.name}"),
             )

@@ -10,21 +10,8 @@ import cv2
 import numpy as np
 
 from adfm.data.synthetic import graphics
-from adfm.data.synthetic.fields import (
-    RGB,
-    SUPER,
-    Float,
-    Range,
-    as_float,
-    axes,
-    over,
-    reduced,
-    rgb,
-    rounded,
-    smooth,
-    step,
-    uniform,
-)
+from adfm.data.synthetic.fields import RGB, Float, as_float, axes, over, rgb, rounded, smooth, step, uniform
+from adfm.data.synthetic.materials import Look
 
 
 @dataclass(frozen=True)
@@ -41,28 +28,16 @@ class Feature:
 
 
 @dataclass(frozen=True)
-class Inks:
-    """The colours that a product's features are made of."""
-
-    base: RGB
-    accent: RGB
-    ink: RGB
-    sewn: bool  # whether its seams are stitched
-
-
-@dataclass(frozen=True)
 class Blank:
     """What a feature is drawn on and from: a patch of (height, width) px, colours, chance, 1/128 short side in px."""
 
     height: int
     width: int
-    inks: Inks
+    look: Look
+    ink: RGB
+    sewn: bool  # whether seams are stitched
     rng: np.random.Generator
     unit: float
-
-    def axes(self) -> tuple[Float, Float]:
-        """Pixel coordinates y (height, 1) and x (1, width) from the patch's centre."""
-        return axes(self.height, self.width)
 
     def flat(self, colour: Float | RGB) -> Float:
         """The patch in one colour, (height, width, 3)."""
@@ -70,7 +45,7 @@ class Blank:
 
     def mean(self) -> Float:
         """The material's mean colour (3,)."""
-        return as_float(self.inks.base) * np.float32(0.6) + as_float(self.inks.accent) * np.float32(0.4)
+        return as_float(self.look.base) * np.float32(0.6) + as_float(self.look.accent) * np.float32(0.4)
 
 
 Patch = Float  # (height, width, 4): RGB premultiplied by opacity, opacity
@@ -87,7 +62,7 @@ _CARDS: tuple[RGB, ...] = ((0.94, 0.94, 0.92), (0.96, 0.86, 0.40), (0.80, 0.86, 
 
 def drilled_hole(on: Blank) -> Patch:
     """Draw a hole with a rivet in it: soft shade, dark ring, bright core with a highlight."""
-    y, x = on.axes()
+    y, x = axes(on.height, on.width)
     radius = 0.42 * on.width
     far = as_float(np.hypot(x, y))
     ring = step(radius + 0.6, radius - 0.6, far)
@@ -96,7 +71,7 @@ def drilled_hole(on: Blank) -> Patch:
     highlight = np.exp(-((x + 0.3 * radius) ** 2 + (y + 0.3 * radius) ** 2) / (0.1 * radius**2))
     lit = uniform(on.rng, 0.76, 0.92) - 0.12 * (x + y) / radius + 0.25 * highlight
     metal = _METALS[int(on.rng.integers(len(_METALS)))]
-    colour = over(on.flat((0.07, 0.07, 0.08)), core, rgb(as_float(np.clip(lit, 0.0, 1.0))) * as_float(metal))
+    colour = over(on.flat((0.07, 0.07, 0.08)), core, rgb(np.clip(lit, 0.0, 1.0)) * as_float(metal))
     shade = 0.35 * np.exp(-np.square(np.maximum(far - radius, 0.0) / (0.12 * radius + 0.3)))
     return _patch(colour, np.maximum(ring, as_float(shade)))
 
@@ -104,30 +79,30 @@ def drilled_hole(on: Blank) -> Patch:
 def printed_mark(on: Blank) -> Patch:
     """Draw a word, or where the patch is about square a logo or dot code, in the product's ink."""
     kind = "text" if on.height < 0.7 * on.width else ("logo", "dot_code")[int(on.rng.integers(2))]
-    return _patch(on.flat(on.inks.ink), 0.92 * graphics.mark(on.rng, on.width, on.height, kind))
+    return _patch(on.flat(on.ink), 0.92 * graphics.mark(on.rng, on.width, on.height, kind))
 
 
 def seam(on: Blank) -> Patch:
     """Draw a joint across the part: a groove with a lit edge and, on cloth, a row of stitches along it."""
-    y, x = on.axes()
+    y, x = axes(on.height, on.width)
     bend = 0.5 * on.unit * smooth(on.rng, 1, on.width, 20 * on.unit)
     half = max(0.7, uniform(on.rng, 0.6, 1.2) * on.unit)
-    groove = step(half + 0.7, half - 0.5, as_float(np.abs(y - bend)))
-    lip = step(half + 0.7, half - 0.5, as_float(np.abs(y - bend - 1.6 * half)))
+    groove = step(half + 0.7, half - 0.5, np.abs(y - bend))
+    lip = step(half + 0.7, half - 0.5, np.abs(y - bend - 1.6 * half))
     mean = on.mean()
     colour = over(on.flat((1.0, 1.0, 1.0)) * np.clip(mean * 1.5 + 0.06, 0.0, 1.0), groove, 0.3 * mean)
     alpha = np.maximum(0.75 * groove, 0.4 * lip)
-    if on.inks.sewn and on.rng.random() < 0.8:
+    if on.sewn and on.rng.random() < 0.8:
         pitch = 6.0 * on.unit
-        along = step(0.32 * pitch, 0.24 * pitch, as_float(np.abs(x % pitch - pitch / 2)))
-        stitch = along * step(half + 0.7, half - 0.5, as_float(np.abs(y - bend + 3.4 * half)))
-        colour, alpha = over(colour, stitch, as_float(on.inks.ink)), np.maximum(alpha, 0.9 * stitch)
-    return _patch(colour, as_float(alpha))
+        along = step(0.32 * pitch, 0.24 * pitch, np.abs(x % pitch - pitch / 2))
+        stitch = along * step(half + 0.7, half - 0.5, np.abs(y - bend + 3.4 * half))
+        colour, alpha = over(colour, stitch, on.ink), np.maximum(alpha, 0.9 * stitch)
+    return _patch(colour, alpha)
 
 
 def label(on: Blank) -> Patch:
     """Draw a sticker: a light card with a word or bar code over a few lines, lifted off the part by a thin shadow."""
-    y, x = on.axes()
+    y, x = axes(on.height, on.width)
     margin = max(2.0, 2.0 * on.unit)
     edge = as_float(np.maximum(np.abs(x) - on.width / 2, np.abs(y) - on.height / 2) + margin)
     ground = on.flat(_CARDS[int(on.rng.integers(len(_CARDS)))])
@@ -145,38 +120,31 @@ def label(on: Blank) -> Patch:
 
 def texture_change(on: Blank) -> Patch:
     """Draw a band or patch of another finish: smoother, lighter or darker, with a machined border."""
-    y, x = on.axes()
+    y, x = axes(on.height, on.width)
     corner = min(on.height, on.width) / 2 - 1.5 if on.height == on.width else 3.0 * on.unit
-    dx, dy = np.abs(x) - (on.width / 2 - corner) + 1.5, np.abs(y) - (on.height / 2 - corner) + 1.5
-    edge = rounded(dx, dy, corner)
+    edge = rounded(x, y, on.width / 2 - 1.5, on.height / 2 - 1.5, corner)
     alpha = step(0.6, -0.6, edge)
     tone = on.mean() * np.float32(uniform(on.rng, 0.72, 0.86) if on.rng.random() < 0.6 else uniform(on.rng, 1.2, 1.35))
-    border = 0.18 * step(1.0 * on.unit + 0.6, 0.0, as_float(np.abs(edge)))
+    border = 0.18 * step(1.0 * on.unit + 0.6, 0.0, np.abs(edge))
     grain = 1.0 + 0.035 * smooth(on.rng, on.height, on.width, 2.0 * on.unit)
-    return _patch(rgb(as_float(grain * (1.0 - border))) * np.clip(tone, 0.0, 1.0), uniform(on.rng, 0.5, 0.75) * alpha)
+    return _patch(rgb(grain * (1.0 - border)) * np.clip(tone, 0.0, 1.0), uniform(on.rng, 0.5, 0.75) * alpha)
 
 
 def inclusion_dots(on: Blank) -> Patch:
     """Draw natural speckle: many fine specks, dense in the middle and thinning out."""
-    canvas = np.zeros((on.height * SUPER, on.width * SUPER), np.uint8)
-    for _ in range(int(on.rng.integers(22, 55))):
-        place = np.clip(on.rng.normal(0.5, 0.19, 2), 0.03, 0.97) * canvas.shape[::-1]
-        x, y = place.astype(int).tolist()
-        radius = max(2, round(uniform(on.rng, 0.55, 1.25) * on.unit * SUPER))
-        cv2.circle(canvas, (x, y), radius, (255 * uniform(on.rng, 0.4, 0.9),), -1)
     mean = on.mean()
     tone = 0.22 * mean if float(mean.mean()) > 0.35 else 0.5 + 0.5 * mean
-    return _patch(on.flat((1.0, 1.0, 1.0)) * tone, 0.9 * reduced(canvas))
+    return _patch(on.flat((1.0, 1.0, 1.0)) * tone, 0.9 * graphics.specks(on.rng, on.width, on.height, on.unit))
 
 
 class Kind(NamedTuple):
     """One kind of benign feature: how it is drawn, its length in short sides and the aspect of its patch."""
 
     draw: Callable[[Blank], Patch]
-    size: Range
+    size: tuple[float, float]
     quarter_turns: bool = False  # some stand on end
     aspect: float = 1.0
-    oblong: Range | None = None  # the aspect of those that are not `aspect`
+    oblong: tuple[float, float] | None = None  # the aspect of those that are not `aspect`
     oblong_share: float = 1.0
 
 
@@ -207,9 +175,12 @@ def length(feature: Feature, size: tuple[int, int]) -> float:
     return 1.5 * float(np.hypot(*size)) if feature.kind in LONG else feature.size * min(size)
 
 
-def patch(feature: Feature, inks: Inks, size: tuple[int, int]) -> Patch:
-    """Return the feature's patch (h, w, 4), premultiplied RGBA in 0..1, for a frame of `size` (W, H) px."""
-    short = min(size)
+def patch(feature: Feature, look: Look, ink: RGB, sewn: bool, size: tuple[int, int]) -> Patch:
+    """Return the feature's patch (h, w, 4), premultiplied RGBA in 0..1, for a frame of `size` (W, H) px.
+
+    The material's look and the product's ink give its colours. `sewn` seams are stitched.
+    """
+    short, rng = min(size), np.random.default_rng(feature.seed)
     width = max(6, round(length(feature, size)))
     height = max(6, round(feature.size * feature.aspect * short))
-    return KINDS[feature.kind].draw(Blank(height, width, inks, np.random.default_rng(feature.seed), short / 128))
+    return KINDS[feature.kind].draw(Blank(height, width, look, ink, sewn, rng, short / 128))

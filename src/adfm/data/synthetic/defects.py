@@ -1,4 +1,4 @@
-"""Paints one defect into a window of a part, by defect type; `flaw` measures the mask from what the paint changed."""
+"""Paints one defect into a window of a part, by defect type; `part` measures the mask from what the paint changed."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ def scratch(spot: Spot, rng: np.random.Generator) -> Float:
         path = points + normal * np.float32(copy * uniform(rng, 3, 6) * spot.unit)
         fade = np.sin(np.linspace(0.15, np.pi - 0.15, 15)) ** 0.4 * (1.0 - 0.35 * rng.random(15))
         widths = as_float(width * (0.6 + 0.4 * fade))
-        lip = stroke(*spot.shape, path + normal * np.float32(0.8 * width), widths, as_float(0.5 * fade))
+        lip = stroke(*spot.shape, path + normal * np.float32(0.8 * width), widths, 0.5 * fade)
         after = over(after, spot.strength * lip, np.clip(2.0 * spot.mean - colour, 0.0, 1.0))
-        after = over(after, spot.strength * stroke(*spot.shape, path, widths, as_float(fade)), colour)
+        after = over(after, spot.strength * stroke(*spot.shape, path, widths, fade), colour)
     return after
 
 
@@ -97,12 +97,12 @@ def hole(spot: Spot, rng: np.random.Generator) -> Float:
     outline = spot.blob(rng, radius, 0.65, 0.16 if spot.material in ("woven", "cast", "wood") else 0.07)
     inside = polygon(*spot.shape, outline)
     centre = as_float((spot.x, spot.y))
-    grown = polygon(*spot.shape, as_float((outline - centre) * (1.0 + 1.4 * spot.unit / radius) + centre))
+    grown = polygon(*spot.shape, (outline - centre) * (1.0 + 1.4 * spot.unit / radius) + centre)
     mean = spot.mean
     rim = np.clip(1.35 * mean + 0.08, 0.0, 1.0) if float(mean.mean()) < 0.6 else 0.7 * mean
     y, x = axes(*spot.shape)
     depth = 0.10 + 0.05 * np.clip((x + y) / (2 * radius), -1.0, 1.0)
-    dark = rgb(as_float(depth)) * np.float32(0.4 + float(mean.mean()))
+    dark = rgb(depth) * np.float32(0.4 + float(mean.mean()))
     after = over(spot.before, 0.6 * spot.strength * grown, rim)
     return over(after, min(1.0, 0.45 + 0.6 * spot.strength) * inside, dark)
 
@@ -119,7 +119,7 @@ def stain(spot: Spot, rng: np.random.Generator) -> Float:
     density = np.clip(spot.strength * inside * (0.95 - 0.35 * core) * uneven, 0.0, 0.92)
     if float(spot.mean.mean()) < 0.30:  # a dark surface shows a pale bloom, not a dark spill
         return over(spot.before, 0.8 * as_float(density), np.clip(spot.mean + 0.38, 0.0, 1.0))
-    return as_float(spot.before * (1.0 - rgb(as_float(density)) * (1.0 - pick)))
+    return as_float(spot.before * (1.0 - rgb(density) * (1.0 - pick)))
 
 
 def crack(spot: Spot, rng: np.random.Generator) -> Float:
@@ -135,7 +135,7 @@ def crack(spot: Spot, rng: np.random.Generator) -> Float:
         angle = headings[start] + (0.8 if rng.random() < 0.5 else -0.8) + rng.normal(0.0, 0.35, 6)
         twig = np.concatenate([trunk[start : start + 1], trunk[start] + walk(angle, spot.size / steps)])
         thin = as_float(0.75 * width * np.linspace(1.0, 0.5, 6))
-        cover = np.maximum(cover, stroke(*spot.shape, as_float(twig), thin, np.ones_like(thin)))
+        cover = np.maximum(cover, stroke(*spot.shape, twig, thin, np.ones_like(thin)))
     return over(spot.before, min(1.0, 0.2 + 0.85 * spot.strength) * cover, spot.contrast(rng, bright=0.0))
 
 
@@ -146,7 +146,7 @@ def missing_print(spot: Spot, rng: np.random.Generator) -> Float:
     outline = spot.blob(rng, 0.5 * spot.size, 0.45, 0.12)
     patchy = step(-2.2, -1.0, smooth(rng, *spot.shape, 4 * spot.unit))
     gone = polygon(*spot.shape, outline) * patchy * np.float32(min(0.88, 0.35 + 0.7 * spot.strength))
-    return over(spot.before, as_float(gone), spot.bare)
+    return over(spot.before, gone, spot.bare)
 
 
 def contamination(spot: Spot, rng: np.random.Generator) -> Float:
@@ -186,7 +186,7 @@ def deformation(spot: Spot, rng: np.random.Generator) -> Float:
     border = cv2.BORDER_REFLECT_101
     warped = cv2.remap(spot.before, as_float(map_x), as_float(map_y), cv2.INTER_LINEAR, borderMode=border)
     slope = 2.6 * np.sqrt(dome) * (x * np.cos(turn) + y * np.sin(turn)) / radius
-    return as_float(warped * (1.0 + rgb(as_float(np.clip(0.40 * spot.strength * slope, -0.6, 0.6)))))
+    return as_float(warped * (1.0 + rgb(np.clip(0.40 * spot.strength * slope, -0.6, 0.6))))
 
 
 class Defect(NamedTuple):
@@ -206,12 +206,6 @@ DEFECTS: dict[str, Defect] = {  # a scratch is long, a hole is small
     "deformation": Defect(deformation, 1.1),
 }
 DEFECT_KINDS: tuple[str, ...] = tuple(DEFECTS)
-
-
-def plausible(material: str, has_print: bool) -> tuple[str, ...]:
-    """Return the defect types that parts of a material show unless others are asked for: cloth does not crack."""
-    left_out = {"woven": {"crack"}, "printed": {"crack"}}.get(material, set())
-    return tuple(kind for kind in DEFECT_KINDS if kind not in left_out and (has_print or kind != "missing_print"))
 
 
 def last_resort(spot: Spot) -> Float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,9 +11,9 @@ import numpy.typing as npt
 
 Float = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
+Real = npt.NDArray[np.floating[Any]]
 Bytes = npt.NDArray[np.uint8]
 RGB = tuple[float, float, float]
-Range = tuple[float, float]
 
 SUPER = 4  # supersampling of drawn coverage: edges then have 16 grey levels, as a lens would give
 
@@ -20,11 +21,6 @@ SUPER = 4  # supersampling of drawn coverage: edges then have 16 grey levels, as
 def as_float(values: object) -> Float:
     """Return `values` as float32, without a copy where it already is."""
     return np.asarray(values, dtype=np.float32)
-
-
-def child(rng: np.random.Generator) -> np.random.Generator:
-    """Return an independent generator seeded by one draw of `rng` (unlike `spawn`, this survives a restored state)."""
-    return np.random.Generator(np.random.PCG64(int(rng.integers(2**63))))
 
 
 def uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -50,14 +46,6 @@ def smooth(rng: np.random.Generator, height: int, width: int, cell: float, cell_
     return as_float(cv2.resize(white(rng, rows, columns), (width, height), interpolation=cv2.INTER_CUBIC))
 
 
-def fractal(rng: np.random.Generator, height: int, width: int, cell: float, octaves: int = 3) -> Float:
-    """Return a sum of `octaves` smooth fields, each of half the bump size and 0.6 the weight of the one before."""
-    total = smooth(rng, height, width, cell)
-    for octave in range(1, octaves):
-        total += 0.6**octave * smooth(rng, height, width, cell / 2**octave)
-    return total
-
-
 def streaks(rng: np.random.Generator, height: int, width: int, length: float) -> Float:
     """Return noise drawn out along x to streaks of about `length` px, unit deviation."""
     size = max(1, round(length))
@@ -71,31 +59,33 @@ def axes(height: int, width: int) -> tuple[Float, Float]:
     return as_float(y), as_float(x)
 
 
-def rounded(beyond_x: Float | Doubles, beyond_y: Float | Doubles, corner: float) -> Float:
-    """Return the signed distance to a box whose corners have the radius `corner`, negative inside.
+def rounded(x: Real, y: Real, half_x: float, half_y: float, corner: float) -> Float:
+    """Return the signed distance from points (x, y) to a box around the origin, negative inside.
 
-    `beyond_x` and `beyond_y` say how far each point is beyond the sides of the box that is smaller by `corner`.
+    The box is `2 half_x` x `2 half_y` and its corners have the radius `corner`.
     """
+    beyond_x, beyond_y = np.abs(x) - (half_x - corner), np.abs(y) - (half_y - corner)
     outside = np.hypot(np.maximum(beyond_x, 0.0), np.maximum(beyond_y, 0.0))
     return as_float(outside + np.minimum(np.maximum(beyond_x, beyond_y), 0.0) - corner)
 
 
-def step(low: float, high: float, values: Float) -> Float:
+def step(low: float, high: float, values: Real) -> Float:
     """Ramp linearly from 0 at `low` to 1 at `high`."""
-    return as_float(np.clip((values - low) * np.float32(1 / (high - low)), 0.0, 1.0))
+    return as_float(np.clip((as_float(values) - low) * np.float32(1 / (high - low)), 0.0, 1.0))
 
 
-def rgb(plane: Float) -> Float:
+def rgb(plane: Real) -> Float:
     """Repeat a (H, W) plane to (H, W, 3); several times faster than numpy broadcasting over an inner axis of 3."""
-    return as_float(cv2.cvtColor(plane, cv2.COLOR_GRAY2RGB))
+    return as_float(cv2.cvtColor(as_float(plane), cv2.COLOR_GRAY2RGB))
 
 
-def tint(plane: Float, low: RGB, high: RGB) -> Float:
+def tint(plane: Real, low: RGB, high: RGB) -> Float:
     """Colour a (H, W) plane: 0 gives `low`, 1 gives `high`; (H, W, 3)."""
+    plane = as_float(plane)
     return as_float(cv2.merge([plane * np.float32(b - a) + np.float32(a) for a, b in zip(low, high, strict=True)]))
 
 
-def over(image: Float, alpha: Float, colour: Sequence[float] | Float) -> Float:
+def over(image: Float, alpha: Real, colour: Sequence[float] | Real) -> Float:
     """Lay `colour` over `image` (H, W, 3) with opacity `alpha` (H, W) in 0..1."""
     return as_float(image + rgb(alpha) * (as_float(colour) - image))
 
@@ -107,19 +97,20 @@ def reduced(canvas: Bytes) -> Float:
     return as_float(small) * np.float32(1 / 255)
 
 
-def stroke(height: int, width: int, points: Float, widths: Float, levels: Float) -> Float:
+def stroke(height: int, width: int, points: Real, widths: Real, levels: Real) -> Float:
     """Return the coverage (height, width) of a polyline (n, 2) px; each segment has its width (px) and level."""
     canvas = np.zeros((height * SUPER, width * SUPER), np.uint8)
-    corners = np.round((points + 0.5) * SUPER).astype(int).tolist()
-    for start, end, thick, level in zip(corners[:-1], corners[1:], widths.tolist(), levels.tolist(), strict=False):
+    corners = np.round((as_float(points) + 0.5) * SUPER).astype(int).tolist()
+    segments = zip(corners[:-1], corners[1:], as_float(widths).tolist(), as_float(levels).tolist(), strict=False)
+    for start, end, thick, level in segments:
         cv2.line(canvas, start, end, (255 * level,), max(1, round(thick * SUPER)))
     return reduced(canvas)
 
 
-def polygon(height: int, width: int, points: Float) -> Float:
+def polygon(height: int, width: int, points: Real) -> Float:
     """Return the coverage (height, width) of a filled polygon (n, 2) px."""
     canvas = np.zeros((height * SUPER, width * SUPER), np.uint8)
-    cv2.fillPoly(canvas, [np.round((points + 0.5) * SUPER).astype(np.int32)], (255,))
+    cv2.fillPoly(canvas, [np.round((as_float(points) + 0.5) * SUPER).astype(np.int32)], (255,))
     return reduced(canvas)
 
 

@@ -1,8 +1,8 @@
-"""Draws clean printed graphics as coverage maps: text, bar codes, dot codes, logos and rules."""
+"""Draws clean graphics as coverage maps: printed text, bar codes, dot codes, logos and rules, and specks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -84,14 +84,7 @@ def field(canvas: Bytes, box: Box, rng: np.random.Generator) -> None:
     canvas[inner > 0] = 0
 
 
-MARKS: dict[str, Callable[[Bytes, Box, np.random.Generator], None]] = {
-    "text": text,
-    "barcode": barcode,
-    "dot_code": dot_code,
-    "logo": logo,
-    "rules": rules,
-    "field": field,
-}
+MARKS = {draw.__name__: draw for draw in (text, barcode, dot_code, logo, rules, field)}
 
 
 def mark(rng: np.random.Generator, width: int, height: int, kind: str) -> Float:
@@ -99,6 +92,16 @@ def mark(rng: np.random.Generator, width: int, height: int, kind: str) -> Float:
     canvas = np.zeros((height * SUPER, width * SUPER), np.uint8)
     pad = SUPER
     MARKS[kind](canvas, (pad, pad, width * SUPER - 2 * pad, height * SUPER - 2 * pad), rng)
+    return reduced(canvas)
+
+
+def specks(rng: np.random.Generator, width: int, height: int, unit: float) -> Float:
+    """Return the coverage (height, width) of many fine specks, dense in the middle and thinning out."""
+    canvas = np.zeros((height * SUPER, width * SUPER), np.uint8)
+    for _ in range(int(rng.integers(22, 55))):
+        x, y = (np.clip(rng.normal(0.5, 0.19, 2), 0.03, 0.97) * canvas.shape[::-1]).astype(int).tolist()
+        radius = max(2, round(uniform(rng, 0.55, 1.25) * unit * SUPER))
+        cv2.circle(canvas, (x, y), radius, (255 * uniform(rng, 0.4, 0.9),), -1)
     return reduced(canvas)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -11,44 +10,14 @@ import cv2
 import numpy as np
 
 from adfm.data.synthetic.benign import BENIGN_KINDS
-from adfm.data.synthetic.fields import Bytes
 from adfm.data.synthetic.materials import MATERIALS
-from adfm.data.synthetic.part import Part, draw_part
+from adfm.data.synthetic.part import draw_part
 from adfm.data.synthetic.product import Product, chosen, random_product
 from adfm.progress import Progress, quiet
-from adfm.storage import require_new_folder
+from adfm.storage import require_new_folder, write_bytes, write_json, write_text
 
 VERSION = 1
 LICENCE = "CC0-1.0: made by the adfm synthetic parts generator; no photograph is part of it.\n"
-COMBINED = "combined"
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file aside and rename it, so that no half-written file is ever seen under its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_bytes(data)
-    aside.replace(path)
-
-
-def _png(image: Bytes) -> bytes:
-    done, data = cv2.imencode(".png", image if image.ndim == 2 else image[..., ::-1])
-    if not done:
-        raise ValueError(f"cannot encode an image of shape {image.shape} as PNG")
-    return data.tobytes()
-
-
-def _store(category: Path, split: str, part: Part, counts: dict[str, int]) -> None:
-    """Write one part under its split and defect type, numbered in the order of arrival."""
-    kinds = sorted(set(part.defects))
-    kind = "good" if not kinds else kinds[0] if len(kinds) == 1 else COMBINED
-    folder = f"{split}/{kind}"
-    number = counts.get(folder, 0)
-    counts[folder] = number + 1
-    # The mask goes first: an image is never there without the mask that belongs to it.
-    if kind != "good":
-        _write(category / "ground_truth" / kind / f"{number:03d}_mask.png", _png(part.mask))
-    _write(category / split / kind / f"{number:03d}.png", _png(part.image))
 
 
 def make(
@@ -100,27 +69,36 @@ def make(
         for number in range(total):
             rng = np.random.default_rng([seed, index, number])
             part = draw_part(drawn[name], rng, size=size, defects=0 if number < normal else None)
-            _store(out / name, "train" if number < train else "test", part, counts[name])
+            types = sorted(set(part.defects)) or ["good"]
+            kind = types[0] if len(types) == 1 else "combined"
+            folder = f"{'train' if number < train else 'test'}/{kind}"
+            place = counts[name].get(folder, 0)
+            counts[name][folder] = place + 1
+            # The mask goes first: an image is never there without the mask that belongs to it.
+            if part.defects:
+                mask = out / name / "ground_truth" / kind / f"{place:03d}_mask.png"
+                write_bytes(mask, cv2.imencode(".png", part.mask)[1].tobytes())
+            image = cv2.imencode(".png", part.image[..., ::-1])[1].tobytes()
+            write_bytes(out / name / folder / f"{place:03d}.png", image)
             done += 1
             progress("parts", done, images)
-    settings = {
-        "seed": seed,
-        "images": images,
-        "size": list(size),
-        "products": products,
-        "difficulty": difficulty,
-        "materials": list(families),
-        "benign": None if kinds is None else list(kinds),
-        "anomalous_fraction": anomalous_fraction,
-        "train_good_fraction": train_good_fraction,
-    }
-    _write(out / "LICENSE.txt", LICENCE.encode())
+    write_text(out / "LICENSE.txt", LICENCE)
     record = {
         "generator": "adfm.data.synthetic",
         "version": VERSION,
-        "settings": settings,
+        "settings": {
+            "seed": seed,
+            "images": images,
+            "size": size,
+            "products": products,
+            "difficulty": difficulty,
+            "materials": families,
+            "benign": kinds,
+            "anomalous_fraction": anomalous_fraction,
+            "train_good_fraction": train_good_fraction,
+        },
         "counts": counts,
         "products": {name: asdict(product) for name, product in drawn.items()},
     }
-    _write(out / "generator.json", (json.dumps(record, indent=2) + "\n").encode())
+    write_json(out / "generator.json", record)
     return counts

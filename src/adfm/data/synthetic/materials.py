@@ -9,21 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from adfm.data.synthetic.fields import (
-    RGB,
-    Float,
-    Range,
-    as_float,
-    axes,
-    fractal,
-    rgb,
-    smooth,
-    step,
-    streaks,
-    tint,
-    uniform,
-    white,
-)
+from adfm.data.synthetic.fields import RGB, Float, as_float, axes, rgb, smooth, step, streaks, tint, uniform, white
 
 
 @dataclass(frozen=True)
@@ -64,7 +50,7 @@ def woven(look: Look, rng: np.random.Generator, height: int, width: int, unit: f
     threads = rng.normal(0.0, 0.07, (2, 64)).astype(np.float32)
     uneven = np.where(warp_on_top, threads[0][column.astype(int) % 64], threads[1][row.astype(int) % 64])
     shade = (1.0 - look.contrast * tone) * (1.0 + uneven)
-    return tint(as_float(warp_on_top), look.accent, look.base) * rgb(as_float(shade))
+    return tint(as_float(warp_on_top), look.accent, look.base) * rgb(shade)
 
 
 def brushed_metal(look: Look, rng: np.random.Generator, height: int, width: int, unit: float) -> Float:
@@ -83,24 +69,25 @@ def brushed_metal(look: Look, rng: np.random.Generator, height: int, width: int,
         long, short = streaks(rng, tall, wide, 40 * unit * look.scale), streaks(rng, tall, wide, 9 * unit)
         value = as_float(0.8 * long + 0.5 * short + 0.8 * smooth(rng, tall, wide, 60 * unit, 400 * unit))
         value = np.ascontiguousarray(value.T) if down else value
-    return tint(as_float(0.5 + 0.5 * look.contrast * value), look.accent, look.base)
+    return tint(0.5 + 0.5 * look.contrast * value, look.accent, look.base)
 
 
 def cast(look: Look, rng: np.random.Generator, height: int, width: int, unit: float) -> Float:
     """Draw cast metal: a grainy relief in grazing light, with pores."""
-    relief = fractal(rng, height, width, 3.4 * look.scale * unit, 2)
+    grain = 3.4 * look.scale * unit
+    relief = smooth(rng, height, width, grain) + 0.6 * smooth(rng, height, width, grain / 2)
     # Grazing light from the upper left turns relief into tone.
     slope = as_float(cv2.filter2D(relief, -1, np.array([[1, 1, 0], [1, 0, -1], [0, -1, -1]], np.float32) / 3))
     tone = 0.5 + look.contrast * (0.26 * slope + 0.10 * relief + 0.10 * smooth(rng, height, width, 40 * unit))
     tone += 0.06 * look.contrast * white(rng, height, width)
     pores = step(2.1, 2.6, smooth(rng, height, width, 3.0 * unit))
-    return tint(as_float(tone - 0.35 * look.contrast * pores), look.accent, look.base)
+    return tint(tone - 0.35 * look.contrast * pores, look.accent, look.base)
 
 
 def printed(look: Look, rng: np.random.Generator, height: int, width: int, unit: float) -> Float:
     """Draw paper or board, slightly uneven; `scene` prints on it."""
     paper = 0.6 * smooth(rng, height, width, 2.5 * unit) + 0.6 * smooth(rng, height, width, 30 * unit)
-    return tint(as_float(1.0 - 0.05 * look.contrast * np.abs(paper)), look.accent, look.base)
+    return tint(1.0 - 0.05 * look.contrast * np.abs(paper), look.accent, look.base)
 
 
 def wood(look: Look, rng: np.random.Generator, height: int, width: int, unit: float) -> Float:
@@ -113,7 +100,7 @@ def wood(look: Look, rng: np.random.Generator, height: int, width: int, unit: fl
     fibres = streaks(rng, height, width, 14 * unit)
     pores = step(1.5, 2.4, streaks(rng, height, width, 6 * unit))
     tone = 0.85 - look.contrast * (0.55 * rings**3 - 0.10 * fibres + 0.30 * pores)
-    return tint(as_float(tone), look.accent, look.base)
+    return tint(tone, look.accent, look.base)
 
 
 def grid(look: Look, rng: np.random.Generator, height: int, width: int, unit: float) -> Float:
@@ -130,96 +117,74 @@ def grid(look: Look, rng: np.random.Generator, height: int, width: int, unit: fl
     else:
         opening = np.hypot(u, v) - 0.30
     distance = pitch * as_float(opening)  # to the nearest opening, negative inside
-    sheet = step(-0.6, 0.6, as_float(distance))
+    sheet = step(-0.6, 0.6, distance)
     # The lower right lip of each opening catches the light.
-    lip = step(-0.6, 0.6, as_float(np.roll(distance, (1, 1), (0, 1)))) - sheet
+    lip = step(-0.6, 0.6, np.roll(distance, (1, 1), (0, 1))) - sheet
     finish = 1.0 + 0.05 * smooth(rng, height, width, 2 * unit) + 0.04 * smooth(rng, height, width, 25 * unit)
     tone = sheet * finish - 0.5 * look.contrast * lip * (lip < 0)
-    return tint(as_float(tone), look.accent, look.base)
+    return tint(tone, look.accent, look.base)
 
 
 class Family(NamedTuple):
-    """One material family: its texture, the colours (base, accent) of its products, and how their looks vary."""
+    """One material family: its texture and how the looks of its products vary."""
 
     texture: Callable[[Look, np.random.Generator, int, int, float], Float]
-    palette: tuple[tuple[RGB, RGB], ...]
-    contrast: Range
-    scale: Range = (0.75, 1.5)
+    contrast: tuple[float, float]
+    scale: tuple[float, float] = (0.75, 1.5)
     variants: int = 1
 
 
+PALETTES: dict[str, tuple[tuple[RGB, RGB], ...]] = {  # base and accent
+    "woven": (
+        ((0.62, 0.60, 0.55), (0.52, 0.50, 0.46)),
+        ((0.25, 0.33, 0.50), (0.42, 0.50, 0.66)),
+        ((0.80, 0.77, 0.68), (0.74, 0.70, 0.60)),
+        ((0.24, 0.24, 0.26), (0.34, 0.34, 0.36)),
+        ((0.50, 0.24, 0.22), (0.62, 0.34, 0.30)),
+        ((0.36, 0.44, 0.34), (0.48, 0.54, 0.42)),
+    ),
+    "brushed_metal": (
+        ((0.90, 0.90, 0.92), (0.40, 0.41, 0.43)),
+        ((0.80, 0.82, 0.86), (0.34, 0.36, 0.40)),
+        ((0.94, 0.80, 0.52), (0.46, 0.34, 0.16)),
+        ((0.92, 0.66, 0.50), (0.44, 0.24, 0.16)),
+        ((0.62, 0.63, 0.66), (0.20, 0.21, 0.23)),
+    ),
+    "cast": (
+        ((0.86, 0.86, 0.85), (0.20, 0.20, 0.20)),
+        ((0.62, 0.62, 0.64), (0.08, 0.08, 0.09)),
+        ((0.80, 0.66, 0.54), (0.20, 0.11, 0.07)),
+        ((0.84, 0.86, 0.90), (0.34, 0.35, 0.38)),
+    ),
+    "printed": (
+        ((0.95, 0.95, 0.93), (0.60, 0.60, 0.58)),
+        ((0.90, 0.86, 0.74), (0.60, 0.55, 0.42)),
+        ((0.62, 0.78, 0.90), (0.36, 0.50, 0.62)),
+        ((0.95, 0.80, 0.28), (0.66, 0.52, 0.10)),
+        ((0.16, 0.18, 0.22), (0.05, 0.05, 0.07)),
+        ((0.12, 0.34, 0.22), (0.04, 0.16, 0.09)),
+    ),
+    "wood": (
+        ((0.86, 0.70, 0.50), (0.46, 0.29, 0.15)),
+        ((0.70, 0.50, 0.33), (0.26, 0.15, 0.08)),
+        ((0.92, 0.82, 0.64), (0.62, 0.46, 0.28)),
+        ((0.56, 0.34, 0.22), (0.20, 0.09, 0.05)),
+    ),
+    "grid": (
+        ((0.72, 0.73, 0.75), (0.10, 0.10, 0.11)),
+        ((0.24, 0.25, 0.27), (0.72, 0.73, 0.74)),
+        ((0.84, 0.82, 0.76), (0.36, 0.34, 0.30)),
+        ((0.40, 0.48, 0.56), (0.10, 0.12, 0.14)),
+        ((0.82, 0.66, 0.36), (0.18, 0.13, 0.07)),
+    ),
+}
 FAMILIES: dict[str, Family] = {
-    "woven": Family(
-        woven,
-        (
-            ((0.62, 0.60, 0.55), (0.52, 0.50, 0.46)),
-            ((0.25, 0.33, 0.50), (0.42, 0.50, 0.66)),
-            ((0.80, 0.77, 0.68), (0.74, 0.70, 0.60)),
-            ((0.24, 0.24, 0.26), (0.34, 0.34, 0.36)),
-            ((0.50, 0.24, 0.22), (0.62, 0.34, 0.30)),
-            ((0.36, 0.44, 0.34), (0.48, 0.54, 0.42)),
-        ),
-        contrast=(0.45, 0.80),
-        scale=(0.55, 1.2),
-        variants=4,
-    ),
-    "brushed_metal": Family(
-        brushed_metal,
-        (
-            ((0.90, 0.90, 0.92), (0.40, 0.41, 0.43)),
-            ((0.80, 0.82, 0.86), (0.34, 0.36, 0.40)),
-            ((0.94, 0.80, 0.52), (0.46, 0.34, 0.16)),
-            ((0.92, 0.66, 0.50), (0.44, 0.24, 0.16)),
-            ((0.62, 0.63, 0.66), (0.20, 0.21, 0.23)),
-        ),
-        contrast=(0.16, 0.34),
-        variants=2,
-    ),
-    "cast": Family(
-        cast,
-        (
-            ((0.86, 0.86, 0.85), (0.20, 0.20, 0.20)),
-            ((0.62, 0.62, 0.64), (0.08, 0.08, 0.09)),
-            ((0.80, 0.66, 0.54), (0.20, 0.11, 0.07)),
-            ((0.84, 0.86, 0.90), (0.34, 0.35, 0.38)),
-        ),
-        contrast=(0.35, 0.75),
-    ),
-    "printed": Family(
-        printed,
-        (
-            ((0.95, 0.95, 0.93), (0.60, 0.60, 0.58)),
-            ((0.90, 0.86, 0.74), (0.60, 0.55, 0.42)),
-            ((0.62, 0.78, 0.90), (0.36, 0.50, 0.62)),
-            ((0.95, 0.80, 0.28), (0.66, 0.52, 0.10)),
-            ((0.16, 0.18, 0.22), (0.05, 0.05, 0.07)),
-            ((0.12, 0.34, 0.22), (0.04, 0.16, 0.09)),
-        ),
-        contrast=(0.3, 1.0),
-    ),
-    "wood": Family(
-        wood,
-        (
-            ((0.86, 0.70, 0.50), (0.46, 0.29, 0.15)),
-            ((0.70, 0.50, 0.33), (0.26, 0.15, 0.08)),
-            ((0.92, 0.82, 0.64), (0.62, 0.46, 0.28)),
-            ((0.56, 0.34, 0.22), (0.20, 0.09, 0.05)),
-        ),
-        contrast=(0.55, 1.0),
-        variants=3,
-    ),
-    "grid": Family(
-        grid,
-        (
-            ((0.72, 0.73, 0.75), (0.10, 0.10, 0.11)),
-            ((0.24, 0.25, 0.27), (0.72, 0.73, 0.74)),
-            ((0.84, 0.82, 0.76), (0.36, 0.34, 0.30)),
-            ((0.40, 0.48, 0.56), (0.10, 0.12, 0.14)),
-            ((0.82, 0.66, 0.36), (0.18, 0.13, 0.07)),
-        ),
-        contrast=(0.3, 0.8),
-        variants=4,
-    ),
+    "woven": Family(woven, contrast=(0.45, 0.80), scale=(0.55, 1.2), variants=4),
+    "brushed_metal": Family(brushed_metal, contrast=(0.16, 0.34), variants=2),
+    "cast": Family(cast, contrast=(0.35, 0.75)),
+    "printed": Family(printed, contrast=(0.3, 1.0)),
+    "wood": Family(wood, contrast=(0.55, 1.0), variants=3),
+    "grid": Family(grid, contrast=(0.3, 0.8), variants=4),
 }
 MATERIALS: tuple[str, ...] = tuple(FAMILIES)
 
@@ -232,7 +197,7 @@ def _shifted(colour: RGB, shift: Float) -> RGB:
 def random_look(rng: np.random.Generator, material: str, *, turned: bool = False) -> Look:
     """Draw the look of one product of `material`; `turned` gives metal the concentric grooves of a lathe."""
     family = FAMILIES[material]
-    base, accent = family.palette[int(rng.integers(len(family.palette)))]
+    base, accent = PALETTES[material][int(rng.integers(len(PALETTES[material])))]
     shift = as_float(rng.normal(0.0, 0.035) + rng.normal(0.0, 0.009, 3))
     return Look(
         base=_shifted(base, shift),

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from adfm.data.synthetic.benign import BENIGN_KINDS, LONG, Feature, Inks, random_feature
-from adfm.data.synthetic.fields import RGB, Range, as_float, uniform
+from adfm.data.synthetic.benign import BENIGN_KINDS, LONG, Feature, random_feature
+from adfm.data.synthetic.fields import RGB, as_float, uniform
 from adfm.data.synthetic.materials import MATERIALS, Look, random_look
 from adfm.data.synthetic.shapes import Outline, Shape, distance
 
@@ -25,9 +25,9 @@ class Conditions:
     tone: float  # spread of the tone curve (gamma)
     warmth: float  # spread of colour temperature
     blur: float  # largest blur, px of deviation at a 128 px frame
-    noise: Range  # sensor noise deviation, share of full scale
-    strength: Range  # opacity of defects
-    extent: Range  # length of defects, short sides
+    noise: tuple[float, float]  # sensor noise deviation, share of full scale
+    strength: tuple[float, float]  # opacity of defects
+    extent: tuple[float, float]  # length of defects, short sides
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,6 @@ class Product:
     conditions: Conditions
     difficulty: float
     seed: int
-
-    @property
-    def inks(self) -> Inks:
-        """The colours its benign features are made of."""
-        return Inks(self.look.base, self.look.accent, self.ink, sewn=self.material == "woven")
 
     @property
     def has_print(self) -> bool:

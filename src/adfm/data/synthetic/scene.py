@@ -1,4 +1,4 @@
-"""Assembles a normal part in its frame, before light and defects: material, features, print, outline, background."""
+"""Assembles a normal part in its frame, from its material to its background, and photographs scenes in uneven light."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from adfm.data.synthetic import benign, graphics, materials, shapes
-from adfm.data.synthetic.fields import Bytes, Float, as_float, over, rgb, uniform
+from adfm.data.synthetic.fields import Bytes, Float, as_float, over, rgb, uniform, white
 from adfm.data.synthetic.product import Product
 
 View = tuple[slice, slice]
@@ -53,17 +53,15 @@ class Scene:
 
 @lru_cache(maxsize=32)
 def _stock(product: Product, size: tuple[int, int]) -> _Stock:
-    width, height = size
-    short = min(size)
     rng = np.random.default_rng(product.seed)
-    wide = (round(1.3 * width), round(1.3 * height))
-    full = product.outline.kind == "full"
-    surface = materials.texture(product.material, product.look, rng, wide, short / 128)
+    wide = (round(1.3 * size[0]), round(1.3 * size[1]))
+    material, look, ink = product.material, product.look, product.ink
+    surface = materials.texture(material, look, rng, wide, min(size) / 128)
     return _Stock(
         texture=np.rint(255 * surface).astype(np.uint8),  # bytes: a quarter of the memory, and faster to warp
-        outline=None if full else shapes.layers(product.outline, size, short),
-        sheet=_sheet(product, size, rng) if product.material == "printed" else None,
-        patches=tuple(benign.patch(feature, product.inks, size) for feature in product.features),
+        outline=None if product.outline.kind == "full" else shapes.layers(product.outline, size),
+        sheet=_sheet(product, size, rng) if material == "printed" else None,
+        patches=tuple(benign.patch(feature, look, ink, material == "woven", size) for feature in product.features),
     )
 
 
@@ -143,15 +141,12 @@ def _lay_feature(
 def _on_background(scene: Scene, outline: Float, product: Product) -> None:
     """Cut the part out by its outline, shade its edge and put it on its background with a shadow."""
     cover, edge, shadow = (np.ascontiguousarray(plane) for plane in cv2.split(outline))
-    ground = as_float(product.background) * rgb(as_float(1.0 - shadow))
-
-    def cut_out(image: Float) -> Float:
-        return as_float(ground + rgb(as_float(cover)) * (image * rgb(as_float(1.0 + edge)) - ground))
-
-    scene.image = cut_out(scene.image)
-    if scene.bare is not None and scene.print is not None:
-        scene.bare = cut_out(scene.bare)
-        scene.print = as_float(scene.print * cover)
+    ground = as_float(product.background) * rgb(1.0 - shadow)
+    for image in (scene.image, scene.bare):
+        if image is not None:
+            image[...] = ground + rgb(cover) * (image * rgb(1.0 + edge) - ground)
+    if scene.print is not None:
+        scene.print *= cover
 
 
 def assemble(product: Product, rng: np.random.Generator, size: tuple[int, int]) -> tuple[Scene, list[Box]]:
@@ -184,3 +179,44 @@ def assemble(product: Product, rng: np.random.Generator, size: tuple[int, int]) 
     if posed is not None:
         _on_background(scene, posed, product)
     return scene, [box for box in boxes if box is not None]
+
+
+@dataclass(frozen=True, eq=False)
+class Light:
+    """Light and lens of one image."""
+
+    gain: Float  # (H, W, 3)
+    tone: float
+    blur: float  # deviation, px
+
+    def expose(self, scene: Float, view: View) -> Float:
+        """Return a window of the scene as the lens shows it, without noise."""
+        lit = np.minimum(scene * self.gain[view], 1.0)
+        lit += self.tone * lit * (1.0 - lit)
+        reach = 2 * int(np.ceil(2 * self.blur)) + 1
+        return as_float(cv2.GaussianBlur(lit, (reach, reach), self.blur))
+
+
+def draw_light(product: Product, rng: np.random.Generator, size: tuple[int, int]) -> Light:
+    """Draw the light of one image: a ramp from the product's lamp side, soft unevenness, exposure and warmth."""
+    limits = product.conditions
+    width, height = size
+    bearing = np.deg2rad(product.seed % 360 + rng.normal(0.0, 25.0))
+    depth = limits.gradient * uniform(rng, 0.3, 1.0)
+    level = 1.0 - 0.3 * depth + float(np.clip(rng.normal(0.0, limits.gain), -2 * limits.gain, 1.5 * limits.gain))
+    x, y = np.linspace(-0.5, 0.5, width, dtype=np.float32), np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None]
+    curve, turn, cross = (depth * rng.normal(0.0, 0.5, 3)).tolist()
+    plane = (level + depth * float(np.cos(bearing)) * x + curve * x * x) + cross * x * y
+    plane += depth * float(np.sin(bearing)) * y + turn * y * y
+    warm = rng.normal(0.0, limits.warmth)
+    gain = cv2.transform(as_float(plane), np.array([[1.0 + warm], [1.0], [1.0 - warm]], np.float32))
+    blur = limits.blur * uniform(rng, 0.4, 1.0) * max(0.6, (min(size) / 128) ** 0.5)
+    return Light(as_float(gain), float(np.clip(rng.normal(0.0, limits.tone), -0.5, 0.5)), blur)
+
+
+def photograph(scene: Float, light: Light, noise: float, rng: np.random.Generator) -> Bytes:
+    """Expose the scene and read it out with sensor noise: uint8 (H, W, 3)."""
+    height, width = scene.shape[:2]
+    seen = light.expose(scene, (slice(0, height), slice(0, width)))
+    seen += np.float32(noise) * white(rng, height, 3 * width).reshape(height, width, 3)
+    return np.asarray(cv2.convertScaleAbs(np.maximum(seen, 0.0), alpha=255.0), dtype=np.uint8)

@@ -8,7 +8,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from adfm.data.synthetic.fields import Float, as_float, axes, rounded, step
+from adfm.data.synthetic.fields import Float, Real, as_float, axes, rounded, step
 
 Shape = Literal["full", "disc", "plate", "ring", "bracket"]
 
@@ -21,11 +21,7 @@ class Outline:
     size: float = 1.0
 
 
-def _box(x: Float, y: Float, half_x: float, half_y: float, corner: float) -> Float:
-    return rounded(np.abs(x) - (half_x - corner), np.abs(y) - (half_y - corner), corner)
-
-
-def distance(outline: Outline, x: Float, y: Float) -> Float:
+def distance(outline: Outline, x: Real, y: Real) -> Float:
     """Return the signed distance from points (x, y) to the outline, negative inside.
 
     All lengths are in short sides of the frame, with the origin at its centre.
@@ -34,22 +30,22 @@ def distance(outline: Outline, x: Float, y: Float) -> Float:
     if kind == "full":
         return as_float(np.full(np.broadcast_shapes(x.shape, y.shape), -size))
     if kind == "plate":
-        return _box(x, y, size / 2, size * 0.39, size * 0.09)
+        return rounded(x, y, size / 2, size * 0.39, size * 0.09)
     if kind == "bracket":
-        upright = _box(as_float(x + 0.26 * size), y, 0.24 * size, size / 2, 0.06 * size)
-        foot = _box(x, as_float(y - 0.27 * size), size / 2, 0.23 * size, 0.06 * size)
+        upright = rounded(x + 0.26 * size, y, 0.24 * size, size / 2, 0.06 * size)
+        foot = rounded(x, y - 0.27 * size, size / 2, 0.23 * size, 0.06 * size)
         return np.minimum(upright, foot)
     radius = np.hypot(x, y)
     disc = as_float(radius - size / 2)
     return disc if kind == "disc" else as_float(np.maximum(disc, -as_float(radius - 0.34 * size / 2)))
 
 
-def layers(outline: Outline, size: tuple[int, int], short: int) -> Float:
-    """Return (H, W, 3) of `size` (W, H) px: coverage, edge gain minus one, shadow; `short` is the short side in px."""
-    width, height = size
-    y, x = axes(height, width)
-    far = short * distance(outline, as_float(x / short), as_float(y / short))
-    coverage = step(-0.7, 0.7, as_float(-far))
+def layers(outline: Outline, size: tuple[int, int]) -> Float:
+    """Return (H, W, 3) of `size` (W, H) px: coverage, edge gain minus one, shadow."""
+    short = min(size)
+    y, x = axes(size[1], size[0])
+    far = short * distance(outline, x / short, y / short)
+    coverage = step(-0.7, 0.7, -far)
     bevel = max(1.5, 0.022 * short)
     near_edge = np.exp(-np.square(np.minimum(far, 0.0) / bevel))
     slope = cv2.Sobel(far, cv2.CV_32F, 1, 0, scale=1 / 8) + cv2.Sobel(far, cv2.CV_32F, 0, 1, scale=1 / 8)
