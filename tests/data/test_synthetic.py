@@ -23,8 +23,8 @@ from adfm.data.synthetic import (
     make,
     materials,
     random_product,
-    shapes,
 )
+from adfm.data.synthetic import product as products
 from adfm.errors import UserError
 
 SIZES = [(128, 128), (96, 160), (160, 96), (64, 64)]
@@ -152,10 +152,10 @@ def test_every_mark_prints_something_and_leaves_something_blank(kind: str, size:
     ],
 )
 def test_the_distance_to_an_outline_is_negative_inside(
-    shape: shapes.Shape, inside: tuple[float, float], outside: tuple[float, float] | None
+    shape: products.Shape, inside: tuple[float, float], outside: tuple[float, float] | None
 ) -> None:
     def distance(x: float, y: float) -> float:
-        return float(shapes.distance(shapes.Outline(shape, 0.8), np.float32([x]), np.float32([y])).item())
+        return float(products.distance(products.Outline(shape, 0.8), np.float32([x]), np.float32([y])).item())
 
     assert distance(*inside) < 0
     assert outside is None or distance(*outside) > 0

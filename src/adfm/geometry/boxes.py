@@ -85,10 +85,8 @@ def matched_sum(gains: Sequence[Sequence[float]]) -> float:
     """
     if not gains or not gains[0]:
         return 0.0
-    if len(gains) == 1:
-        return max(gains[0])
-    if len(gains[0]) == 1:
-        return max(row[0] for row in gains)
+    if 1 in (len(gains), len(gains[0])):
+        return max(map(max, gains))
     if len(gains) == len(gains[0]) == 2:
         return max(gains[0][0] + gains[1][1], gains[0][1] + gains[1][0])
     from scipy.optimize import linear_sum_assignment  # a slow import, only needed here

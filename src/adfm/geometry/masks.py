@@ -78,8 +78,7 @@ def split(mask: Mask, side: int) -> Iterator[Window]:
     # Rows first: the maximum of long rows is taken many pixels at a time.
     bands = np.stack([np.maximum.reduce(mask[y : y + side]) for y in range(0, height, side)])
     columns = -(-width // side)
-    padded = np.zeros((len(bands), columns * side), np.uint8)
-    padded[:, :width] = bands
+    padded = np.pad(bands, ((0, 0), (0, columns * side - width)))
     cells = padded.reshape(len(bands), columns, side).max(axis=2)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(cells, connectivity=8)
     for number, (column, row, wide, tall, _) in enumerate(stats[1:].tolist(), 1):

@@ -157,12 +157,8 @@ def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers
     warm = out / "warm"
     if not (warm / "config.json").is_file():
         tokenizer = train_tokenizer(corpus(settings.scenes), vocabulary=settings.shape.vocabulary)
-        save_model(
-            warm,
-            warm_up(out, settings, tokenizer, progress, workers=workers),
-            build_processor(tokenizer, settings.shape),
-            ModelCard(protocol=PROTOCOL),
-        )
+        trained = warm_up(out, settings, tokenizer, progress, workers=workers)
+        save_model(warm, trained, build_processor(tokenizer, settings.shape), ModelCard(protocol=PROTOCOL))
     model, first = warm, settings.warmup.steps * settings.warmup.batch
     for number, tune in enumerate(settings.rounds, 1):
         run = out / f"tune-{number}"
@@ -172,12 +168,10 @@ def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers
                     model=str(model),
                     out=str(run),
                     seed=settings.seed,
-                    steps=tune.steps,
                     micro_batch=tune.batch,
-                    learning_rate=tune.learning_rate,
                     warmup_steps=50,
                     optimizer="blended",
-                    save_every=tune.save_every,
+                    **tune.model_dump(exclude={"batch"}),
                     threads=1,
                     workers=workers,
                 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -45,11 +47,8 @@ class SceneSettings(Settings):
 
     def lesson(self, index: int) -> Lesson:
         """Return the lesson that scene number `index` belongs to."""
-        for lesson in self.lessons[:-1]:
-            if index < lesson.scenes:
-                return lesson
-            index -= lesson.scenes
-        return self.lessons[-1]
+        ends = list(accumulate(lesson.scenes for lesson in self.lessons[:-1]))
+        return self.lessons[bisect_right(ends, index)]
 
 
 class LabelledScene(NamedTuple):
@@ -65,8 +64,7 @@ def draw_scene(settings: SceneSettings, index: int) -> LabelledScene:
     Products come in pools, so that the generator can keep their textures for a while.
     """
     rng = np.random.default_rng((settings.seed, 1, index))
-    pool = index // SCENES_A_POOL
-    drawn = np.random.default_rng((settings.seed, 2, pool, int(rng.integers(PRODUCTS_AT_ONCE))))
+    drawn = np.random.default_rng((settings.seed, 2, index // SCENES_A_POOL, int(rng.integers(PRODUCTS_AT_ONCE))))
     size = SIZES[int(drawn.integers(len(SIZES)))]
     product = draw_product(settings, settings.lesson(index), drawn)
     part = draw_part(product, rng, size=size, defects=None if rng.random() < 0.5 else 0)
@@ -92,11 +90,8 @@ def _name(material: str, rng: np.random.Generator) -> str:
     kind = int(rng.integers(3))
     if kind < 2:
         return material if kind == 0 else f"{material}-{int(rng.integers(100)):02d}"
-    letters = [
-        ("bcdfghklmnprstvz"[int(rng.integers(16))], "aeiou"[int(rng.integers(5))])
-        for _ in range(int(rng.integers(2, 5)))
-    ]
-    return "".join(consonant + vowel for consonant, vowel in letters)
+    syllables = range(int(rng.integers(2, 5)))
+    return "".join("bcdfghklmnprstvz"[int(rng.integers(16))] + "aeiou"[int(rng.integers(5))] for _ in syllables)
 
 
 def draw_product(settings: SceneSettings, lesson: Lesson, rng: np.random.Generator) -> Product:

@@ -69,9 +69,9 @@ def viewed_image(image: Image.Image, view: View, sample: Sample) -> Image.Image:
         image = image.resize(size, Image.Resampling.BICUBIC, box=(x1 * sx, y1 * sy, x2 * sx, y2 * sy))
     if view.position >= 4:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    quarters = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
-    quarter = quarters[view.position % 4]
-    return image if quarter is None else image.transpose(quarter)
+    for _ in range(view.position % 4):
+        image = image.transpose(Image.Transpose.ROTATE_90)
+    return image
 
 
 def viewed_sample(sample: Sample, view: View) -> Sample:

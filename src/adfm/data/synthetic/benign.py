@@ -160,14 +160,14 @@ BENIGN_KINDS: tuple[str, ...] = tuple(KINDS)
 LONG = frozenset({"seam"})  # these run across the entire frame, whatever its aspect
 
 
-def random_feature(rng: np.random.Generator, kind: str, x: float, y: float) -> Feature:
-    """Draw one feature of `kind` with its centre at (x, y), in short sides from the part's centre."""
+def random_feature(rng: np.random.Generator, kind: str) -> Feature:
+    """Draw one feature of `kind` in the part's centre."""
     rule = KINDS[kind]
     size, aspect = uniform(rng, *rule.size), rule.aspect
     angle = 90.0 * int(rng.random() < 0.3) if rule.quarter_turns else 0.0
     if rule.oblong and (rule.oblong_share == 1.0 or rng.random() < rule.oblong_share):
         aspect = uniform(rng, *rule.oblong)
-    return Feature(kind, x, y, size, aspect, angle, int(rng.integers(2**31)))
+    return Feature(kind, 0.0, 0.0, size, aspect, angle, int(rng.integers(2**31)))
 
 
 def length(feature: Feature, size: tuple[int, int]) -> float:

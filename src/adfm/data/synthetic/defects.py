@@ -9,22 +9,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from adfm.data.synthetic.fields import (
-    RGB,
-    Doubles,
-    Float,
-    as_float,
-    axes,
-    blob,
-    over,
-    polygon,
-    rgb,
-    smooth,
-    step,
-    stroke,
-    uniform,
-    walk,
-)
+from adfm.data.synthetic import fields
+from adfm.data.synthetic.fields import RGB, Doubles, Float, as_float, over, rgb, stroke, uniform
 
 
 @dataclass(frozen=True)
@@ -60,12 +46,12 @@ class Spot:
 
     def curve(self, headings: Doubles, length: float) -> Float:
         """Return an open curve (steps, 2) of `length` px that is centred on the spot, from its headings in radians."""
-        path = walk(headings, length / len(headings))
+        path = fields.walk(headings, length / len(headings))
         return as_float(path - path.mean(0) + (self.x, self.y))
 
     def blob(self, rng: np.random.Generator, radius: float, flattest: float, rough: float) -> Float:
         """Return an irregular outline (40, 2) around the spot, at the flattest with that ratio of its axes."""
-        return blob(rng, (self.x, self.y), (radius, radius * uniform(rng, flattest, 1.0)), rough)
+        return fields.blob(rng, (self.x, self.y), (radius, radius * uniform(rng, flattest, 1.0)), rough)
 
 
 def _bending(rng: np.random.Generator, bend: float, steps: int) -> Doubles:
@@ -95,12 +81,12 @@ def hole(spot: Spot, rng: np.random.Generator) -> Float:
     """Paint a punched or blown opening: ragged, dark inside and deepest in its shaded half, with a worn rim."""
     radius = 0.5 * spot.size
     outline = spot.blob(rng, radius, 0.65, 0.16 if spot.material in ("woven", "cast", "wood") else 0.07)
-    inside = polygon(*spot.shape, outline)
+    inside = fields.polygon(*spot.shape, outline)
     centre = as_float((spot.x, spot.y))
-    grown = polygon(*spot.shape, (outline - centre) * (1.0 + 1.4 * spot.unit / radius) + centre)
+    grown = fields.polygon(*spot.shape, (outline - centre) * (1.0 + 1.4 * spot.unit / radius) + centre)
     mean = spot.mean
     rim = np.clip(1.35 * mean + 0.08, 0.0, 1.0) if float(mean.mean()) < 0.6 else 0.7 * mean
-    y, x = axes(*spot.shape)
+    y, x = fields.axes(*spot.shape)
     depth = 0.10 + 0.05 * np.clip((x + y) / (2 * radius), -1.0, 1.0)
     dark = rgb(depth) * np.float32(0.4 + float(mean.mean()))
     after = over(spot.before, 0.6 * spot.strength * grown, rim)
@@ -111,11 +97,11 @@ def stain(spot: Spot, rng: np.random.Generator) -> Float:
     """Paint a dried spill: it filters the surface below it, unevenly and most at its edge."""
     radius = 0.5 * spot.size
     outline = spot.blob(rng, radius, 0.6, 0.14)
-    inside = as_float(cv2.GaussianBlur(polygon(*spot.shape, outline), (0, 0), 0.7 * spot.unit + 0.3))
+    inside = as_float(cv2.GaussianBlur(fields.polygon(*spot.shape, outline), (0, 0), 0.7 * spot.unit + 0.3))
     core = as_float(cv2.GaussianBlur(inside, (0, 0), max(0.6, 0.18 * radius)))
     filters: tuple[RGB, ...] = ((0.42, 0.30, 0.16), (0.20, 0.20, 0.22), (0.50, 0.40, 0.30), (0.30, 0.34, 0.28))
     pick = as_float(filters[int(rng.integers(len(filters)))])
-    uneven = 1.0 + 0.15 * smooth(rng, *spot.shape, max(2.0, 0.35 * spot.size))
+    uneven = 1.0 + 0.15 * fields.smooth(rng, *spot.shape, max(2.0, 0.35 * spot.size))
     density = np.clip(spot.strength * inside * (0.95 - 0.35 * core) * uneven, 0.0, 0.92)
     if float(spot.mean.mean()) < 0.30:  # a dark surface shows a pale bloom, not a dark spill
         return over(spot.before, 0.8 * as_float(density), np.clip(spot.mean + 0.38, 0.0, 1.0))
@@ -129,13 +115,12 @@ def crack(spot: Spot, rng: np.random.Generator) -> Float:
     trunk = spot.curve(headings, spot.size)
     width = max(1.0, uniform(rng, 1.1, 2.0) * spot.unit)
     taper = as_float(np.clip(1.25 - np.abs(np.linspace(-1, 1, steps - 1)) ** 2, 0.45, 1.0))
-    cover = stroke(*spot.shape, trunk, width * taper, np.ones_like(taper))
+    cover = stroke(*spot.shape, trunk, width * taper)
     for _ in range(int(rng.integers(0, 3))):
         start = int(rng.integers(3, steps - 4))
         angle = headings[start] + (0.8 if rng.random() < 0.5 else -0.8) + rng.normal(0.0, 0.35, 6)
-        twig = np.concatenate([trunk[start : start + 1], trunk[start] + walk(angle, spot.size / steps)])
-        thin = as_float(0.75 * width * np.linspace(1.0, 0.5, 6))
-        cover = np.maximum(cover, stroke(*spot.shape, twig, thin, np.ones_like(thin)))
+        twig = np.concatenate([trunk[start : start + 1], trunk[start] + fields.walk(angle, spot.size / steps)])
+        cover = np.maximum(cover, stroke(*spot.shape, twig, 0.75 * width * np.linspace(1.0, 0.5, 6)))
     return over(spot.before, min(1.0, 0.2 + 0.85 * spot.strength) * cover, spot.contrast(rng, bright=0.0))
 
 
@@ -144,8 +129,8 @@ def missing_print(spot: Spot, rng: np.random.Generator) -> Float:
     if spot.bare is None:
         return spot.before
     outline = spot.blob(rng, 0.5 * spot.size, 0.45, 0.12)
-    patchy = step(-2.2, -1.0, smooth(rng, *spot.shape, 4 * spot.unit))
-    gone = polygon(*spot.shape, outline) * patchy * np.float32(min(0.88, 0.35 + 0.7 * spot.strength))
+    patchy = fields.step(-2.2, -1.0, fields.smooth(rng, *spot.shape, 4 * spot.unit))
+    gone = fields.polygon(*spot.shape, outline) * patchy * np.float32(min(0.88, 0.35 + 0.7 * spot.strength))
     return over(spot.before, gone, spot.bare)
 
 
@@ -155,18 +140,17 @@ def contamination(spot: Spot, rng: np.random.Generator) -> Float:
     if rng.random() < 0.55:
         points = spot.curve(_bending(rng, 0.27, 24), 2.0 * spot.size)
         width = max(0.9, uniform(rng, 0.8, 1.4) * spot.unit)
-        widths, levels = np.full(23, width, np.float32), np.ones(23, np.float32)
         threads: tuple[RGB, ...] = ((0.08, 0.08, 0.10), (0.93, 0.92, 0.88), (0.16, 0.22, 0.55), (0.62, 0.12, 0.12))
         order = sorted(threads, key=lambda thread: -float(np.abs(as_float(thread) - spot.mean).max()))
-        shadow = stroke(*spot.shape, points + np.float32(0.9 * width), widths, 0.35 * levels)
+        shadow = stroke(*spot.shape, points + np.float32(0.9 * width), width, 0.35)
         after = over(spot.before, spot.strength * shadow, 0.3 * spot.mean)
-        return over(after, stroke(*spot.shape, points, widths, strength * levels), order[int(rng.integers(2))])
+        return over(after, stroke(*spot.shape, points, width, strength), order[int(rng.integers(2))])
     cover = np.zeros(spot.shape, np.float32)
     for _ in range(int(rng.integers(3, 8))):
         x, y = spot.x + rng.normal(0.0, 0.16 * spot.size), spot.y + rng.normal(0.0, 0.16 * spot.size)
         radius = max(1.0, uniform(rng, 1.0, 2.4) * spot.unit)
-        grain = blob(rng, (float(x), float(y)), (radius, radius * uniform(rng, 0.6, 1.0)), 0.12)
-        cover = np.maximum(cover, polygon(*spot.shape, grain))
+        grain = fields.blob(rng, (float(x), float(y)), (radius, radius * uniform(rng, 0.6, 1.0)), 0.12)
+        cover = np.maximum(cover, fields.polygon(*spot.shape, grain))
     return over(spot.before, strength * cover, spot.contrast(rng, bright=0.5))
 
 
@@ -214,4 +198,4 @@ def last_resort(spot: Spot) -> Float:
     radius = max(2.5, 2.5 * spot.unit)
     disc = as_float(np.stack([spot.x + radius * np.cos(turn), spot.y + radius * np.sin(turn)], 1))
     level = 0.97 if float(spot.before[round(spot.y), round(spot.x)].mean()) < 0.5 else 0.03
-    return over(spot.before, polygon(*spot.shape, disc), (level, level, level))
+    return over(spot.before, fields.polygon(*spot.shape, disc), (level, level, level))

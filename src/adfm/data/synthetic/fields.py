@@ -30,13 +30,8 @@ def uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 def white(rng: np.random.Generator, height: int, width: int) -> Float:
     """Return (height, width) white noise of deviation 1: sums of three bytes, nearly Gaussian and 5x faster."""
-    one, two, three = np.frombuffer(rng.bytes(3 * height * width), np.uint8).reshape(3, height, width)
-    total = one.astype(np.float32)
-    total += two
-    total += three
-    total -= 382.5
-    total *= 1 / 128
-    return total
+    noise = np.frombuffer(rng.bytes(3 * height * width), np.uint8).reshape(3, height, width)
+    return as_float(noise.sum(0, dtype=np.float32) - 382.5) * np.float32(1 / 128)
 
 
 def smooth(rng: np.random.Generator, height: int, width: int, cell: float, cell_x: float | None = None) -> Float:
@@ -97,12 +92,12 @@ def reduced(canvas: Bytes) -> Float:
     return as_float(small) * np.float32(1 / 255)
 
 
-def stroke(height: int, width: int, points: Real, widths: Real, levels: Real) -> Float:
-    """Return the coverage (height, width) of a polyline (n, 2) px; each segment has its width (px) and level."""
+def stroke(height: int, width: int, points: Real, widths: Real | float, levels: Real | float = 1.0) -> Float:
+    """Return the coverage (height, width) of a polyline (n, 2) px; `widths` (px) and `levels` are one value or one a segment."""
     canvas = np.zeros((height * SUPER, width * SUPER), np.uint8)
     corners = np.round((as_float(points) + 0.5) * SUPER).astype(int).tolist()
-    segments = zip(corners[:-1], corners[1:], as_float(widths).tolist(), as_float(levels).tolist(), strict=False)
-    for start, end, thick, level in segments:
+    looks = (np.broadcast_to(as_float(values), len(corners) - 1).tolist() for values in (widths, levels))
+    for start, end, thick, level in zip(corners[:-1], corners[1:], *looks, strict=True):
         cv2.line(canvas, start, end, (255 * level,), max(1, round(thick * SUPER)))
     return reduced(canvas)
 

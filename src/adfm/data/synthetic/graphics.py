@@ -90,8 +90,7 @@ MARKS = {draw.__name__: draw for draw in (text, barcode, dot_code, logo, rules, 
 def mark(rng: np.random.Generator, width: int, height: int, kind: str) -> Float:
     """Return the coverage (height, width) of one printed mark of `kind` that fills the frame."""
     canvas = np.zeros((height * SUPER, width * SUPER), np.uint8)
-    pad = SUPER
-    MARKS[kind](canvas, (pad, pad, width * SUPER - 2 * pad, height * SUPER - 2 * pad), rng)
+    MARKS[kind](canvas, (SUPER, SUPER, (width - 2) * SUPER, (height - 2) * SUPER), rng)
     return reduced(canvas)
 
 

@@ -16,7 +16,6 @@ from adfm.data.synthetic.product import Product, chosen, random_product
 from adfm.progress import Progress, quiet
 from adfm.storage import require_new_folder, write_bytes, write_json, write_text
 
-VERSION = 1
 LICENCE = "CC0-1.0: made by the adfm synthetic parts generator; no photograph is part of it.\n"
 
 
@@ -85,7 +84,7 @@ def make(
     write_text(out / "LICENSE.txt", LICENCE)
     record = {
         "generator": "adfm.data.synthetic",
-        "version": VERSION,
+        "version": 1,
         "settings": {
             "seed": seed,
             "images": images,

@@ -189,19 +189,15 @@ FAMILIES: dict[str, Family] = {
 MATERIALS: tuple[str, ...] = tuple(FAMILIES)
 
 
-def _shifted(colour: RGB, shift: Float) -> RGB:
-    red, green, blue = (min(1.0, max(0.02, part + float(move))) for part, move in zip(colour, shift, strict=True))
-    return red, green, blue
-
-
 def random_look(rng: np.random.Generator, material: str, *, turned: bool = False) -> Look:
     """Draw the look of one product of `material`; `turned` gives metal the concentric grooves of a lathe."""
-    family = FAMILIES[material]
-    base, accent = PALETTES[material][int(rng.integers(len(PALETTES[material])))]
+    family, palette = FAMILIES[material], PALETTES[material]
+    colours = np.array(palette[int(rng.integers(len(palette)))])
     shift = as_float(rng.normal(0.0, 0.035) + rng.normal(0.0, 0.009, 3))
+    base, accent = np.clip(colours + shift, 0.02, 1.0).tolist()
     return Look(
-        base=_shifted(base, shift),
-        accent=_shifted(accent, shift),
+        base=tuple(base),
+        accent=tuple(accent),
         scale=uniform(rng, *family.scale),
         contrast=uniform(rng, *family.contrast),
         variant=int(rng.integers(family.variants)),

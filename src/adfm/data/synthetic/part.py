@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from adfm.data.synthetic.defects import DEFECT_KINDS, DEFECTS, Spot, last_resort
-from adfm.data.synthetic.fields import Bytes, Float, as_float, rgb, uniform
+from adfm.data.synthetic.fields import Bytes, Float, as_float, rgb, uniform, white
 from adfm.data.synthetic.product import Product, chosen
-from adfm.data.synthetic.scene import Light, Scene, View, assemble, draw_light, photograph, window
+from adfm.data.synthetic.scene import Light, Scene, View, assemble, draw_light, window
 
 Mask = npt.NDArray[np.bool_]
 
@@ -163,5 +163,7 @@ def draw_part(
     for _ in range(1 + int(np.searchsorted([0.78, 0.94], flaws.random())) if defects is None else defects):
         kind = choices[int(flaws.integers(len(choices)))]
         drawn.append(draw_flaw(scene, light, product, kind, taken, flaws, noise))
-    image = photograph(scene.image, light, noise, sensor)
+    seen = light.expose(scene.image, (slice(size[1]), slice(size[0])))
+    seen += np.float32(noise) * white(sensor, size[1], 3 * size[0]).reshape(seen.shape)
+    image = np.asarray(cv2.convertScaleAbs(np.maximum(seen, 0.0), alpha=255.0), dtype=np.uint8)
     return Part(image, taken.astype(np.uint8) * np.uint8(255), tuple(drawn), tuple(boxes))

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from adfm.data.synthetic.benign import BENIGN_KINDS, LONG, Feature, random_feature
-from adfm.data.synthetic.fields import RGB, as_float, uniform
+from adfm.data.synthetic.fields import RGB, Float, Real, as_float, rounded, uniform
 from adfm.data.synthetic.materials import MATERIALS, Look, random_look
-from adfm.data.synthetic.shapes import Outline, Shape, distance
+
+Shape = Literal["full", "disc", "plate", "ring", "bracket"]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One product's outline: its shape and its size as a share of the frame's short side."""
+
+    kind: Shape = "full"
+    size: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -58,12 +68,12 @@ _SHAPES: dict[str, tuple[Shape, ...]] = {
     "wood": ("full", "full", "plate"),
     "grid": ("full", "full", "plate", "disc"),
 }
-
-
 _UNSUITED: dict[str, tuple[str, ...]] = {  # benign features that a material does not carry
     "grid": ("printed_mark", "inclusion_dots", "texture_change"),
     "woven": ("inclusion_dots",),
 }
+_DARK_INKS: tuple[RGB, ...] = ((0.08, 0.08, 0.10), (0.10, 0.14, 0.42), (0.55, 0.08, 0.10), (0.06, 0.30, 0.18))
+_LIGHT_INKS: tuple[RGB, ...] = ((0.95, 0.95, 0.93), (0.96, 0.86, 0.45), (0.80, 0.90, 0.96))
 
 
 def chosen(
@@ -81,6 +91,25 @@ def chosen(
     if unknown:
         raise ValueError(f"unknown {what} {unknown[0]!r}; known: {', '.join(known)}")
     return picked
+
+
+def distance(outline: Outline, x: Real, y: Real) -> Float:
+    """Return the signed distance from points (x, y) to the outline, negative inside.
+
+    All lengths are in short sides of the frame, with the origin at its centre.
+    """
+    kind, size = outline.kind, outline.size
+    if kind == "full":
+        return as_float(np.full(np.broadcast_shapes(x.shape, y.shape), -size))
+    if kind == "plate":
+        return rounded(x, y, size / 2, size * 0.39, size * 0.09)
+    if kind == "bracket":
+        upright = rounded(x + 0.26 * size, y, 0.24 * size, size / 2, 0.06 * size)
+        foot = rounded(x, y - 0.27 * size, size / 2, 0.23 * size, 0.06 * size)
+        return np.minimum(upright, foot)
+    radius = np.hypot(x, y)
+    disc = as_float(radius - size / 2)
+    return disc if kind == "disc" else as_float(np.maximum(disc, -as_float(radius - 0.34 * size / 2)))
 
 
 def conditions(difficulty: float) -> Conditions:
@@ -147,7 +176,7 @@ def _features(
         used.add(kind)
         before = len(placed)
         for _ in range(12):  # tries
-            model = random_feature(rng, kind, 0.0, 0.0)
+            model = random_feature(rng, kind)
             for x, y in _places(rng, kind, outline):
                 feature = replace(model, x=x, y=y)
                 if _fits(feature, placed, outline):
@@ -156,18 +185,6 @@ def _features(
                 wanted -= 1
                 break
     return tuple(placed)
-
-
-def _colours(rng: np.random.Generator, material: str, look: Look) -> tuple[RGB, RGB]:
-    """Draw a plain background that the part stands out from, and an ink that reads on the material."""
-    bright = sum(look.base) + sum(look.accent) > 3.0
-    level = uniform(rng, 0.06, 0.22) if bright else uniform(rng, 0.72, 0.92)
-    red, green, blue = (float(np.clip(level + rng.normal(0.0, 0.008), 0.02, 0.97)) for _ in range(3))
-    mean = sum(look.base) / 3 if material == "printed" else (sum(look.base) + sum(look.accent)) / 6
-    dark: tuple[RGB, ...] = ((0.08, 0.08, 0.10), (0.10, 0.14, 0.42), (0.55, 0.08, 0.10), (0.06, 0.30, 0.18))
-    light: tuple[RGB, ...] = ((0.95, 0.95, 0.93), (0.96, 0.86, 0.45), (0.80, 0.90, 0.96))
-    inks = dark if mean > 0.55 else dark[:1] if mean > 0.45 else light
-    return (red, green, blue), inks[int(rng.integers(len(inks)))]
 
 
 def random_product(
@@ -197,7 +214,12 @@ def random_product(
     outline = Outline(shapes[int(rng.integers(len(shapes)))], uniform(rng, 0.80, 0.92))
     turned = outline.kind in ("disc", "ring") and rng.random() < 0.7
     look = random_look(rng, material, turned=turned)
-    background, ink = _colours(rng, material, look)
+    # A plain background that the part stands out from, and an ink that reads on the material.
+    level = uniform(rng, 0.06, 0.22) if sum(look.base) + sum(look.accent) > 3.0 else uniform(rng, 0.72, 0.92)
+    red, green, blue = (float(np.clip(level + rng.normal(0.0, 0.008), 0.02, 0.97)) for _ in range(3))
+    mean = sum(look.base) / 3 if material == "printed" else (sum(look.base) + sum(look.accent)) / 6
+    inks = _DARK_INKS if mean > 0.55 else _DARK_INKS[:1] if mean > 0.45 else _LIGHT_INKS
+    ink = inks[int(rng.integers(len(inks)))]
     least, most = features or ((0, 3) if benign is None else (1, 3))
     unsuited = _UNSUITED.get(material, ())
     kinds = tuple(kind for kind in kinds if kind not in unsuited) or kinds  # all are kept if nothing else was asked for
@@ -205,7 +227,7 @@ def random_product(
         material=material,
         look=look,
         outline=outline,
-        background=background,
+        background=(red, green, blue),
         ink=ink,
         features=_features(rng, kinds, outline, least, most),
         conditions=conditions(difficulty),

@@ -1,4 +1,4 @@
-"""Assembles a normal part in its frame, from its material to its background, and photographs scenes in uneven light."""
+"""Assembles a normal part in its frame, from its material to its background, and the light that it is seen in."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from adfm.data.synthetic import benign, graphics, materials, shapes
-from adfm.data.synthetic.fields import Bytes, Float, as_float, over, rgb, uniform, white
-from adfm.data.synthetic.product import Product
+from adfm.data.synthetic import benign, graphics, materials
+from adfm.data.synthetic.fields import Bytes, Float, as_float, axes, over, rgb, step, uniform
+from adfm.data.synthetic.product import Outline, Product, distance
 
 View = tuple[slice, slice]
 Box = tuple[int, int, int, int]  # half-open x1, y1, x2, y2 px
@@ -59,10 +59,25 @@ def _stock(product: Product, size: tuple[int, int]) -> _Stock:
     surface = materials.texture(material, look, rng, wide, min(size) / 128)
     return _Stock(
         texture=np.rint(255 * surface).astype(np.uint8),  # bytes: a quarter of the memory, and faster to warp
-        outline=None if product.outline.kind == "full" else shapes.layers(product.outline, size),
+        outline=None if product.outline.kind == "full" else _layers(product.outline, size),
         sheet=_sheet(product, size, rng) if material == "printed" else None,
         patches=tuple(benign.patch(feature, look, ink, material == "woven", size) for feature in product.features),
     )
+
+
+def _layers(outline: Outline, size: tuple[int, int]) -> Float:
+    """Return (H, W, 3) of `size` (W, H) px: coverage, edge gain minus one, shadow."""
+    short = min(size)
+    y, x = axes(size[1], size[0])
+    far = short * distance(outline, x / short, y / short)
+    coverage = step(-0.7, 0.7, -far)
+    bevel = max(1.5, 0.022 * short)
+    near_edge = np.exp(-np.square(np.minimum(far, 0.0) / bevel))
+    slope = cv2.Sobel(far, cv2.CV_32F, 1, 0, scale=1 / 8) + cv2.Sobel(far, cv2.CV_32F, 0, 1, scale=1 / 8)
+    gain = near_edge * (-0.12 - 0.26 * slope)  # lit from the upper left
+    drop = max(1, round(0.02 * short))
+    shadow = cv2.GaussianBlur(np.roll(coverage, (drop, drop), (0, 1)), (0, 0), 0.016 * short)
+    return as_float(cv2.merge([coverage, as_float(gain), as_float(0.45 * shadow)]))
 
 
 def _sheet(product: Product, size: tuple[int, int], rng: np.random.Generator) -> Float:
@@ -212,11 +227,3 @@ def draw_light(product: Product, rng: np.random.Generator, size: tuple[int, int]
     gain = cv2.transform(as_float(plane), np.array([[1.0 + warm], [1.0], [1.0 - warm]], np.float32))
     blur = limits.blur * uniform(rng, 0.4, 1.0) * max(0.6, (min(size) / 128) ** 0.5)
     return Light(as_float(gain), float(np.clip(rng.normal(0.0, limits.tone), -0.5, 0.5)), blur)
-
-
-def photograph(scene: Float, light: Light, noise: float, rng: np.random.Generator) -> Bytes:
-    """Expose the scene and read it out with sensor noise: uint8 (H, W, 3)."""
-    height, width = scene.shape[:2]
-    seen = light.expose(scene, (slice(0, height), slice(0, width)))
-    seen += np.float32(noise) * white(rng, height, 3 * width).reshape(height, width, 3)
-    return np.asarray(cv2.convertScaleAbs(np.maximum(seen, 0.0), alpha=255.0), dtype=np.uint8)
