@@ -15,10 +15,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from adfm.training.shared_prefix.few_rows import laid_out
 
 from adfm.training.shared_prefix import generate
 from adfm.training.shared_prefix.attention import install
+from adfm.training.shared_prefix.generate import laid_out
 from adfm.workflows.bench.sizes import SIZES, random_subject
 
 PROMPT, ANSWERS, TOKENS = 430, 8, 60

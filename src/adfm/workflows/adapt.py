@@ -1,4 +1,4 @@
-"""A labelled folder in, an adapted model and its evidence out: any list of arms on the same held-out images, on one split or several."""
+"""A labelled folder in, an adapted model and its evidence out: any list of arms on one split or several."""
 
 from __future__ import annotations
 
@@ -113,8 +113,9 @@ def run_adaptation(source: Path, out: Path, settings: AdaptSettings, progress: P
         "seconds": round(time.monotonic() - started, 1),
         "provenance": provenance("adfm adapt", settings.seed),
     }
+    written = adapted(out, summary, runs, differences)
     report_arms(out, "Adaptation to a labelled set", results, differences, "adfm adapt", settings.seed)
-    return adapted(out, summary, runs, differences)
+    return written
 
 
 def run_repeats(source: Path, out: Path, settings: AdaptSettings, repeats: int, progress: Progress) -> Adapted:
