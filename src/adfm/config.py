@@ -107,7 +107,7 @@ def make_settings(kind: type[S], values: dict[str, Any], origin: str, overrides:
         return kind.model_validate(values)
     except ValidationError as error:
         name, fault, given = first_fault(error)
-        if any(name == override.partition("=")[0] for override in overrides):
+        if any(f"{override.partition('=')[0]}.".startswith(f"{name}.") for override in overrides):
             origin = "the command line"
         if name in kind.renamed:
             raise ConfigError(f"{origin}: setting '{name}' is now '{kind.renamed[name]}'") from error
