@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,15 @@ def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, floa
     low = float(betaincinv(hits, n - hits + 1, tail)) if hits > 0 else 0.0
     high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
     return low, high
+
+
+def metric_row(
+    name: str,
+    cells: Iterable[Mapping[str, float | None] | None],
+    differences: Iterable[tuple[float | None, float | None, float | None]],
+) -> list[str]:
+    """Return a row of a table of metrics: its name, each run's value, each difference `(low, middle, high)`, as text."""
+    return [name, *map(with_interval, cells), *(difference_with_interval(*bounds) for bounds in differences)]
 
 
 def with_interval(cell: Mapping[str, float | None] | None) -> str:

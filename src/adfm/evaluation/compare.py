@@ -16,7 +16,7 @@ from adfm.evaluation.bootstrap import RESAMPLES
 from adfm.evaluation.definitions import METRICS
 from adfm.evaluation.metrics import build_table, values_of
 from adfm.evaluation.repeats import aligned, paired_difference, truth_of
-from adfm.numbers import difference_with_interval, three_digits
+from adfm.numbers import metric_row
 from adfm.predictions import PREDICTIONS, Prediction
 from adfm.storage import write_json, write_text
 
@@ -117,13 +117,15 @@ def mcnemar(a: Sequence[Prediction], b: Sequence[Prediction]) -> McNemar:
     return McNemar(right.count((True, True)), only_a, only_b, right.count((False, False)), p)
 
 
-def table_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
+def table_rows(result: dict[str, Any]) -> list[list[str]]:
     """Return rows (metric, a, b, b - a with its interval, trend) of the metrics that at least one run defines."""
-    rows: list[tuple[str, ...]] = []
+    rows = []
     for name, cell in result["metrics"].items():
         if cell["a"] is not None or cell["b"] is not None:
-            gain = difference_with_interval(cell["low"], cell["difference"], cell["high"])
-            rows.append((name, three_digits(cell["a"]), three_digits(cell["b"]), gain, cell["trend"] or ""))
+            bounds = (cell["low"], cell["difference"], cell["high"])
+            rows.append(
+                [*metric_row(name, [{"value": cell["a"]}, {"value": cell["b"]}], [bounds]), cell["trend"] or ""]
+            )
     return rows
 
 

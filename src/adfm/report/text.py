@@ -24,9 +24,7 @@ def number(value: float | None, metric: Metric) -> str:
     """Return a metric's value as it is read: per cent, an index of three digits, or a count."""
     if value is None:
         return "–"
-    if metric.unit == "share":
-        return f"{100 * value:.1f}{THIN}%"
-    return f"{value:.3f}" if metric.unit == "index" else f"{value:.2f}"
+    return _bare(value, metric) + (f"{THIN}%" if metric.unit == "share" else "")
 
 
 def span(low: float | None, high: float | None, metric: Metric) -> str:

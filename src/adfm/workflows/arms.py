@@ -17,7 +17,7 @@ from adfm.evaluation import HEADLINE, repeated_difference
 from adfm.evaluation.run import METRICS_FILE, run_evaluation
 from adfm.models.card import protocol_of
 from adfm.models.local import LocalModel
-from adfm.numbers import difference_with_interval, with_interval
+from adfm.numbers import metric_row
 from adfm.progress import Progress
 from adfm.reasoning import Protocol, ProtocolFlags
 from adfm.records import Split
@@ -178,9 +178,8 @@ def table(runs: Sequence[RunResult], differences: Sequence[Difference] = ()) -> 
     """Return the headline metrics as rows `metric, arm, ..., difference, ...` with intervals as text, headed by the names."""
     rows = [["", *(run.name for run in runs), *(f"{change.of} - {change.to}" for change in differences)]]
     for metric in HEADLINE:
-        values = [with_interval(run.metrics["metrics"].get(metric)) for run in runs]
         bounds = [change.metrics.get(metric, (None, None, None)) for change in differences]
-        rows.append([metric, *values, *(difference_with_interval(*three) for three in bounds)])
+        rows.append(metric_row(metric, [run.metrics["metrics"].get(metric) for run in runs], bounds))
     return rows
 
 
