@@ -18,6 +18,12 @@ def divide(above: Floats, below: Floats) -> Floats:
     return quotient
 
 
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the values that are not None; None where there is none."""
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
+
+
 def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """Return the exact interval (low, high) of a proportion of `hits` in `n`; (0, 1) where `n` is 0.
 

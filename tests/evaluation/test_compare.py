@@ -49,8 +49,8 @@ def test_mcnemar_counts_both_tails(one: Make, only_a: int, only_b: int) -> None:
     right, wrong, unread = one(), one(verdict="normal"), one(verdict=None)
     pairs = [(right, wrong)] * only_a + [(unread, right)] * only_b + [(right, right)] * 5 + [(wrong, unread)] * 2
     found = mcnemar([a for a, _ in pairs], [b for _, b in pairs])
-    assert (found.both, found.only_a, found.only_b, found.neither) == (5, only_a, only_b, 2)
-    assert found.p == pytest.approx(exact_p(only_a, only_b), abs=1e-12)
+    assert (found["both"], found["only_a"], found["only_b"], found["neither"]) == (5, only_a, only_b, 2)
+    assert found["p"] == pytest.approx(exact_p(only_a, only_b), abs=1e-12)
 
 
 def test_a_comparison_is_complete_json_and_blind_to_order(many: Many) -> None:

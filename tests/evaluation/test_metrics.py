@@ -16,7 +16,7 @@ from adfm.evaluation.bootstrap import weight_blocks
 from adfm.evaluation.definitions import THRESHOLDS
 from adfm.evaluation.detection import box_counts, matched_pairs
 from adfm.evaluation.metrics import build_table, measure, values_of
-from adfm.evaluation.scores import auroc, average_precision, grouped
+from adfm.evaluation.scores import auroc, average_precision, by_score
 from adfm.geometry import Box, iou, matched_sum, pairwise, set_iou, union_mask_iou
 from adfm.predictions import Prediction
 from adfm.records import Region
@@ -35,7 +35,7 @@ def test_ranks_agree_with_sklearn(seed: int, digits: int) -> None:
     scores = np.round(np.clip(random.normal(truth * 0.3, 0.5), 0, 1), digits).astype(np.float64)
     weights = np.vstack([np.ones(n), random.integers(0, 4, n)]).astype(float)
     weights[1, :2] += 1  # both classes stay drawn
-    positive, negative = grouped(scores, truth, weights)
+    positive, negative = by_score(scores, weights, truth, ~truth)
     for row in range(2):
         assert auroc(positive, negative)[row] == pytest.approx(
             sk.roc_auc_score(truth, scores, sample_weight=weights[row]), abs=1e-9

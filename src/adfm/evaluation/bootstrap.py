@@ -63,10 +63,15 @@ def unit_strata(labels: Integers, units: Integers) -> Integers:
     return strata
 
 
-def interval(values: Floats, level: float = LEVEL) -> Interval:
-    """Percentile interval of the defined values (Efron 1979)."""
+def interval(values: Floats) -> Interval:
+    """Percentile interval of the defined values at `LEVEL` (Efron 1979)."""
     defined = values[~np.isnan(values)]
     if not len(defined):
         return Interval(None, None)
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))
+
+
+def with_bounds(value: float | None, bounds: Interval) -> dict[str, float | None]:
+    """Return a metric's cell of `metrics.json`: `value`, `low` and `high`, all None where the value is undefined."""
+    return {"value": value, **(Interval(None, None) if value is None else bounds)._asdict()}

@@ -6,7 +6,6 @@ Left out: a correction for the number of metrics, so one clear difference among 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +21,6 @@ from adfm.storage import write_json, write_text
 
 COMPARISON = "compare.json"
 TABLE = "table.md"
-Runs = tuple[list[Prediction], list[Prediction]]
-
-
-@dataclass(frozen=True)
-class McNemar:
-    """On how many parts which run's verdict is right, and the exact two-sided p that the runs are equally good."""
-
-    both: int
-    only_a: int
-    only_b: int
-    neither: int
-    p: float
 
 
 def find_predictions(path: Path) -> Path:
@@ -55,7 +42,7 @@ def find_predictions(path: Path) -> Path:
     raise DataError(f"{path}: holds {len(files)} evaluations ({names}); give one of these folders")
 
 
-def in_common(a: Sequence[Prediction], b: Sequence[Prediction]) -> Runs:
+def in_common(a: Sequence[Prediction], b: Sequence[Prediction]) -> tuple[list[Prediction], list[Prediction]]:
     """Return the predictions of both runs on the parts that both hold with the same truth.
 
     Raises:
@@ -98,23 +85,25 @@ def compare(
         "n_anomalous": sum(p.anomalous for p in ours),
         "threshold": threshold.value,
         "metrics": metrics,
-        "mcnemar": vars(mcnemar(ours, theirs)),
+        "mcnemar": mcnemar(ours, theirs),
         "bootstrap": {"resamples": resamples, "seed": seed, "units": units, "clustered": units < len(ours)},
         "definitions": {metric.name: metric.definition for metric in METRICS.values()},
     }
 
 
-def mcnemar(a: Sequence[Prediction], b: Sequence[Prediction]) -> McNemar:
+def mcnemar(a: Sequence[Prediction], b: Sequence[Prediction]) -> dict[str, float]:
     """Return McNemar's exact test (binomial, two-sided) on whether each verdict is right, runs in the same order.
 
-    An unread answer is not right. Parts count as independent: where parts share a group, p is too small.
+    `both`, `only_a`, `only_b` and `neither` count the parts by which run is right; `p` is that of equally good runs. An
+    unread answer is not right. Parts count as independent: where parts share a group, p is too small.
     """
     from scipy.stats import binomtest  # a slow import, only needed here
 
     right = [(p.correct, q.correct) for p, q in zip(a, b, strict=True)]
     only_a, only_b = right.count((True, False)), right.count((False, True))
     p = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
-    return McNemar(right.count((True, True)), only_a, only_b, right.count((False, False)), p)
+    both, neither = right.count((True, True)), right.count((False, False))
+    return {"both": both, "only_a": only_a, "only_b": only_b, "neither": neither, "p": p}
 
 
 def table_rows(result: dict[str, Any]) -> list[list[str]]:

@@ -13,7 +13,6 @@ from adfm.numbers import Floats
 from adfm.predictions import Prediction
 
 _FAR = 1e9  # original pixels
-_NO_PAIRS = (0,) * len(THRESHOLDS)
 
 
 class BoxCounts(NamedTuple):
@@ -24,26 +23,26 @@ class BoxCounts(NamedTuple):
     """
 
     known: bool
-    predicted: int
-    true: int
-    pairs: tuple[int, ...]
-    set_iou: float
-    union_iou: float
-    covered: float
+    predicted: int = 0
+    true: int = 0
+    pairs: tuple[int, ...] = (0,) * len(THRESHOLDS)
+    set_iou: float = 0.0
+    union_iou: float = 0.0
+    covered: float = 0.0
     """Sum over the true boxes of the share of their area that the predicted boxes cover."""
-    pointed: bool
+    pointed: bool = False
     """Whether the centre of the first predicted box is in a true box."""
 
 
 def box_counts(prediction: Prediction) -> BoxCounts:
     """Match the final regions of one answer with the true boxes, one to one."""
     if prediction.boxes is None:
-        return BoxCounts(False, 0, 0, _NO_PAIRS, 0.0, 0.0, 0.0, False)
+        return BoxCounts(known=False)
     true = prediction.boxes
     # A model may write any number: edges are cut where an area could overflow.
     predicted = [Box(*(min(max(edge, -_FAR), _FAR) for edge in region.box)) for region in prediction.regions]
     if prediction.verdict is None:
-        return BoxCounts(True, len(predicted), len(true), _NO_PAIRS, 0.0, 0.0, 0.0, False)
+        return BoxCounts(True, len(predicted), len(true))
     overlaps = pairwise(iou, predicted, true)
     pointed = False
     if predicted:

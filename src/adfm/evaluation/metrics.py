@@ -7,7 +7,8 @@ itself) turns them into totals, and every metric is a ratio of two totals or a w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,6 @@ from adfm.evaluation.scores import (
     coco_average_precision,
     f1_max,
     false_rejects,
-    grouped,
 )
 from adfm.numbers import Bools, Floats, Integers, divide
 from adfm.predictions import Prediction
@@ -34,32 +34,25 @@ NO_DEFECT = -1
 class Table:
     """Per-sample statistics of n samples: `columns` (n, k) with their `names`.
 
-    `ranks` (n,) are the scores to rank parts by and `box_ranks` (n,) those to rank boxes by, None where the run has
-    none; `gaps` (n, bins) is score minus truth in the score's bin; `types` (n,) numbers the defect type (normal
-    parts: `NO_DEFECT`); `units` (n,) numbers what is resampled together.
+    `ranks` (n,) are the scores to rank parts by, None where the run has none; `gaps` (n, bins) is score minus truth in
+    the score's bin; `types` (n,) numbers the defect type (normal parts: `NO_DEFECT`); `units` (n,) numbers what is
+    resampled together.
     """
 
     names: tuple[str, ...]
     columns: Floats
     anomalous: Bools
     ranks: Floats | None
-    box_ranks: Floats | None
     gaps: Floats
     types: Integers
     units: Integers
 
     def rows(self, chosen: Integers) -> Table:
         """Return the table of some samples only."""
-        return Table(
-            self.names,
-            self.columns[chosen],
-            self.anomalous[chosen],
-            None if self.ranks is None else self.ranks[chosen],
-            None if self.box_ranks is None else self.box_ranks[chosen],
-            self.gaps[chosen],
-            self.types[chosen],
-            np.unique(self.units[chosen], return_inverse=True)[1],
-        )
+        arrays: dict[str, Any] = {
+            name: values[chosen] for name, values in vars(self).items() if isinstance(values, np.ndarray)
+        }
+        return replace(self, **arrays | {"units": np.unique(self.units[chosen], return_inverse=True)[1]})
 
     def column(self, name: str) -> Floats:
         """Return one column (n,)."""
@@ -71,16 +64,13 @@ def build_table(predictions: Sequence[Prediction], threshold: Threshold = READ_V
     """Turn predictions into per-sample statistics, in their order; `threshold` is the deployed one."""
     rows = [{**_verdict_row(prediction, threshold), **_box_row(prediction)} for prediction in predictions]
     names = tuple(rows[0]) if rows else ()
-    ranks = rank_scores(predictions)
     anomalous = np.array([prediction.anomalous for prediction in predictions], dtype=bool)
     scores = np.array([np.nan if p.score is None else p.score for p in predictions], dtype=np.float64)
     return Table(
         names=names,
         columns=np.array([list(row.values()) for row in rows], dtype=np.float64).reshape(len(rows), len(names)),
         anomalous=anomalous,
-        ranks=ranks,
-        # The boxes of an answer without a score come first, where false ones cost most.
-        box_ranks=None if ranks is None else np.where(np.isnan(scores), np.inf, scores),
+        ranks=rank_scores(predictions),
         gaps=bin_gaps(scores, anomalous),
         types=numbered([defect_type(p) if p.anomalous else None for p in predictions]),
         units=numbered([unit_of(prediction) for prediction in predictions]),
@@ -156,10 +146,8 @@ def rank_scores(predictions: Sequence[Prediction]) -> Floats | None:
     unscored = [p for p in predictions if p.score is None]
     if len(unscored) == len(predictions) or any(p.verdict is not None and p.votes is None for p in unscored):
         return None
-    worst = [-np.inf if p.anomalous else np.inf for p in predictions]
-    return np.array(
-        [w if p.score is None else p.score for p, w in zip(predictions, worst, strict=True)], dtype=np.float64
-    )
+    worst = {True: -np.inf, False: np.inf}
+    return np.array([worst[p.anomalous] if p.score is None else p.score for p in predictions], dtype=np.float64)
 
 
 def measure(table: Table, weights: Floats) -> dict[str, Floats]:
@@ -193,12 +181,14 @@ def mean_of_defined(rows: Floats) -> Floats:
 
 def _ranked(table: Table, weights: Floats) -> dict[str, Floats]:
     """The metrics of the ranking of parts and of their boxes; none where they cannot be ranked."""
-    if table.ranks is None or table.box_ranks is None:
+    if table.ranks is None:
         return {}
-    positive, negative = grouped(table.ranks, table.anomalous, weights)
+    positive, negative = by_score(table.ranks, weights, table.anomalous, ~table.anomalous)
     best, at = f1_max(positive, negative, np.unique(table.ranks))
     names = ("predicted", *(f"pairs@{t:g}" for t in AP_THRESHOLDS))
-    boxes, *pairs = by_score(table.box_ranks, weights, *(table.column(name) for name in names))
+    # The boxes of an answer without a score come first, where false ones cost most.
+    box_ranks = np.where(np.isfinite(table.ranks), table.ranks, np.inf)
+    boxes, *pairs = by_score(box_ranks, weights, *(table.column(name) for name in names))
     true = weights @ table.column("true")
     return {
         "auroc": auroc(positive, negative),
@@ -217,12 +207,3 @@ def values_of(table: Table) -> dict[str, float | None]:
     """Return every metric of the whole table; None where it is undefined."""
     ones = np.ones((1, len(table.anomalous)))
     return {name: None if np.isnan(value[0]) else float(value[0]) for name, value in measure(table, ones).items()}
-
-
-def shares_of(table: Table, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, int]]:
-    """Return (share, independent parts) of some proportions of parts; a group of parts is one, if it has any."""
-    totals = dict(zip(table.names, table.columns.sum(axis=0), strict=True))
-    return [
-        (totals[above] / totals[below] if totals[below] else 0.0, len(np.unique(table.units[table.column(below) > 0])))
-        for above, below in pairs
-    ]

@@ -15,10 +15,10 @@ import numpy as np
 
 from adfm.calibration.decision import READ_VERDICT, Threshold
 from adfm.errors import DataError
-from adfm.evaluation.bootstrap import RESAMPLES, interval, replicates
+from adfm.evaluation.bootstrap import RESAMPLES, interval, replicates, with_bounds
 from adfm.evaluation.definitions import METRICS
 from adfm.evaluation.metrics import Table, build_table, mean_of_defined, measure, numbered, unit_of, values_of
-from adfm.numbers import Floats, Integers
+from adfm.numbers import Floats, Integers, mean_of
 from adfm.predictions import Prediction, require_unique
 
 Run = Sequence[Prediction]
@@ -59,7 +59,7 @@ def repeated_difference(
     units = min((_units(runs) for runs in sides), key=lambda units: int(units.max()))  # one file may carry no groups
     tables = [[build_table(run, threshold) for run in runs] for runs in sides]
     observed = [[values_of(table) for table in side] for side in tables]
-    drawn_a, drawn_b = (_drawn_means(side, units, seed, resamples) for side in tables)
+    drawn_a, drawn_b = (drawn_means(side, units, seed, resamples) for side in tables)
     result: dict[str, list[float]] = {}
     for name in METRICS:
         low, high = interval(drawn_b[name] - drawn_a[name])
@@ -81,14 +81,12 @@ def repeated_metrics(runs: Sequence[Run], *, seed: int = 0, resamples: int = RES
     for run in runs:
         require_unique(run, "predictions")
     tables = [build_table(run) for run in runs]
-    drawn = _drawn_means(tables, _units(runs), seed, resamples)
+    drawn = drawn_means(tables, _units(runs), seed, resamples)
     observed = [values_of(table) for table in tables]
     cells = {}
     for name in METRICS:
-        each = [row[name] for row in observed]
-        defined = [value for value in each if value is not None]
-        low, high = interval(drawn[name]) if defined else (None, None)
-        cells[name] = {"value": float(np.mean(defined)) if defined else None, "low": low, "high": high, "each": each}
+        values = [row[name] for row in observed]
+        cells[name] = {**with_bounds(mean_of(values), interval(drawn[name])), "each": values}
     return cells
 
 
@@ -127,8 +125,11 @@ def _units(runs: Sequence[Run]) -> Integers:
     return numbered([unit_of(prediction) for run in runs for prediction in run])
 
 
-def _drawn_means(tables: Sequence[Table], units: Integers, seed: int, resamples: int) -> dict[str, Floats]:
-    """Each metric's mean over the tables (resamples,), from draws of the units that they share."""
+def drawn_means(tables: Sequence[Table], units: Integers, seed: int, resamples: int) -> dict[str, Floats]:
+    """Return each metric's mean over the tables (resamples,), from draws of the units that they share.
+
+    `units` (n,) numbers what is drawn together, over the samples of all tables one after the other.
+    """
     labels = np.concatenate([table.anomalous for table in tables]).astype(np.int_)
     ends = np.cumsum([len(table.anomalous) for table in tables])[:-1]
 

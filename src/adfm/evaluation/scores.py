@@ -14,19 +14,13 @@ _RECALL_POINTS = np.linspace(0, 1, 101)
 _ROUNDING = 1e-12
 
 
-def by_score(scores: Floats, weights: Floats, *columns: Floats) -> tuple[Floats, ...]:
+def by_score(scores: Floats, weights: Floats, *columns: Floats | Bools) -> tuple[Floats, ...]:
     """Return, for each column (n,), its weighted sums (R, g) at each of the g distinct scores, lowest first."""
     order = np.argsort(scores, kind="stable")
     ordered = scores[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     drawn = weights[:, order]
     return tuple(np.add.reduceat(drawn * column[order], starts, axis=1) for column in columns)
-
-
-def grouped(scores: Floats, anomalous: Bools, weights: Floats) -> tuple[Floats, Floats]:
-    """Return the weight of anomalous and of normal samples (R, g) at each of the g distinct scores, lowest first."""
-    positive, negative = by_score(scores, weights, anomalous.astype(np.float64), (~anomalous).astype(np.float64))
-    return positive, negative
 
 
 def auroc(positive: Floats, negative: Floats) -> Floats:

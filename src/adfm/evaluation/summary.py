@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from adfm.calibration.decision import READ_VERDICT, Threshold, operating_point
 from adfm.errors import DataError
-from adfm.evaluation.bootstrap import LEVEL, RESAMPLES, Interval, interval, replicates
+from adfm.evaluation.bootstrap import LEVEL, RESAMPLES, Interval, interval, with_bounds
 from adfm.evaluation.definitions import DEFECT_METRICS, METRICS
-from adfm.evaluation.metrics import Table, build_table, defect_type, mean_of_defined, measure, shares_of, values_of
-from adfm.numbers import Floats, clopper_pearson
+from adfm.evaluation.metrics import Table, build_table, defect_type, mean_of_defined, values_of
+from adfm.evaluation.repeats import drawn_means
+from adfm.numbers import Floats, clopper_pearson, mean_of
 from adfm.predictions import Prediction, require_unique
 
 Cell = dict[str, float | None]
@@ -59,18 +59,16 @@ def evaluate(
     if not predictions:
         raise DataError("no predictions to evaluate; the data hold no sample of this split")
     require_unique(predictions, "predictions")
-    ordered = sorted(
-        predictions, key=lambda prediction: prediction.id
-    )  # the result depends on the set, not on its order
+    ordered = sorted(predictions, key=lambda p: p.id)  # the result depends on the set, not on its order
     table = build_table(ordered, threshold)
     categories = _tables_by(table, [p.category for p in ordered])
     types = _tables_by(table, [defect_type(p) if p.anomalous else None for p in ordered])
-    draws = {name: _replicates(part, seed, resamples) for name, part in categories.items()}
-    metrics = _cells(table, _replicates(table, seed, resamples))
+    draws = {name: drawn_means([part], part.units, seed, resamples) for name, part in categories.items()}
+    metrics = _cells(table, drawn_means([table], table.units, seed, resamples))
     rewards = {name: [getattr(p.reward, name) for p in ordered] for name in ("format", "verdict", "grounding", "total")}
     defects = {}
     for name, part in types.items():
-        cells = _cells(part, _replicates(part, seed, resamples))
+        cells = _cells(part, drawn_means([part], part.units, seed, resamples))
         defects[name] = {"n": len(part.anomalous), "metrics": {metric: cells[metric] for metric in DEFECT_METRICS}}
     return {
         **_sizes(table),
@@ -79,7 +77,7 @@ def evaluate(
         "categories": {n: {**_sizes(part), "metrics": _cells(part, draws[n])} for n, part in categories.items()},
         "defects": defects,
         "operating_point": None if threshold == READ_VERDICT else operating_point(ordered, threshold),
-        "rewards": {name: _mean(values) for name, values in rewards.items()},
+        "rewards": {name: mean_of(values) for name, values in rewards.items()},
         "problems": dict(Counter(name for p in ordered for name in sorted(p.problems)).most_common()),
         "bootstrap": {"resamples": resamples, "seed": seed, "level": LEVEL, "units": int(table.units.max()) + 1},
         "definitions": {metric.name: metric.definition for metric in METRICS.values()},
@@ -97,11 +95,6 @@ def _sizes(table: Table) -> dict[str, int]:
     return {"n": n, "n_normal": n - anomalous, "n_anomalous": anomalous}
 
 
-def _replicates(table: Table, seed: int, resamples: int) -> dict[str, Floats]:
-    labels = table.anomalous.astype(np.int_)
-    return replicates(partial(measure, table), labels, table.units, resamples=resamples, seed=seed)
-
-
 def _cells(table: Table, drawn: dict[str, Floats]) -> dict[str, Cell]:
     """Every metric with its interval.
 
@@ -109,20 +102,19 @@ def _cells(table: Table, drawn: dict[str, Floats]) -> dict[str, Cell]:
     widened by the distance of the exact one; in a mean of proportions by its share of it.
     """
     cells: dict[str, Cell] = {}
+    totals = dict(zip(table.names, table.columns.sum(axis=0), strict=True))
     for name, value in values_of(table).items():
         low, high = interval(drawn[name]) if name in drawn else (None, None)
-        shares = shares_of(table, _SHARES.get(name, ()))
-        for share, parts in shares:
+        ratios = _SHARES.get(name, ())
+        for above, below in ratios:
+            share = totals[above] / totals[below] if totals[below] else 0.0
+            parts = len(np.unique(table.units[table.column(below) > 0]))  # a group of parts is one, if it has any
             if low is not None and high is not None and share in (0, 1) and parts:
                 exact_low, exact_high = clopper_pearson(round(share * parts), parts, LEVEL)
-                low += (exact_low - share) / len(shares)
-                high += (exact_high - share) / len(shares)
-        cells[name] = _cell(value, Interval(low, high))
+                low += (exact_low - share) / len(ratios)
+                high += (exact_high - share) / len(ratios)
+        cells[name] = with_bounds(value, Interval(low, high))
     return cells
-
-
-def _cell(value: float | None, bounds: Interval) -> Cell:
-    return {"value": value, "low": None, "high": None} if value is None else {"value": value, **bounds._asdict()}
 
 
 def _macro(tables: dict[str, Table], draws: dict[str, dict[str, Floats]]) -> dict[str, Cell]:
@@ -130,12 +122,6 @@ def _macro(tables: dict[str, Table], draws: dict[str, dict[str, Floats]]) -> dic
     values = [values_of(table) for table in tables.values()]
     cells: dict[str, Cell] = {}
     for name in METRICS:
-        mean = _mean([row[name] for row in values])
         drawn = np.stack([part[name] for part in draws.values()]) if all(draws.values()) else np.full((1, 1), np.nan)
-        cells[name] = _cell(mean, interval(mean_of_defined(drawn)))
+        cells[name] = with_bounds(mean_of(row[name] for row in values), interval(mean_of_defined(drawn)))
     return cells
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return float(np.mean(defined)) if defined else None
