@@ -172,8 +172,8 @@ def test_the_command_refuses_in_one_line(many: Many, tmp_path: Path, capsys: pyt
         ([*both, "--threshold", "2"], "must be from 0 to 1"),
     ):
         assert main(words) == 2
-        told = capsys.readouterr().err
-        assert said in told and told.count("\n") == 1
+        message = capsys.readouterr().err
+        assert said in message and message.count("\n") == 1
     assert main([*both, "--common"]) == 0
     assert "17 parts" in capsys.readouterr().out
 

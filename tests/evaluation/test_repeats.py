@@ -1,4 +1,4 @@
-"""Repeated splits: one is the paired difference, means are within a repeat, a picture seen twice counts once."""
+"""Repeated splits: one is the paired difference, means are within a repeat, an image seen twice counts once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Many = Callable[..., list[Prediction]]
 
 
 def renamed(run: Sequence[Prediction], name: str) -> list[Prediction]:
-    """The same answers on pictures of other names."""
+    """The same answers on images of other names."""
     return [replace(p, id=f"{name}-{p.id}") for p in run]
 
 
@@ -24,7 +24,7 @@ def width(bounds: Sequence[float]) -> float:
 
 
 def better(run: Sequence[Prediction], count: int) -> list[Prediction]:
-    """The run with the first `count` wrong verdicts mended."""
+    """The run with the first `count` wrong verdicts corrected."""
     wrong = [p.id for p in run if not p.correct][:count]
     return [replace(p, verdict=p.label) if p.id in wrong else p for p in run]
 
@@ -49,22 +49,22 @@ def test_scores_of_two_trainings_are_not_ranked_together(many: Many) -> None:
     assert evaluate([*run, *moved], resamples=10)["metrics"]["auroc"]["value"] != pytest.approx(same, abs=1e-3)
 
 
-def test_a_picture_held_out_twice_counts_once(many: Many) -> None:
+def test_an_image_held_out_twice_counts_once(many: Many) -> None:
     base = many(120, skill=0.6)
-    mended = better(base, 20)
-    single = paired_difference(base, mended, resamples=400)["accuracy"]
-    twice = repeated_difference([base] * 2, [mended] * 2, resamples=400)["accuracy"]
+    corrected = better(base, 20)
+    single = paired_difference(base, corrected, resamples=400)["accuracy"]
+    twice = repeated_difference([base] * 2, [corrected] * 2, resamples=400)["accuracy"]
     assert twice == pytest.approx(single)
-    others = [[run, renamed(run, "b")] for run in (base, mended)]  # the control: other pictures do add certainty
+    others = [[run, renamed(run, "b")] for run in (base, corrected)]  # the control: other images do add certainty
     assert width(repeated_difference(*others, resamples=400)["accuracy"]) < 0.85 * width(single)
 
 
-def test_groups_are_one_picture_in_every_repeat(many: Many) -> None:
+def test_groups_are_one_image_in_every_repeat(many: Many) -> None:
     """Tiles of a board in two repeats: other ids, the same board."""
     base = [replace(p, group=f"board {number % 12}") for number, p in enumerate(many(120, skill=0.6))]
-    mended = better(base, 20)
-    single = paired_difference(base, mended, resamples=400)["accuracy"]
-    both = [[run, renamed(run, "b")] for run in (base, mended)]
+    corrected = better(base, 20)
+    single = paired_difference(base, corrected, resamples=400)["accuracy"]
+    both = [[run, renamed(run, "b")] for run in (base, corrected)]
     assert repeated_difference(*both, resamples=400)["accuracy"] == pytest.approx(single)
 
 

@@ -23,8 +23,8 @@ def draw_part(folder: Path, number: int, size: tuple[int, int] = (240, 180)) -> 
     """Draw a grey part with 0 to 3 dark marks; returns its file name and the marks' boxes."""
     random = np.random.default_rng(number)
     noise = random.normal(150, 8, (size[1], size[0], 3)).clip(0, 255).astype(np.uint8)
-    picture = Image.fromarray(noise)
-    pen = ImageDraw.Draw(picture)
+    image = Image.fromarray(noise)
+    pen = ImageDraw.Draw(image)
     pen.ellipse((20, 15, size[0] - 20, size[1] - 15), fill=(176, 171, 160), outline=(90, 88, 84))
     boxes = []
     for _ in range(number % 4 if number % 2 else 0):
@@ -32,7 +32,7 @@ def draw_part(folder: Path, number: int, size: tuple[int, int] = (240, 180)) -> 
         pen.ellipse((x, y, x + w - 1, y + h - 1), fill=(70, 60, 54))
         boxes.append(Box(*map(float, (x, y, x + w, y + h))))
     name = f"part_{number:03d}.png"
-    picture.save(folder / name)
+    image.save(folder / name)
     return name, tuple(boxes)
 
 

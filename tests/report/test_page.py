@@ -185,11 +185,11 @@ def test_a_large_report_stays_small(make_inputs: Make, tmp_path: Path) -> None:
     assert (tmp_path / "r.html").stat().st_size < 5_000_000
 
 
-def test_pictures_are_embedded_once_and_their_absence_is_said(make_inputs: Make) -> None:
+def test_images_are_embedded_once_and_their_absence_is_said(make_inputs: Make) -> None:
     inputs = make_inputs(20)
     text = render(inputs)
     assert text.count("data:image/") == text.count("<symbol ") > 0
-    assert text.count("<use ") == 2 * text.count("<symbol ")  # one embedded picture serves both runs
+    assert text.count("<use ") == 2 * text.count("<symbol ")  # one embedded image serves both runs
     without = render(replace(inputs, images_root=None))
     assert "data:image/" not in without and "image not found" in without
 

@@ -17,7 +17,7 @@ from adfm.storage import write_json, write_jsonl, write_text
 
 @pytest.fixture
 def runs(tmp_path: Path, make_inputs: Callable[..., ReportInputs]) -> Path:
-    """Two evaluations and a training, as their commands leave them; the pictures lie beside a manifest."""
+    """Two evaluations and a training, as their commands leave them; the images are beside a manifest."""
     inputs = make_inputs(16)
     write_text(tmp_path / "manifest.jsonl", "{}\n")
     for run in inputs.runs:

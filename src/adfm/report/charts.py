@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple, TypeGuard
 
 WIDTH, HEIGHT = 440, 220
@@ -39,8 +39,7 @@ class Curve(NamedTuple):
     last: str
 
 
-@dataclass(frozen=True)
-class Chart:
+class Chart(NamedTuple):
     """A chart ready to be drawn in a `WIDTH` x `HEIGHT` box."""
 
     title: str
@@ -126,8 +125,6 @@ def nice_axis(low: float, high: float, marks: int, start: float, end: float, *, 
 
 def smooth(values: Sequence[float], reach: int) -> list[float]:
     """Centred moving mean over up to `2 * reach + 1` values, fewer at the ends."""
-    sums = [0.0]
-    for value in values:
-        sums.append(sums[-1] + value)
+    sums = [0.0, *accumulate(values)]
     spans = [(max(0, place - reach), min(len(values), place + reach + 1)) for place in range(len(values))]
     return [(sums[end] - sums[start]) / (end - start) for start, end in spans]

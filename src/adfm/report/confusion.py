@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from adfm.evaluation import METRICS
 from adfm.evaluation.detection import box_counts
+from adfm.numbers import mean_of
 from adfm.predictions import Prediction
 from adfm.report.inputs import ReportInputs
 from adfm.report.text import number, plain
@@ -37,11 +36,6 @@ class Tally:
         """Share of the anomalous parts called anomalous, 0 where there are none."""
         return self.caught / self.anomalous if self.anomalous else 0.0
 
-    @property
-    def alarm_share(self) -> float:
-        """Share of the normal parts called anomalous, 0 where there are none."""
-        return self.alarms / self.normal if self.normal else 0.0
-
 
 class Slice(NamedTuple):
     """The same parts judged by every run; `normal` and `anomalous` count them in the first run that holds any."""
@@ -68,7 +62,7 @@ def tally(predictions: Sequence[Prediction], tone: int) -> Tally:
         missed=sum(p.verdict == "normal" for p in anomalous),
         unread_normal=sum(p.verdict is None for p in normal),
         unread_anomalous=sum(p.verdict is None for p in anomalous),
-        iou=number(float(np.mean(overlaps)) if overlaps else None, METRICS["mean_iou"]),
+        iou=number(mean_of(overlaps), METRICS["mean_iou"]),
     )
 
 

@@ -190,10 +190,6 @@ def embed(root: Path | None, image: str) -> Thumbnail | None:
         return None
     small = max(opened.size) <= SIDE // 2
     opened.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    buffer = BytesIO()
-    if small:
-        opened.save(buffer, "PNG", optimize=True)
-    else:
-        opened.save(buffer, "JPEG", quality=82, optimize=True)
-    form = "png" if small else "jpeg"
+    buffer, form = BytesIO(), "png" if small else "jpeg"
+    opened.save(buffer, form, quality=82, optimize=True)  # PNG knows no quality
     return Thumbnail(f"data:image/{form};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}", small)

@@ -50,14 +50,7 @@ class _Pen:
 
 
 def write_reliability(path: Path, anomalous: Bools, before: Floats, after: Floats | None) -> None:
-    """Write the diagram as PNG; arguments as for `draw_reliability`."""
-    buffer = BytesIO()
-    draw_reliability(anomalous, before, after).save(buffer, "PNG", optimize=True)
-    write_bytes(path, buffer.getvalue())
-
-
-def draw_reliability(anomalous: Bools, before: Floats, after: Floats | None) -> Image.Image:
-    """Return an RGB image of `WIDTH` x `HEIGHT`.
+    """Write the diagram as a PNG of `WIDTH` x `HEIGHT`.
 
     Args:
         anomalous: (n,) labels.
@@ -84,7 +77,9 @@ def draw_reliability(anomalous: Bools, before: Floats, after: Floats | None) -> 
     pen.line([(_LEFT, bottom), (_LEFT + _SIDE, bottom)], _MUTED)
     pen.text((_LEFT - 8, top + 6), f"{most}", anchor="rm", size=11)
     pen.text((_LEFT - 8, bottom - 6), "n", anchor="rm", size=11)
-    return pen.image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+    buffer = BytesIO()
+    pen.image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS).save(buffer, "PNG", optimize=True)
+    write_bytes(path, buffer.getvalue())
 
 
 def _place(x: float, y: float) -> Point:

@@ -43,7 +43,7 @@ _VERBS: dict[Trend, str] = {
 
 
 class Cell(NamedTuple):
-    """A value with its interval; `low`, `mid`, `high` (0-1, None for counts) place its bar."""
+    """A value with its interval; `low`, `mid`, `high` place its bar, which counts do not have."""
 
     text: str
     span: str
@@ -101,8 +101,7 @@ def _lines(inputs: ReportInputs, names: Sequence[str], part: str) -> tuple[Line,
 def _cell(run: RunResult, metric: Metric, part: str = "metrics", tone: int = 0) -> Cell:
     bounds = run.metrics.get(part, {}).get(metric.name) or {}
     low, mid, high = bounds.get("low"), bounds.get("value"), bounds.get("high")
-    place = (low, mid, high) if metric.unit != "count" else (None, None, None)
-    return Cell(number(mid, metric), span(low, high, metric), tone, *place)
+    return Cell(number(mid, metric), span(low, high, metric), tone, low, mid, high)
 
 
 def _change(difference: Difference, metric: Metric) -> Change | None:
