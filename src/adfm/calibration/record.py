@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from adfm.calibration.conformal import samples_needed
 from adfm.calibration.fit import MAX_SLOPE, Method, Scaling, ScoreKind
-from adfm.config import Settings, first_fault
+from adfm.config import Settings, read_json_settings
 from adfm.errors import DataError, UserError
 from adfm.geometry import Frame
 from adfm.reasoning import Protocol, StagesName, frame_hint, task_named
@@ -138,20 +138,8 @@ def read_calibration(path: Path) -> Calibration:
     file = path / CALIBRATION if path.is_dir() else path
     if not file.is_file():
         raise DataError(f"{file}: no such calibration; make one by `adfm calibrate`")
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror})") from error
-    if len(content) > MAX_BYTES:
-        raise DataError(f"{file}: is larger than a calibration can be (1 MiB)")
-    try:
-        return Calibration.model_validate_json(content, strict=True)
-    except ValidationError as error:
-        field, rule, _ = first_fault(error)
-        raise DataError(
-            f"{file}: {field or 'the file'}: {rule}; make it again by `adfm calibrate`, or give --no-calibration"
-        ) from error
+    fix = "make it again by `adfm calibrate`, or give --no-calibration"
+    return read_json_settings(Calibration, file, MAX_BYTES, DataError, what="a calibration", fix=fix)
 
 
 def find_calibration(model: str) -> Path | None:
