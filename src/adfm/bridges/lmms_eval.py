@@ -14,8 +14,7 @@ from typing import Any
 from PIL import Image
 
 from adfm import images
-from adfm.bridges.exported import Exported, by_split
-from adfm.bridges.formats import json_lines
+from adfm.bridges.exported import Exported, by_split, json_lines
 from adfm.rewards.truth import rate
 
 NAME = "lmms-eval"

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from adfm.geometry import Frame, TextBox, clip
-from adfm.reasoning.stages import FULL, Block, Stages
+from adfm.reasoning.protocol import FULL, Block, Stages
 from adfm.records import Label, Region, Response
 
 MAX_BYTES = 64 * 1024
@@ -54,11 +54,7 @@ PROBLEMS: dict[str, str] = {
 }
 
 _JSON_SPACE = " \t\r\n"
-_TAGS: dict[Block, tuple[str, str]] = {
-    "locate": ("<locate>", "</locate>"),
-    "examine": ("<examine>", "</examine>"),
-    "answer": ("<answer>", "</answer>"),
-}
+_TAGS: dict[Block, tuple[str, str]] = {block: (f"<{block}>", f"</{block}>") for block in FULL.blocks}
 _ANSWER_KEYS = frozenset({"verdict", "regions"})
 _REGION_KEYS = frozenset({"bbox_2d", "label"})
 _STRUCTURE = re.compile(r'\\.|["\[\]{}]', re.DOTALL)  # one or two characters a match: linear

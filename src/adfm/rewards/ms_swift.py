@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-from adfm.rewards.settings import RewardSettings
+from adfm.rewards.presets import RewardSettings
 from adfm.rewards.truth import rate
 
 

@@ -12,7 +12,7 @@ from adfm.reasoning import DEFAULT as PROTOCOL
 from adfm.reasoning import Protocol, read_answer
 from adfm.records import Response, Sample, region_json
 from adfm.rewards.compute import DEFAULT, reward
-from adfm.rewards.settings import RewardSettings
+from adfm.rewards.presets import RewardSettings
 
 
 def score_rows(
