@@ -84,7 +84,7 @@ VERDICT = Task(
     read=lambda answer, frame, protocol: read(answer, frame, stages=protocol.blocks),
     target=lambda sample, frame, protocol, focus: canonical(sample, frame, stages=protocol.blocks, focus=focus),
 )
-TASKS: dict[str, Task] = {task.name: task for task in (VERDICT,)}
+TASKS: dict[str, Task] = {VERDICT.name: VERDICT}
 
 
 def read_answer(answer: str, frame: Frame, protocol: Protocol) -> Response:

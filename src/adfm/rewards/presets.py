@@ -85,11 +85,8 @@ def set_iou_best(alpha: float) -> float:  # noqa: ARG001 - the signature of ever
 
 
 PRESETS: dict[str, Preset] = {
-    preset.name: preset
-    for preset in (
-        Preset("paper", paper_grounding, paper_best),
-        Preset("set_iou", set_iou_grounding, set_iou_best),
-    )
+    "paper": Preset("paper", paper_grounding, paper_best),
+    "set_iou": Preset("set_iou", set_iou_grounding, set_iou_best),
 }
 
 
