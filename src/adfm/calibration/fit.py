@@ -99,13 +99,12 @@ def fit(log_odds: Floats, anomalous: Bools, method: Method) -> Scaling:
                 f"add {MIN_EACH - count} more or give --method none"
             )
     from scipy.optimize import minimize
+    from scipy.special import expit
 
     unit = max(1e-6, float(np.abs(log_odds).max()))  # solved in units of the largest, reported in log-odds
     x, targets = log_odds / unit, np.where(anomalous, (positive + 1) / (positive + 2), 1 / (negative + 2))
 
     def loss(w: Floats) -> tuple[float, Floats]:
-        from scipy.special import expit
-
         u = w[0] * x + w[1]
         error = expit(u) - targets
         gradient = np.array([(error * x).mean(), error.mean()])

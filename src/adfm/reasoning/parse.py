@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from typing import Any
 
 from adfm.geometry import Frame, TextBox, clip
@@ -73,10 +74,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) == len(pairs):
         return values
-    seen: set[str] = set()
-    repeated = frozenset(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    ambiguous = _Ambiguous((key, value) for key, value in values.items() if key not in repeated)
-    ambiguous.repeated = repeated
+    counts = Counter(key for key, _ in pairs)
+    ambiguous = _Ambiguous((key, value) for key, value in values.items() if counts[key] == 1)
+    ambiguous.repeated = frozenset(key for key, count in counts.items() if count > 1)
     return ambiguous
 
 

@@ -66,10 +66,6 @@ class Protocol(Settings):
         theirs = own.model_dump()
         return {name: value for name, value in self.model_dump().items() if value != theirs[name]}
 
-    def describe(self) -> str:
-        """Return the protocol in one line, for messages."""
-        return ", ".join(f"{name}={value}" for name, value in self.model_dump().items())
-
 
 DEFAULT = Protocol()
 """The protocol of a model that has none of its own."""
