@@ -81,7 +81,8 @@ def test_a_fault_is_one_line(tmp_path: Path, text: str, expected: str) -> None:
 def test_an_old_name_is_refused_with_the_new_one(
     tmp_path: Path, text: str, overrides: tuple[str, ...], old: str, new: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"c.yaml: setting '{old}' is now '{new}'$"):
+    origin = "the command line" if overrides else "c.yaml"  # where the old name was written
+    with pytest.raises(ConfigError, match=f"{origin}: setting '{old}' is now '{new}'$"):
         load(tmp_path, text, *overrides)
     with pytest.raises(ConfigError, match=r"unknown setting 'maybe.count'"):  # control: an old name of another place
         load(tmp_path, "maybe: {count: 3}")

@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 
 from adfm.data.layouts import known_layouts
-from adfm.errors import ConfigError
+from adfm.data.settings import BuildSettings
+from adfm.errors import ConfigError, ModelError
 from adfm.extensions import extended
 from adfm.models.families import family_of
+from adfm.models.files import load_config
 from adfm.reasoning import task_named
 from adfm.rewards.presets import preset_named
+from adfm.workflows.adapt import AdaptSettings, chosen_arms
+from adfm.workflows.arms import Arm
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "extending.md"
 
@@ -43,3 +47,54 @@ def test_every_example_is_found_once_it_is_installed(tmp_path: Path, monkeypatch
     assert preset_named("best-pair").best(0.5) == 1.0
     assert task_named("short-scratches").name == "short-scratches"
     assert extended("adfm.arms", {})["paper-reward"].key == "paper-reward"  # type: ignore[attr-defined]
+    chosen = chosen_arms(AdaptSettings(BuildSettings(), arms=("base", "sft", "paper-reward")))
+    assert chosen[-1].overrides == ("rewards.preset=paper",)
+
+
+ARM_TOML = """
+[project]
+name = "adfm-follower"
+[project.entry-points."adfm.arms"]
+follower = "follower:arm"
+"""
+ARM_CODE = """
+from adfm.workflows.arms import Arm
+def arm(settings):
+    return Arm("follower", "Follower", settings.model, "grpo", settings.grpo, settings.grpo_overrides)
+"""
+
+
+def test_an_arm_can_follow_the_users_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install([(ARM_TOML, ARM_CODE)], tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings = AdaptSettings(BuildSettings(), model="mine", arms=("follower",), grpo_overrides=("steps=7",))
+    assert chosen_arms(settings) == [Arm("follower", "Follower", "mine", "grpo", "nano-grpo", ("steps=7",))]
+
+
+FAMILY_TOML = """
+[project]
+name = "adfm-lens"
+[project.entry-points."adfm.families"]
+Lens = "lens_family:FAMILY"
+"""
+FAMILY_CODE = """
+from transformers import AutoConfig, PretrainedConfig
+from adfm.models.families import Family
+class LensConfig(PretrainedConfig):
+    model_type = "lens_vl"
+AutoConfig.register("lens_vl", LensConfig, exist_ok=True)
+FAMILY = Family("Lens", ("lens_vl",), "0-1000")
+"""
+
+
+def test_a_family_package_registers_its_classes_before_a_type_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "lens_vl"}')
+    with pytest.raises(ModelError, match="lens_vl"):
+        load_config(str(model))
+    install([(FAMILY_TOML, FAMILY_CODE)], tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert load_config(str(model)).model_type == "lens_vl"

@@ -73,7 +73,7 @@ def load_settings(kind: type[S], path: Path, overrides: Sequence[str] = ()) -> S
     values = parse_yaml(text, str(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold 'name: value' lines")
-    return make_settings(kind, apply_overrides(values, overrides), str(path))
+    return make_settings(kind, apply_overrides(values, overrides), str(path), overrides)
 
 
 def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -97,8 +97,8 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
     return result
 
 
-def make_settings(kind: type[S], values: dict[str, Any], origin: str) -> S:
-    """Check values against a settings record.
+def make_settings(kind: type[S], values: dict[str, Any], origin: str, overrides: Sequence[str] = ()) -> S:
+    """Check values against a settings record. A fault of one that the user's `overrides` gave does not name `origin`.
 
     Raises:
         ConfigError: names the first fault, its place and the nearest known name.
@@ -107,6 +107,8 @@ def make_settings(kind: type[S], values: dict[str, Any], origin: str) -> S:
         return kind.model_validate(values)
     except ValidationError as error:
         name, fault, given = first_fault(error)
+        if any(f"{override.partition('=')[0]}.".startswith(f"{name}.") for override in overrides):
+            origin = "the command line"
         if name in kind.renamed:
             raise ConfigError(f"{origin}: setting '{name}' is now '{kind.renamed[name]}'") from error
         if error.errors()[0]["type"] == "extra_forbidden":
@@ -144,7 +146,11 @@ def read_json_settings(kind: type[S], file: Path, limit: int, refuse: type[UserE
 def first_fault(error: ValidationError) -> tuple[str, str, str]:
     """Return the dotted place, the rule and the given value (at most 80 characters) of pydantic's first complaint."""
     fault = error.errors()[0]
-    return ".".join(str(part) for part in fault["loc"]), fault["msg"], f"{str(fault['input'])[:80]!r}"
+    return (
+        ".".join(str(part) for part in fault["loc"]),
+        fault["msg"].removeprefix("Value error, "),
+        f"{str(fault['input'])[:80]!r}",
+    )
 
 
 def dump_settings(settings: Settings) -> str:

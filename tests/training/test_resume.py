@@ -5,6 +5,7 @@ Beside each repair stands the control: with the engine's own method the comparis
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,39 @@ def test_grpo_of_the_other_family(tiny_folders: dict[str, Path], parts_data: Pat
 def test_sft(lora: dict[str, int] | None, tiny: Path, parts_data: Path, tmp_path: Path) -> None:
     whole, cut = both(sft_settings, tiny, parts_data, tmp_path, BEYOND_EPOCH_0, lora=lora, micro_batch=2)
     assert whole == cut
+
+
+def finished_again(make: Callable[..., Any], model: Path, data: Path, tmp_path: Path, **more: Any) -> Any:
+    """Outcomes of a run, and of the same run stopped after its last checkpoint, resumed, and resumed once more."""
+    settings = make(model, few_samples(data, tmp_path / "rows", 10), tmp_path / "run", steps=4, save_every=2, **more)
+    train(settings)
+    outcomes = [outcome(tmp_path / "run")]
+    for _ in range(2):
+        shutil.rmtree(tmp_path / "run" / "final")
+        (tmp_path / "run" / "summary.json").unlink()
+        train(settings, resume=True)
+        outcomes.append(outcome(tmp_path / "run"))
+    return outcomes
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize("make", [sft_settings, grpo_settings])
+@pytest.mark.usefixtures("noise")
+def test_a_run_stopped_after_its_last_checkpoint_is_only_finished(
+    make: Callable[..., Any], lora: dict[str, int] | None, tiny: Path, parts_data: Path, tmp_path: Path
+) -> None:
+    whole, *resumed = finished_again(make, tiny, parts_data, tmp_path, lora=lora)
+    assert resumed == [whole, whole]
+
+
+def test_control_the_engine_trains_a_step_too_many(
+    tiny: Path, parts_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it once was: the engine is called for a run that has all its steps."""
+    monkeypatch.setattr("adfm.training.run.is_complete", lambda *_: False)
+    whole, first, _ = finished_again(sft_settings, tiny, parts_data, tmp_path, scheduler="constant")
+    assert first[0].count("\n") == whole[0].count("\n") + 1
+    assert first[1] != whole[1]
 
 
 def test_control_the_engines_own_load(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from adfm.errors import ConfigError, ImageError, ModelError
+from adfm.errors import ConfigError, ImageError, ModelError, nearest
 from adfm.extensions import extended
 from adfm.geometry import Frame, FrameOf
 from adfm.models.image_tokens import GRID, TILES, ImageTokens
@@ -162,8 +162,11 @@ def family_of(model_type: str) -> Family:
     for family in known.values():
         if model_type in family.model_types:
             return family
-    types = ", ".join(name for family in known.values() for name in family.model_types)
-    raise ModelError(f"model type '{model_type}': its box units are not known; known model types: {types}")
+    types = [name for family in known.values() for name in family.model_types]
+    raise ModelError(
+        f"model type '{model_type}': its box units are not known{nearest(model_type, types)}; "
+        f"known model types: {', '.join(types)}"
+    )
 
 
 def frame_of_model(model: str) -> FrameOf:

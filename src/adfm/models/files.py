@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adfm.errors import ModelError
+from adfm.extensions import extended
 from adfm.models.nano import WEIGHTS
 from adfm.storage import read_json, sha256_bytes, sha256_file
 
@@ -58,7 +59,13 @@ def load_config(model: str) -> Any:
     from transformers import AutoConfig
 
     with _failing_in_one_line(model):
-        return AutoConfig.from_pretrained(base_of(model), trust_remote_code=False)
+        try:
+            return AutoConfig.from_pretrained(base_of(model), trust_remote_code=False)
+        except ValueError:
+            # A type that transformers does not know may be registered by the package that adds its family.
+            if not list(extended("adfm.families", {}).values()):
+                raise
+            return AutoConfig.from_pretrained(base_of(model), trust_remote_code=False)
 
 
 def load_processor(model: str) -> Any:

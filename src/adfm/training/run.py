@@ -75,12 +75,20 @@ def execute(
     journal = RunJournal(run, resumed_at=done, steps=settings.steps, progress=progress, names=names)
     trainer = build(run)
     trainer.add_callback(journal)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if checkpoint and is_complete(done, settings):
+        trainer._load_from_checkpoint(str(checkpoint))
+    else:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     journal.close()
     final = save_final(run, trainer.model, subject, settings, manifest.sha256 if manifest else None)
     if is_first_process():
         write_json(run / "summary.json", _summary(settings, journal))
     return final
+
+
+def is_complete(done: int, settings: TrainSettings) -> bool:
+    """Whether a run was stopped between its last checkpoint and its end. The engine would train one step too many."""
+    return done >= settings.steps
 
 
 def open_run(settings: TrainSettings, *, resume: bool) -> Path:

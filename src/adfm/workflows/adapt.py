@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,6 +62,8 @@ class Adapted(NamedTuple):
 def chosen_arms(settings: AdaptSettings) -> list[Arm]:
     """Return the arms that the settings name: our own, or those of installed packages (group `adfm.arms`).
 
+    An entry point names an `Arm`, or a function from the settings to one, which then follows the user's model and recipes.
+
     Raises:
         ConfigError: an unknown name, or an arm that starts from one that is not chosen before it.
     """
@@ -72,12 +74,13 @@ def chosen_arms(settings: AdaptSettings) -> list[Arm]:
         Arm("grpo", "SFT + GRPO", "sft", "grpo", settings.grpo, settings.grpo_overrides),
         Arm("verdict-only", "SFT + GRPO, verdict only", "sft", "grpo", settings.grpo, blind),
     )
-    known: Mapping[str, Arm] = extended("adfm.arms", {arm.key: arm for arm in own})
+    known: Mapping[str, Arm | Callable[[AdaptSettings], Arm]] = extended("adfm.arms", {arm.key: arm for arm in own})
     arms: list[Arm] = []
     for name in settings.arms:
         if name not in known:
             raise ConfigError(f"arm '{name}': is not known{nearest(name, known)}; arms: {', '.join(known)}")
-        arm = known[name]
+        entry = known[name]
+        arm = entry if isinstance(entry, Arm) else entry(settings)
         if arm.start in known and arm.start not in [earlier.key for earlier in arms]:
             raise ConfigError(f"arm '{name}' starts from '{arm.start}': name that arm before it")
         arms.append(arm)

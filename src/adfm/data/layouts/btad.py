@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adfm.data.layouts.names import TRAIN_TEST
-from adfm.data.layouts.walk import SourceImage, categories, images_of, recognised
+from adfm.data.layouts.walk import SourceImage, categories, images_of, recogniser
 
 NAME = "btad"
 SHAPE = "train/ok, test/ok, test/ko, ground_truth/ko (one product or several)"
@@ -17,9 +17,7 @@ def _is_category(folder: Path) -> bool:
     return (folder / "train" / "ok").is_dir() and (folder / "test" / "ko").is_dir()
 
 
-def recognise(root: Path) -> str | None:
-    """Say why a folder is BTAD, or None."""
-    return recognised(categories(root, _is_category), "train/ok and test/ko")
+recognise = recogniser(_is_category, "train/ok and test/ko")
 
 
 def read(root: Path) -> Iterator[SourceImage]:

@@ -19,10 +19,7 @@ TERMS: str | None = None
 
 _HEAD = re.compile(rb'^\s*\{.*"(images|annotations|categories)"\s*:\s*\[', re.DOTALL)
 
-
-def recognise(root: Path) -> str | None:
-    """Say why a folder is listed as COCO instances, or None."""
-    return ", ".join(file.name for file in listed.list_files(root, "*.json", _HEAD)) or None
+recognise = listed.recogniser(_HEAD)
 
 
 def read(root: Path) -> Iterator[SourceImage]:

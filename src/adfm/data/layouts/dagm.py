@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adfm.data.layouts.names import LABEL_SUFFIX, TRAIN_TEST
-from adfm.data.layouts.walk import SourceImage, categories, image_files, recognised
+from adfm.data.layouts.walk import SourceImage, categories, image_files, recogniser
 from adfm.records import Label
 
 NAME = "dagm"
@@ -18,9 +18,7 @@ def _is_category(folder: Path) -> bool:
     return any((folder / split.title() / "Label").is_dir() for split in TRAIN_TEST)
 
 
-def recognise(root: Path) -> str | None:
-    """Say why a folder is DAGM, or None."""
-    return recognised(categories(root, _is_category), "Train/Label or Test/Label")
+recognise = recogniser(_is_category, "Train/Label or Test/Label")
 
 
 def read(root: Path) -> Iterator[SourceImage]:

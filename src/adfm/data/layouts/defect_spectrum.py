@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from adfm.data.layouts.walk import SourceImage, categories, folders, images_of, recognised
+from adfm.data.layouts.walk import SourceImage, categories, folders, images_of, recogniser
 
 NAME = "defect-spectrum"
 SHAPE = "image/good, image/<defect>, mask/<defect>/<stem>_mask.png (one category or several)"
@@ -16,9 +16,7 @@ def _is_category(folder: Path) -> bool:
     return (folder / "image" / "good").is_dir() and (folder / "mask").is_dir()
 
 
-def recognise(root: Path) -> str | None:
-    """Say why a folder is Defect Spectrum, or None."""
-    return recognised(categories(root, _is_category), "image/good and mask")
+recognise = recogniser(_is_category, "image/good and mask")
 
 
 def read(root: Path) -> Iterator[SourceImage]:

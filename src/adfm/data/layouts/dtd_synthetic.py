@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
 from adfm.data.layouts import mvtec
 
@@ -15,9 +15,4 @@ _NAMES = (
     *("Stratified_154", "Blotchy_099", "Marbled_078", "Perforated_037", "Mesh_114", "Fibrous_183", "Matted_069"),
 )
 
-read = mvtec.read
-
-
-def recognise(root: Path) -> str | None:
-    """Say why a folder is DTD-Synthetic, or None."""
-    return mvtec.named(root, _NAMES)
+read, recognise = mvtec.read, partial(mvtec.named, names=_NAMES)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from adfm.data.faults import DataFaultsError, broken
 from adfm.data.layouts.names import DEFECTIVE, MASK_FOLDERS, NORMAL
-from adfm.data.layouts.walk import MaskIndex, SourceImage, categories, folders, image_files, images_of, recognised
+from adfm.data.layouts.walk import MaskIndex, SourceImage, categories, folders, image_files, images_of, recogniser
 
 NAME = "folder"
 SHAPE = "OK/ and NG/ (or good, normal, pass / bad, nok, defect, anomaly, fail), masks in masks/ or ground_truth/"
@@ -23,9 +23,7 @@ def _is_category(folder: Path) -> bool:
     return bool(_named(folder, NORMAL) and _named(folder, DEFECTIVE))
 
 
-def recognise(root: Path) -> str | None:
-    """Say why a folder is an OK / NG set (one category or several), or None."""
-    return recognised(categories(root, _is_category), "an OK folder and an NG folder")
+recognise = recogniser(_is_category, "an OK folder and an NG folder")
 
 
 def read(root: Path) -> Iterator[SourceImage]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
 from adfm.data.layouts import mvtec
 
@@ -12,9 +12,4 @@ TERMS: str | None = "GoodsAD: GPL-3.0 (the licence file of its repository)"
 
 _NAMES = ("cigarette_box", "drink_bottle", "drink_can", "food_bottle", "food_box", "food_package")
 
-read = mvtec.read
-
-
-def recognise(root: Path) -> str | None:
-    """Say why a folder is GoodsAD, or None."""
-    return mvtec.named(root, _NAMES)
+read, recognise = mvtec.read, partial(mvtec.named, names=_NAMES)

@@ -21,10 +21,7 @@ TERMS: str | None = None
 
 _HEAD = re.compile(rb'^\s*\[\s*\{.*"annotations"\s*:\s*\[', re.DOTALL)
 
-
-def recognise(root: Path) -> str | None:
-    """Say why a folder holds an export of Label Studio, or None."""
-    return ", ".join(file.name for file in listed.list_files(root, "*.json", _HEAD)) or None
+recognise = listed.recogniser(_HEAD)
 
 
 def read(root: Path) -> Iterator[SourceImage]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import StringIO
 from itertools import chain
@@ -39,6 +39,11 @@ def list_files(root: Path, names: str, beginning: re.Pattern[bytes]) -> list[Pat
             with suppress(OSError), path.open("rb") as file:
                 fitting += [path] if beginning.search(file.read(_HEAD_BYTES)) else []
     return fitting
+
+
+def recogniser(beginning: re.Pattern[bytes]) -> Callable[[Path], str | None]:
+    """Return the `recognise` of a layout of JSON lists that begin so: the names of the lists, or None."""
+    return lambda root: ", ".join(file.name for file in list_files(root, "*.json", beginning)) or None
 
 
 def read_list(file: Path) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
 from adfm.data.layouts import mvtec
 
@@ -12,9 +12,4 @@ TERMS: str | None = "MPDD: CC BY-NC-SA"
 
 _NAMES = ("bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate", "tubes")
 
-read = mvtec.read
-
-
-def recognise(root: Path) -> str | None:
-    """Say why a folder is MPDD, or None."""
-    return mvtec.named(root, _NAMES)
+read, recognise = mvtec.read, partial(mvtec.named, names=_NAMES)

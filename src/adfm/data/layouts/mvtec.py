@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from adfm.data.layouts.walk import SourceImage, categories, folders, images_of, recognised
+from adfm.data.layouts.walk import SourceImage, categories, folders, images_of, recogniser
 from adfm.records import SPLITS, Label
 
 NAME = "mvtec"
@@ -18,9 +18,7 @@ def is_category(folder: Path) -> bool:
     return (folder / "train" / "good").is_dir() or (folder / "test" / "good").is_dir()
 
 
-def recognise(root: Path) -> str | None:
-    """Say why a folder is an MVTec-AD set (one category or several), or None."""
-    return recognised(categories(root, is_category), "train/good or test/good")
+recognise = recogniser(is_category, "train/good or test/good")
 
 
 def read(root: Path) -> Iterator[SourceImage]:

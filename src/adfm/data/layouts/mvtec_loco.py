@@ -11,7 +11,7 @@ from pathlib import Path
 
 from adfm.data.layouts import mvtec
 from adfm.data.layouts.listed import read_list, wrong_shape
-from adfm.data.layouts.walk import Saturation, SourceImage, categories, recognised
+from adfm.data.layouts.walk import Saturation, SourceImage, categories, recogniser
 
 NAME = "mvtec-loco"
 SHAPE = "train/good, validation/good, test/{good,logical_anomalies,structural_anomalies}, ground_truth/<kind>/<stem>/"
@@ -25,9 +25,7 @@ def _is_category(folder: Path) -> bool:
     return (folder / "test" / LOGICAL).is_dir() and (folder / "train" / "good").is_dir()
 
 
-def recognise(root: Path) -> str | None:
-    """Say why a folder is MVTec LOCO AD, or None."""
-    return recognised(categories(root, _is_category), f"test/{LOGICAL}")
+recognise = recogniser(_is_category, f"test/{LOGICAL}")
 
 
 def read(root: Path) -> Iterator[SourceImage]:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from adfm.data.layouts.listed import wrong_shape
 from adfm.data.layouts.names import TRAIN_TEST
-from adfm.data.layouts.walk import SourceImage, categories, images_of, recognised
+from adfm.data.layouts.walk import SourceImage, categories, images_of, recogniser
 from adfm.records import Split
 
 NAME = "visa"
@@ -24,9 +24,7 @@ def _is_category(folder: Path) -> bool:
     return (folder / "Data" / "Images" / "Normal").is_dir()
 
 
-def recognise(root: Path) -> str | None:
-    """Say why a folder is VisA, or None."""
-    return recognised(categories(root, _is_category), "Data/Images/Normal")
+recognise = recogniser(_is_category, "Data/Images/Normal")
 
 
 def read(root: Path) -> Iterator[SourceImage]:

@@ -97,6 +97,11 @@ def recognised(fitting: Iterable[Category], what: str) -> str | None:
     return f"{what} in {names}" if names else None
 
 
+def recogniser(is_category: Callable[[Path], bool], what: str) -> Callable[[Path], str | None]:
+    """Return the `recognise` of a layout whose categories are the folders that `is_category` accepts."""
+    return lambda root: recognised(categories(root, is_category), what)
+
+
 class MaskIndex:
     """The masks below a folder, by their relative name without suffix and without a `_mask` or `_mask_2` ending.
 
