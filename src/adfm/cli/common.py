@@ -146,6 +146,20 @@ def require_votes(args: argparse.Namespace) -> None:
         raise ConfigError(f"--votes {args.votes}: must be at least 2; for one answer take --score odds")
 
 
+def require_positive(args: argparse.Namespace, *names: str) -> None:
+    """Check that each of these options, where it has a value, is at least 1.
+
+    Raises:
+        ConfigError: names the first that is not.
+    """
+    from adfm.errors import ConfigError
+
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} {value}: must be at least 1")
+
+
 def folded(message: str) -> str:
     """Return a message on one line, without control characters that could move the cursor or recolour the terminal."""
     return "".join(c if c.isprintable() else " " for c in " ".join(message.split()))

@@ -16,6 +16,7 @@ from adfm.cli.common import (
     print_table,
     progress_bar,
     protocol_flags,
+    require_positive,
     require_votes,
 )
 
@@ -80,8 +81,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--data and --out are required, unless two evaluations are compared by --compare")
     if args.common:
         raise ConfigError("--common: belongs to --compare RUN_A RUN_B")
-    if args.batch < 1:
-        raise ConfigError(f"--batch {args.batch}: must be at least 1")
+    require_positive(args, "batch")
     return mmad.run(args) if args.benchmark else _evaluate(args)
 
 
