@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adfm.cli.common import Parser, add_command, plain, print_json, print_table, progress_bar, require_positive
+from adfm.errors import ConfigError
 
 EXAMPLE = """
 adfm bench step --size cpu --out runs/bench
@@ -58,7 +59,6 @@ def add(subparsers: Any) -> None:
 
 def run_step(args: argparse.Namespace) -> int:
     """Measure GRPO steps."""
-    from adfm.errors import ConfigError
     from adfm.models.device import use_threads
     from adfm.workflows.bench.sizes import size_named
 

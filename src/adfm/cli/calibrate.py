@@ -15,6 +15,7 @@ from adfm.cli.common import (
     protocol_flags,
     require_positive,
 )
+from adfm.errors import DataError, UserError
 
 if TYPE_CHECKING:
     from adfm.calibration.calibrate import Wanted
@@ -59,7 +60,6 @@ def run(args: argparse.Namespace) -> int:
     """Calibrate, write the files, print the table."""
     from adfm.calibration.calibrate import Wanted, calibrate, require_valid
     from adfm.calibration.record import CALIBRATION, calibration_json, write_calibration
-    from adfm.errors import DataError
     from adfm.predictions import read_predictions
     from adfm.report.reliability import write_reliability
     from adfm.storage import read_json
@@ -114,7 +114,6 @@ def _folder(args: argparse.Namespace, provenance: dict[str, Any]) -> Path:
     Raises:
         UserError: a model without a folder of one's own, or another model.
     """
-    from adfm.errors import UserError
     from adfm.models.files import revision_of
 
     model = str(args.model or provenance.get("model"))

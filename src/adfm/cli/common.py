@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from adfm.errors import nearest
+from adfm.errors import ConfigError, nearest
 from adfm.progress import Progress, quiet
 
 if TYPE_CHECKING:
@@ -137,8 +137,6 @@ def require_votes(args: argparse.Namespace) -> None:
     Raises:
         ConfigError: fewer than 2 votes, or votes for another score.
     """
-    from adfm.errors import ConfigError
-
     if args.votes is not None and args.score != "votes":
         raise ConfigError(f"--votes {args.votes}: needs --score votes")
     args.votes = 8 if args.votes is None else args.votes
@@ -152,8 +150,6 @@ def require_positive(args: argparse.Namespace, *names: str) -> None:
     Raises:
         ConfigError: names the first that is not.
     """
-    from adfm.errors import ConfigError
-
     for name in names:
         value = getattr(args, name)
         if value is not None and value < 1:

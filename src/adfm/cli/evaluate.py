@@ -19,6 +19,7 @@ from adfm.cli.common import (
     require_positive,
     require_votes,
 )
+from adfm.errors import ConfigError
 
 if TYPE_CHECKING:
     from adfm.calibration.decision import Threshold
@@ -72,8 +73,6 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate a model on a manifest or a benchmark, or compare two evaluations."""
-    from adfm.errors import ConfigError
-
     mmad.require_fitting(args)
     if args.compare:
         return _compare(args)
@@ -142,7 +141,6 @@ def _threshold(args: argparse.Namespace) -> Threshold:
     """Return the deployed threshold that the command line names."""
     from adfm.calibration.decision import READ_VERDICT, Threshold
     from adfm.calibration.record import read_calibration
-    from adfm.errors import ConfigError
 
     if args.calibration:
         if args.compare:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from adfm.cli.common import folded, print_json, print_table, progress_bar, require_positive
+from adfm.errors import ConfigError
 
 ELSEWHERE = ("split", "stages", "name_category", "score", "votes", "threshold", "calibration", "compare", "common")
 """Options of `adfm eval` that mean nothing to the benchmark."""
@@ -33,8 +34,6 @@ def require_fitting(args: argparse.Namespace) -> None:
     Raises:
         ConfigError: names the first such option, or a number below 1.
     """
-    from adfm.errors import ConfigError
-
     if args.benchmark:
         foreign = [name for name, default in args.elsewhere.items() if getattr(args, name) != default]
     else:
