@@ -13,7 +13,7 @@ from PIL import Image
 from adfm import images
 from adfm.inspection.overlay import draw
 from adfm.predictions import Prediction, read_predictions
-from adfm.rewards.terms import set_iou_grounding
+from adfm.rewards.presets import set_iou_grounding
 
 HEIGHT, GAP, BEST = 360, 10, 2
 

@@ -73,17 +73,17 @@ def test_an_arm_can_follow_the_users_settings(tmp_path: Path, monkeypatch: pytes
 
 FAMILY_TOML = """
 [project]
-name = "adfm-lens"
+name = "adfm-prism"
 [project.entry-points."adfm.families"]
-Lens = "lens_family:FAMILY"
+Prism = "prism_family:FAMILY"
 """
 FAMILY_CODE = """
 from transformers import AutoConfig, PretrainedConfig
 from adfm.models.families import Family
-class LensConfig(PretrainedConfig):
-    model_type = "lens_vl"
-AutoConfig.register("lens_vl", LensConfig, exist_ok=True)
-FAMILY = Family("Lens", ("lens_vl",), "0-1000")
+class PrismConfig(PretrainedConfig):
+    model_type = "prism_vl"
+AutoConfig.register("prism_vl", PrismConfig, exist_ok=True)
+FAMILY = Family("Prism", ("prism_vl",), "0-1000")
 """
 
 
@@ -92,9 +92,9 @@ def test_a_family_package_registers_its_classes_before_a_type_is_given_up(
 ) -> None:
     model = tmp_path / "model"
     model.mkdir()
-    (model / "config.json").write_text('{"model_type": "lens_vl"}')
-    with pytest.raises(ModelError, match="lens_vl"):
+    (model / "config.json").write_text('{"model_type": "prism_vl"}')
+    with pytest.raises(ModelError, match="prism_vl"):
         load_config(str(model))
     install([(FAMILY_TOML, FAMILY_CODE)], tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert load_config(str(model)).model_type == "lens_vl"
+    assert load_config(str(model)).model_type == "prism_vl"

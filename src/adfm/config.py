@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from adfm.errors import ConfigError, nearest
+from adfm.errors import ConfigError, UserError, nearest
 
 MAX_CONFIG_BYTES = 1 << 20
 _EXPONENT = re.compile(r"[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]+")  # a number that YAML 1.1 reads as text without a dot
@@ -117,6 +117,30 @@ def make_settings(kind: type[S], values: dict[str, Any], origin: str, overrides:
             siblings = [other.removeprefix(parent).split(".")[0] for other in known]
             raise ConfigError(f"{origin}: unknown setting '{name}'{nearest(last, siblings)}") from error
         raise ConfigError(f"{origin}: setting '{name}': {fault} (given: {given})") from error
+
+
+def read_json_settings(kind: type[S], file: Path, limit: int, refuse: type[UserError], *, what: str, fix: str) -> S:
+    """Read settings from an untrusted JSON file of at most `limit` bytes. Messages call it `what`.
+
+    A record whose own configuration is strict is strict about the records inside it too.
+
+    Raises:
+        UserError: of the type `refuse`. The file cannot be read, is too large, or a field is not valid. Then it ends in
+            `fix`.
+    """
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(limit + 1)
+    except OSError as error:
+        raise refuse(f"{file}: cannot be read ({error.strerror})") from error
+    if len(content) > limit:
+        size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit >> 10} KiB"
+        raise refuse(f"{file}: is larger than {what} can be ({size})")
+    try:
+        return kind.model_validate_json(content, strict=kind.model_config.get("strict"))
+    except ValidationError as error:
+        name, rule, _ = first_fault(error)
+        raise refuse(f"{file}: {name or 'the file'}: {rule}; {fix}") from error
 
 
 def first_fault(error: ValidationError) -> tuple[str, str, str]:

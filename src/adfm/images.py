@@ -196,8 +196,7 @@ def load_with_header(path: Path) -> tuple[Header, Image.Image]:
     Raises:
         ImageError: not an image, damaged, or over the limits.
     """
-    with _opened(path) as image:
-        return _with_header(image, _rgb)
+    return _with_header(path, _rgb)
 
 
 def load_mask_with_header(path: Path) -> tuple[Header, NDArray[Any]]:
@@ -206,8 +205,7 @@ def load_mask_with_header(path: Path) -> tuple[Header, NDArray[Any]]:
     Raises:
         ImageError: not an image, damaged, or over the limits.
     """
-    with _opened(path) as image:
-        return _with_header(image, _codes)
+    return _with_header(path, _codes)
 
 
 def plain(path: Path) -> bool:
@@ -220,18 +218,19 @@ def plain(path: Path) -> bool:
     return header.orientation not in range(2, 9) and not header.deep and not header.transparent
 
 
-def _with_header(image: Image.Image, convert: Callable[[Image.Image], _Pixels]) -> tuple[Header, _Pixels]:
-    kind = "JPEG" if image.format == "MPO" else str(image.format)  # a JPEG with a preview or a depth map behind it
-    deep = image.mode[0] in "IF" or ";16" in str(getattr(image, "tile", ""))
-    image.load()  # some formats must be decoded for their EXIF
-    mode, transparent, orientation = image.mode, image.has_transparency_data, _orientation(image)
-    pixels = convert(image)
-    # Only now, because this leaves the first frame. Counting all frames could take long on a hostile file.
-    try:
-        image.seek(1)
-        several = True
-    except (*_DECODER, AttributeError):  # the latter where Pillow has closed a file of one frame
-        several = False
+def _with_header(path: Path, convert: Callable[[Image.Image], _Pixels]) -> tuple[Header, _Pixels]:
+    with _opened(path) as image:
+        kind = "JPEG" if image.format == "MPO" else str(image.format)  # a JPEG with a preview or a depth map behind it
+        deep = image.mode[0] in "IF" or ";16" in str(getattr(image, "tile", ""))
+        image.load()  # some formats must be decoded for their EXIF
+        mode, transparent, orientation = image.mode, image.has_transparency_data, _orientation(image)
+        pixels = convert(image)
+        # Only now, because this leaves the first frame. Counting all frames could take long on a hostile file.
+        try:
+            image.seek(1)
+            several = True
+        except (*_DECODER, AttributeError):  # the latter where Pillow has closed a file of one frame
+            several = False
     return Header(kind, mode, orientation, deep, transparent, several), pixels
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from adfm.calibration import decision
 from adfm.calibration.decision import Threshold, count_decisions, decide, operating_point
-from adfm.calibration.record import Asked, Calibration, Fitted, Level
+from adfm.calibration.fit import Scaling
+from adfm.calibration.record import Asked, Calibration, Level
 from adfm.predictions import Prediction
 
 PLAIN = Threshold()
@@ -37,7 +38,7 @@ def calibration(ng: Level, ok: Level | None, slope: float = 1.0, kind: Any = "sc
         unread=0,
         ng=ng,
         ok=ok,
-        scaling=Fitted(method="platt", slope=slope, offset=0.0),
+        scaling=Scaling(method="platt", slope=slope, offset=0.0),
         measured={},
     )
 

@@ -20,7 +20,7 @@ from adfm.evaluation.scores import auroc, average_precision, by_score
 from adfm.geometry import Box, iou, matched_sum, pairwise, set_iou, union_mask_iou
 from adfm.predictions import Prediction
 from adfm.records import Region
-from adfm.rewards.terms import set_iou_grounding
+from adfm.rewards.presets import set_iou_grounding
 
 Make = Callable[..., Prediction]
 Many = Callable[..., list[Prediction]]

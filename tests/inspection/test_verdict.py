@@ -19,7 +19,7 @@ from adfm.inspection.inspector import Inspector
 from adfm.inspection.verdict import Verdict
 from adfm.models.base import Answer
 from adfm.reasoning import STAGES, Protocol, ask, canonical, read
-from adfm.reasoning.stages import StagesName
+from adfm.reasoning.protocol import StagesName
 from adfm.records import Sample
 from scripted import ScriptedModel
 

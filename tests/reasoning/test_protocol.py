@@ -70,7 +70,3 @@ def test_a_flag_that_is_given_wins_even_where_it_is_false_or_zero(name: str, val
 
 def test_flags_and_protocol_have_the_same_fields() -> None:
     assert list(ProtocolFlags.model_fields) == list(Protocol.model_fields)
-
-
-def test_a_protocol_in_one_line() -> None:
-    assert DEFAULT.describe() == "task=verdict, stages=full, name_category=True, shots=0, max_new_tokens=512"

@@ -97,13 +97,13 @@ def test_ms_swift_gets_our_numbers() -> None:
         "adfm_verdict": [earned.verdict for *_, earned in cases],
         "adfm_grounding_set_iou": [earned.grounding for *_, earned in cases],
     }
-    paper = ms_swift.Grounding()([canonical(BAD, FRAME)], truth=[truth(BAD)])
+    paper = ms_swift.REWARDS["adfm_grounding"]()([canonical(BAD, FRAME)], truth=[truth(BAD)])
     assert paper == [pytest.approx(1.5, abs=0.1)]
     assert len({kind.__name__ for kind in ms_swift.REWARDS.values()}) == len(ms_swift.REWARDS)  # its log's names
 
 
 def test_ms_swift_gets_none_where_grounding_does_not_apply() -> None:
-    assert ms_swift.Grounding()(["x", "x"], truth=[truth(UNPLACED), truth(BAD)]) == [None, 0.0]
+    assert ms_swift.REWARDS["adfm_grounding"]()(["x", "x"], truth=[truth(UNPLACED), truth(BAD)]) == [None, 0.0]
 
 
 def test_a_wrong_setting_and_a_wrong_truth_are_one_line() -> None:
@@ -112,7 +112,7 @@ def test_a_wrong_setting_and_a_wrong_truth_are_one_line() -> None:
     with pytest.raises(ConfigError, match="'alpha'"):
         easyr1.compute_score([], alpha=-1)
     with pytest.raises(DataError, match="export the data set again"):
-        ms_swift.Verdict()(["x"], truth=["normal"])
+        ms_swift.REWARDS["adfm_verdict"]()(["x"], truth=["normal"])
 
 
 BLOCKED = ("torch", "transformers", "trl", "datasets", "pyarrow")
@@ -135,7 +135,7 @@ sample = Sample("a", "a.png", 100, 80, "anomalous", "cap", "x", None, boxes, "tr
 frame = Frame.original(100, 80)
 known, text = truth_text(Truth(sample, frame)), canonical(sample, frame)
 print(verl.compute_score("", text, known)["score"], easyr1.compute_score(
-    [{"response": text, "ground_truth": known}])[0]["overall"], ms_swift.Grounding()([text], truth=[known])[0])
+    [{"response": text, "ground_truth": known}])[0]["overall"], ms_swift.REWARDS["adfm_grounding"]()([text], truth=[known])[0])
 """
 
 

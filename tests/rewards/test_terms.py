@@ -8,8 +8,9 @@ from functools import cache
 
 import pytest
 
-from adfm.geometry import Box
-from adfm.rewards.terms import best_sum, count_term, focus, paper_grounding, set_iou_grounding
+from adfm.geometry import Box, best_sum
+from adfm.rewards.compute import focus
+from adfm.rewards.presets import count_term, paper_grounding, set_iou_grounding
 
 A, B, C = Box(0, 0, 10, 10), Box(20, 0, 30, 10), Box(0, 20, 10, 30)
 

@@ -19,7 +19,7 @@ from adfm.models.files import load_processor
 from adfm.reasoning import read
 from adfm.records import Sample
 from adfm.rewards import reward
-from adfm.rewards.settings import RewardSettings
+from adfm.rewards.presets import RewardSettings
 from adfm.training.examples import Example, balanced, manifest_examples, row, rows
 from adfm.training.settings import DataSettings
 from adfm.training.views import POSITIONS, SMALLEST_CROP, View, viewed_image, viewed_sample, views

@@ -6,11 +6,10 @@ Source: COCO's data format, object detection (cocodataset.org, "format-data").
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adfm.bridges.exported import Exported, by_split
-from adfm.bridges.formats import json_file
+from adfm.bridges.exported import Exported, by_split, json_file
 from adfm.geometry import Box
 from adfm.reasoning import defect_label
 
@@ -25,20 +24,13 @@ def coco_box(box: Box) -> list[float]:
     return [float(box.x1), float(box.y1), float(box.x2 - box.x1), float(box.y2 - box.y1)]
 
 
-def categories(items: Sequence[Exported]) -> list[dict[str, Any]]:
-    """Return the defect types by name, with ids from 1. What the part is called is a field of the image."""
-    names = sorted({defect_label(item.sample) for item in items if item.sample.boxes})
-    return [{"id": number, "name": name, "supercategory": "defect"} for number, name in enumerate(names, 1)]
-
-
-def dataset(items: Sequence[Exported], defect_types: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return one COCO data set, with ids from 1. An image has COCO's fields, then ours.
+def dataset(items: Sequence[Exported], ids: Mapping[str, int]) -> dict[str, Any]:
+    """Return one COCO data set, with ids from 1. An image has COCO's fields, then ours, such as what the part is called.
 
     Args:
         items: the samples. Those of unknown places are left out.
-        defect_types: `categories` of all splits, so that every split has the same ids.
+        ids: of the defect types of all splits, so that every split has the same.
     """
-    ids = {defect_type["name"]: defect_type["id"] for defect_type in defect_types}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for item in items:
@@ -57,14 +49,14 @@ def dataset(items: Sequence[Exported], defect_types: Sequence[dict[str, Any]]) -
                 "tight": sample.tight,
             }
         )
-        for x, y, width, height in map(coco_box, sample.boxes):
+        for box in map(coco_box, sample.boxes):
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": len(images),
                     "category_id": ids[defect_label(sample)],
-                    "bbox": [x, y, width, height],
-                    "area": width * height,
+                    "bbox": box,
+                    "area": box[2] * box[3],
                     "segmentation": [],
                     "iscrowd": 0,
                 }
@@ -74,13 +66,12 @@ def dataset(items: Sequence[Exported], defect_types: Sequence[dict[str, Any]]) -
         "licenses": [],
         "images": images,
         "annotations": annotations,
-        "categories": list(defect_types),
+        "categories": [{"id": number, "name": name, "supercategory": "defect"} for name, number in ids.items()],
     }
 
 
 def files(items: Sequence[Exported]) -> dict[str, bytes]:
     """Return `instances_SPLIT.json` for each split that has samples."""
-    defect_types = categories(items)
-    return {
-        f"instances_{split}.json": json_file(dataset(part, defect_types)) for split, part in by_split(items).items()
-    }
+    names = sorted({defect_label(item.sample) for item in items if item.sample.boxes})
+    ids = {name: number for number, name in enumerate(names, 1)}
+    return {f"instances_{split}.json": json_file(dataset(part, ids)) for split, part in by_split(items).items()}

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adfm.bridges.exported import Exported, by_split
-from adfm.bridges.formats import parquet
+from adfm.bridges.exported import Exported, by_split, parquet
 
 NAME = "easyr1"
 ASKS = True

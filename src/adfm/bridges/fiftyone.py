@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adfm.bridges.exported import Exported
-from adfm.bridges.formats import json_file
+from adfm.bridges.exported import Exported, json_file
 from adfm.geometry import Box
 from adfm.reasoning import defect_label
 

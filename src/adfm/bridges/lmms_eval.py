@@ -14,8 +14,7 @@ from typing import Any
 from PIL import Image
 
 from adfm import images
-from adfm.bridges.exported import Exported, by_split
-from adfm.bridges.formats import json_lines
+from adfm.bridges.exported import Exported, by_split, json_lines
 from adfm.rewards.truth import rate
 
 NAME = "lmms-eval"
@@ -65,17 +64,14 @@ def row(item: Exported) -> dict[str, Any]:
     }
 
 
-def task_yaml(split: str, max_new_tokens: int) -> str:
-    """Return the task's YAML. It holds nothing from the data set."""
-    metrics = "\n".join(_METRIC.format(name=name) for name in METRICS)
-    return _TASK.format(split=split, tokens=max_new_tokens, metrics=metrics)
-
-
 def files(items: Sequence[Exported]) -> dict[str, bytes]:
     """Return `adfm_inspection.yaml`, `utils.py` and the documents of the split that is evaluated."""
     split, part = list(by_split(items).items())[-1]
+    metrics = "\n".join(_METRIC.format(name=name) for name in METRICS)
+    # It holds nothing from the data set.
+    task = _TASK.format(split=split, tokens=part[0].question.protocol.max_new_tokens, metrics=metrics)
     return {
-        "adfm_inspection.yaml": task_yaml(split, part[0].question.protocol.max_new_tokens).encode(),
+        "adfm_inspection.yaml": task.encode(),
         "utils.py": UTILS,
         f"{split}.jsonl": json_lines([row(item) for item in part]),
     }

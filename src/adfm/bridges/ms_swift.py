@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adfm.bridges.exported import Exported, by_split
-from adfm.bridges.formats import json_lines
+from adfm.bridges.exported import Exported, by_split, json_lines
 
 NAME = "ms-swift"
 ASKS = True

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adfm.bridges.exported import Exported, by_split
-from adfm.bridges.formats import parquet
+from adfm.bridges.exported import Exported, by_split, parquet
 from adfm.reasoning import PIXELS, frame_hint
 from adfm.reasoning.prompts import one_line
 

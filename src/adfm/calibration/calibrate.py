@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from adfm import __version__
 from adfm.calibration.conformal import lower_level, samples_needed, upper_level
 from adfm.calibration.decision import Threshold, count_decisions
-from adfm.calibration.fit import Method, Scaling, ScoreKind, evidence, fitted_as_asked, quality
-from adfm.calibration.record import SCHEMA, Calibration, Fitted, Level, asked
+from adfm.calibration.fit import AS_GIVEN, Method, ScoreKind, evidence, fitted_as_asked, quality
+from adfm.calibration.record import SCHEMA, Calibration, Level, asked
 from adfm.config import first_fault
 from adfm.errors import ConfigError, DataError
 from adfm.numbers import Bools, Floats
@@ -95,8 +95,8 @@ def calibrate(predictions: Sequence[Prediction], provenance: dict[str, Any], wan
     ok, miss = None, MISS if wanted.miss is None else wanted.miss
     if wanted.miss is not None or len(defective) >= samples_needed(miss):
         ok = Level(log_odds=lower_level(defective, miss, "anomalous samples"), rate=miss, samples=len(defective))
-    method, scaling, fitted, notes = fitted_as_asked(log_odds, anomalous, wanted.method)
-    raw = Scaling().probability(log_odds)
+    scaling, fitted, notes = fitted_as_asked(log_odds, anomalous, wanted.method)
+    raw = AS_GIVEN.probability(log_odds)
     measured = {"before": quality(raw, anomalous)._asdict(), "after": quality(fitted, anomalous)._asdict()}
     parts = sorted({p.category for p in readable}) if protocol.name_category else [None]
     calibration = Calibration(
@@ -113,7 +113,7 @@ def calibrate(predictions: Sequence[Prediction], provenance: dict[str, Any], wan
         unread=len(predictions) - len(readable),
         ng=ng,
         ok=ok,
-        scaling=Fitted(method=method, slope=scaling.slope, offset=scaling.offset),
+        scaling=scaling,
         quality=measured if anomalous.any() and not anomalous.all() else None,
         measured={},
         warnings=(*notes, *cautions(readable, ng, ok, wanted.split)),

@@ -6,16 +6,18 @@ Probabilities hold for the share of anomalous parts in the samples they were fit
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
+from adfm.config import Settings
 from adfm.errors import DataError
 from adfm.numbers import Bools, Floats, Integers, divide
 
 Method = Literal["temperature", "platt", "none"]
 ScoreKind = Literal["log_odds", "score"]
+Bounded = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 MIN_EACH = 10  # samples of either label; fewer cannot say what a score means
 MAX_SLOPE = 1e6
@@ -48,12 +50,18 @@ def evidence(scored: Scored, kind: ScoreKind) -> float | None:
     return math.log(p) - math.log1p(-p)
 
 
-@dataclass(frozen=True)
-class Scaling:
+class Strict(Settings):
+    """A record of `calibration.json`: no conversions, no NaN or infinity, no unknown names."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, populate_by_name=True)
+
+
+class Scaling(Strict):
     """Log-odds to calibrated log-odds: `slope * x + offset`. A temperature T is a slope of 1/T."""
 
-    slope: float = 1.0
-    offset: float = 0.0
+    method: Method
+    slope: Annotated[float, Field(gt=0, le=MAX_SLOPE)]
+    offset: Bounded
 
     def probability(self, log_odds: Floats) -> Floats:
         """Return P(anomalous) (n,) of log-odds (n,)."""
@@ -61,6 +69,10 @@ class Scaling:
 
         result: Floats = expit(self.slope * log_odds + self.offset)
         return result
+
+
+AS_GIVEN = Scaling(method="none", slope=1.0, offset=0.0)
+"""The scaling that leaves log-odds as they are."""
 
 
 def fit(log_odds: Floats, anomalous: Bools, method: Method) -> Scaling:
@@ -78,7 +90,7 @@ def fit(log_odds: Floats, anomalous: Bools, method: Method) -> Scaling:
         DataError: too few samples of a label, or scores that do not rise with the label.
     """
     if method == "none":
-        return Scaling()
+        return AS_GIVEN
     positive, negative = int(anomalous.sum()), int((~anomalous).sum())
     for name, count in (("anomalous", positive), ("normal", negative)):
         if count < MIN_EACH:
@@ -87,13 +99,12 @@ def fit(log_odds: Floats, anomalous: Bools, method: Method) -> Scaling:
                 f"add {MIN_EACH - count} more or give --method none"
             )
     from scipy.optimize import minimize
+    from scipy.special import expit
 
     unit = max(1e-6, float(np.abs(log_odds).max()))  # solved in units of the largest, reported in log-odds
     x, targets = log_odds / unit, np.where(anomalous, (positive + 1) / (positive + 2), 1 / (negative + 2))
 
     def loss(w: Floats) -> tuple[float, Floats]:
-        from scipy.special import expit
-
         u = w[0] * x + w[1]
         error = expit(u) - targets
         gradient = np.array([(error * x).mean(), error.mean()])
@@ -108,7 +119,7 @@ def fit(log_odds: Floats, anomalous: Bools, method: Method) -> Scaling:
         raise DataError(
             f"the scores do not rise with the label, so no {method} fits them; give --method none, or train the model"
         )
-    return Scaling(slope, offset)
+    return Scaling(method=method, slope=slope, offset=offset)
 
 
 def cross_fitted(log_odds: Floats, anomalous: Bools, method: Method) -> Floats:
@@ -129,8 +140,8 @@ def cross_fitted(log_odds: Floats, anomalous: Bools, method: Method) -> Floats:
 
 def fitted_as_asked(
     log_odds: Floats, anomalous: Bools, method: Method | None
-) -> tuple[Method, Scaling, Floats, tuple[str, ...]]:
-    """Return the method used, its scaling, the cross-fitted probabilities (n,), and notes for the reader.
+) -> tuple[Scaling, Floats, tuple[str, ...]]:
+    """Return the scaling, the cross-fitted probabilities (n,), and notes for the reader.
 
     With `method` None it is a temperature where the samples allow one, else none, and a note says why.
 
@@ -139,12 +150,12 @@ def fitted_as_asked(
     """
     wanted = method or "temperature"
     try:
-        return wanted, fit(log_odds, anomalous, wanted), cross_fitted(log_odds, anomalous, wanted), ()
+        return fit(log_odds, anomalous, wanted), cross_fitted(log_odds, anomalous, wanted), ()
     except DataError as error:
         if method is not None:
             raise
         note = f"the probabilities are the model's own: {str(error).partition(';')[0]}"
-        return "none", Scaling(), Scaling().probability(log_odds), (note,)
+        return AS_GIVEN, AS_GIVEN.probability(log_odds), (note,)
 
 
 class Quality(NamedTuple):

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from adfm.calibration.conformal import samples_needed
-from adfm.calibration.fit import MAX_SLOPE, Method, Scaling, ScoreKind
-from adfm.config import Settings, first_fault
+from adfm.calibration.fit import Bounded, Scaling, ScoreKind, Strict
+from adfm.config import read_json_settings
 from adfm.errors import DataError, UserError
 from adfm.geometry import Frame
 from adfm.reasoning import Protocol, StagesName, frame_hint, task_named
@@ -26,17 +26,10 @@ MAX_BYTES = 1 << 20
 
 Name = Annotated[str, Field(max_length=1000)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
-Bounded = Annotated[float, Field(ge=-1e6, le=1e6)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
-class _Strict(Settings):
-    """No conversions, no NaN or infinity, no unknown names."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, populate_by_name=True)
-
-
-class Level(_Strict):
+class Level(Strict):
     """A conformal level on the log-odds: which rate it promises and from how many samples."""
 
     log_odds: Bounded
@@ -52,22 +45,14 @@ class Level(_Strict):
         return self
 
 
-class Asked(_Strict):
+class Asked(Strict):
     """A prompt that the samples were asked: the part it names, and its hash without the unit of coordinates."""
 
     part: Name | None
     sha256: Name
 
 
-class Fitted(_Strict):
-    """The scaling of the log-odds and how it was found."""
-
-    method: Method
-    slope: Annotated[float, Field(gt=0, le=MAX_SLOPE)]
-    offset: Bounded
-
-
-class Calibration(_Strict):
+class Calibration(Strict):
     """What `adfm calibrate` found for one model, protocol and kind of score.
 
     Attributes:
@@ -94,7 +79,7 @@ class Calibration(_Strict):
     unread: Count
     ng: Level
     ok: Level | None
-    scaling: Fitted
+    scaling: Scaling
     quality: dict[str, dict[str, float]] | None = None
     measured: dict[str, dict[str, Count]]
     warnings: Annotated[tuple[Name, ...], Field(max_length=100)] = ()
@@ -103,7 +88,7 @@ class Calibration(_Strict):
         """Return the calibrated P(anomalous) of one answer's log-odds."""
         import numpy as np
 
-        return float(Scaling(self.scaling.slope, self.scaling.offset).probability(np.array([log_odds]))[0])
+        return float(self.scaling.probability(np.array([log_odds]))[0])
 
     @property
     def id(self) -> str:
@@ -138,20 +123,8 @@ def read_calibration(path: Path) -> Calibration:
     file = path / CALIBRATION if path.is_dir() else path
     if not file.is_file():
         raise DataError(f"{file}: no such calibration; make one by `adfm calibrate`")
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror})") from error
-    if len(content) > MAX_BYTES:
-        raise DataError(f"{file}: is larger than a calibration can be (1 MiB)")
-    try:
-        return Calibration.model_validate_json(content, strict=True)
-    except ValidationError as error:
-        field, rule, _ = first_fault(error)
-        raise DataError(
-            f"{file}: {field or 'the file'}: {rule}; make it again by `adfm calibrate`, or give --no-calibration"
-        ) from error
+    fix = "make it again by `adfm calibrate`, or give --no-calibration"
+    return read_json_settings(Calibration, file, MAX_BYTES, DataError, what="a calibration", fix=fix)
 
 
 def find_calibration(model: str) -> Path | None:

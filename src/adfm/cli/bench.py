@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from adfm.cli.common import Parser, add_command, plain, print_json, print_table, progress_bar
+from adfm.cli.common import Parser, add_command, plain, print_json, print_table, progress_bar, require_positive
+from adfm.errors import ConfigError
 
 EXAMPLE = """
 adfm bench step --size cpu --out runs/bench
@@ -58,7 +59,6 @@ def add(subparsers: Any) -> None:
 
 def run_step(args: argparse.Namespace) -> int:
     """Measure GRPO steps."""
-    from adfm.errors import ConfigError
     from adfm.models.device import use_threads
     from adfm.workflows.bench.sizes import size_named
 
@@ -67,9 +67,8 @@ def run_step(args: argparse.Namespace) -> int:
     if not cases:
         known = ", ".join(sorted({str(case.generations) for case in size.cases}, key=int))
         raise ConfigError(f"--generations {args.generations}: size '{args.size}' has {known}")
+    require_positive(args, "pairs")
     pairs = size.pairs if args.pairs is None else args.pairs
-    if pairs < 1:
-        raise ConfigError(f"--pairs {pairs}: must be at least 1")
     use_threads(args.threads)
     from adfm.workflows.bench.step import bench_steps
 
@@ -123,12 +122,9 @@ def run_inspect(args: argparse.Namespace) -> int:
 
 def run_data(args: argparse.Namespace) -> int:
     """Measure building a manifest."""
-    from adfm.errors import ConfigError
     from adfm.workflows.bench.data import bench_data
 
-    for name in ("count", "repeats"):
-        if getattr(args, name) < 1:
-            raise ConfigError(f"--{name} {getattr(args, name)}: must be at least 1")
+    require_positive(args, "count", "repeats")
     with progress_bar(plain) as bar:
         measured = bench_data(
             count=args.count,

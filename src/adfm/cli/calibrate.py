@@ -6,7 +6,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adfm.cli.common import add_command, add_protocol, folded, print_json, progress_bar, protocol_flags
+from adfm.cli.common import (
+    add_command,
+    add_protocol,
+    folded,
+    print_json,
+    progress_bar,
+    protocol_flags,
+    require_positive,
+)
+from adfm.errors import DataError, UserError
 
 if TYPE_CHECKING:
     from adfm.calibration.calibrate import Wanted
@@ -51,13 +60,11 @@ def run(args: argparse.Namespace) -> int:
     """Calibrate, write the files, print the table."""
     from adfm.calibration.calibrate import Wanted, calibrate, require_valid
     from adfm.calibration.record import CALIBRATION, calibration_json, write_calibration
-    from adfm.errors import ConfigError, DataError
     from adfm.predictions import read_predictions
     from adfm.report.reliability import write_reliability
     from adfm.storage import read_json
 
-    if args.batch < 1:
-        raise ConfigError(f"--batch {args.batch}: must be at least 1")
+    require_positive(args, "batch")
     wanted = Wanted(args.alpha, args.miss, args.method, args.split)
     require_valid(wanted)
     if args.predictions:
@@ -107,7 +114,6 @@ def _folder(args: argparse.Namespace, provenance: dict[str, Any]) -> Path:
     Raises:
         UserError: a model without a folder of one's own, or another model.
     """
-    from adfm.errors import UserError
     from adfm.models.files import revision_of
 
     model = str(args.model or provenance.get("model"))

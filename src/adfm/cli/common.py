@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from adfm.errors import nearest
+from adfm.errors import ConfigError, nearest
 from adfm.progress import Progress, quiet
 
 if TYPE_CHECKING:
@@ -137,13 +137,23 @@ def require_votes(args: argparse.Namespace) -> None:
     Raises:
         ConfigError: fewer than 2 votes, or votes for another score.
     """
-    from adfm.errors import ConfigError
-
     if args.votes is not None and args.score != "votes":
         raise ConfigError(f"--votes {args.votes}: needs --score votes")
     args.votes = 8 if args.votes is None else args.votes
     if args.votes < 2:
         raise ConfigError(f"--votes {args.votes}: must be at least 2; for one answer take --score odds")
+
+
+def require_positive(args: argparse.Namespace, *names: str) -> None:
+    """Check that each of these options, where it has a value, is at least 1.
+
+    Raises:
+        ConfigError: names the first that is not.
+    """
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} {value}: must be at least 1")
 
 
 def folded(message: str) -> str:

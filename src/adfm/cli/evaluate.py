@@ -16,8 +16,10 @@ from adfm.cli.common import (
     print_table,
     progress_bar,
     protocol_flags,
+    require_positive,
     require_votes,
 )
+from adfm.errors import ConfigError
 
 if TYPE_CHECKING:
     from adfm.calibration.decision import Threshold
@@ -71,8 +73,6 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate a model on a manifest or a benchmark, or compare two evaluations."""
-    from adfm.errors import ConfigError
-
     mmad.require_fitting(args)
     if args.compare:
         return _compare(args)
@@ -80,8 +80,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--data and --out are required, unless two evaluations are compared by --compare")
     if args.common:
         raise ConfigError("--common: belongs to --compare RUN_A RUN_B")
-    if args.batch < 1:
-        raise ConfigError(f"--batch {args.batch}: must be at least 1")
+    require_positive(args, "batch")
     return mmad.run(args) if args.benchmark else _evaluate(args)
 
 
@@ -142,7 +141,6 @@ def _threshold(args: argparse.Namespace) -> Threshold:
     """Return the deployed threshold that the command line names."""
     from adfm.calibration.decision import READ_VERDICT, Threshold
     from adfm.calibration.record import read_calibration
-    from adfm.errors import ConfigError
 
     if args.calibration:
         if args.compare:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from adfm.cli.common import folded, print_json, print_table, progress_bar
+from adfm.cli.common import folded, print_json, print_table, progress_bar, require_positive
+from adfm.errors import ConfigError
 
 ELSEWHERE = ("split", "stages", "name_category", "score", "votes", "threshold", "calibration", "compare", "common")
 """Options of `adfm eval` that mean nothing to the benchmark."""
@@ -33,8 +34,6 @@ def require_fitting(args: argparse.Namespace) -> None:
     Raises:
         ConfigError: names the first such option, or a number below 1.
     """
-    from adfm.errors import ConfigError
-
     if args.benchmark:
         foreign = [name for name, default in args.elsewhere.items() if getattr(args, name) != default]
     else:
@@ -43,9 +42,7 @@ def require_fitting(args: argparse.Namespace) -> None:
         rule = "does not go with --benchmark" if args.benchmark else "needs --benchmark mmad"
         option = "no_category" if foreign[0] == "name_category" else foreign[0]
         raise ConfigError(f"--{option.replace('_', '-')}: {rule}")
-    for name in ("limit", "max_new_tokens"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise ConfigError(f"--{name.replace('_', '-')} {getattr(args, name)}: must be at least 1")
+    require_positive(args, "limit", "max_new_tokens")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adfm.cli.common import add_command, print_json, progress_bar
+from adfm.errors import ConfigError
 
 EXAMPLE = """
 adfm train sft --config nano-sft data.manifest=data/parts out=runs/sft
@@ -47,7 +48,6 @@ def run(args: argparse.Namespace) -> int:
         UserError: no recipe, or a fault of the settings, the data, the model or the run folder.
     """
     from adfm.config import describe, load_settings
-    from adfm.errors import ConfigError
     from adfm.training.settings import GrpoSettings, SftSettings, find_recipe
 
     kind: type[Any] = SftSettings if args.stage == "sft" else GrpoSettings

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from adfm import __version__
-from adfm.config import Settings, first_fault
+from adfm.config import Settings, read_json_settings
 from adfm.errors import ModelError
 from adfm.models.files import base_of, resolve
-from adfm.reasoning import Protocol
-from adfm.reasoning.protocol import DEFAULT
+from adfm.reasoning import DEFAULT, Protocol
 from adfm.storage import write_json
 
 CARD = "adfm.json"
@@ -56,19 +55,8 @@ def read_card(model: str) -> ModelCard | None:
         file = Path(place) / CARD if Path(place).is_dir() else _hub_file(place)
         if file is None or not file.exists():
             continue
-        try:
-            with file.open("rb") as opened:
-                content = opened.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise ModelError(f"{file}: cannot be read ({error.strerror})") from error
-        if len(content) > MAX_BYTES:
-            raise ModelError(f"{file}: is larger than a model's card can be (64 KiB)")
-        try:
-            return ModelCard.model_validate_json(content)
-        except ValidationError as error:
-            name, rule, _ = first_fault(error)
-            fault = f"{file}: {name or 'the file'}: {rule}"
-            raise ModelError(f"{fault}; remove the file to use the default protocol") from error
+        fix = "remove the file to use the default protocol"
+        return read_json_settings(ModelCard, file, MAX_BYTES, ModelError, what="a model's card", fix=fix)
     return None
 
 

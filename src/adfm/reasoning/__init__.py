@@ -1,13 +1,21 @@
 """What a model is asked and how its answer is read: protocol, question, prompt, parser, canonical answers."""
 
-from adfm.reasoning.gold import canonical, central_box, defect_label
 from adfm.reasoning.parse import PROBLEMS, read
 from adfm.reasoning.prompts import PIXELS, THOUSANDTHS, frame_hint, prompt
-from adfm.reasoning.protocol import DEFAULT, Protocol, ProtocolFlags
+from adfm.reasoning.protocol import (
+    DEFAULT,
+    FULL,
+    LOCATE_ANSWER,
+    STAGES,
+    VERDICT,
+    Protocol,
+    ProtocolFlags,
+    Stages,
+    StagesName,
+)
 from adfm.reasoning.question import Question, Shown, ask
 from adfm.reasoning.saliency import focus_box
-from adfm.reasoning.stages import FULL, LOCATE_ANSWER, STAGES, VERDICT, Stages, StagesName
-from adfm.reasoning.tasks import TASKS, Task, read_answer, task_named
+from adfm.reasoning.tasks import TASKS, Task, canonical, central_box, defect_label, read_answer, task_named
 
 __all__ = [
     "DEFAULT",

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from typing import Any
 
 from adfm.geometry import Frame, TextBox, clip
-from adfm.reasoning.stages import FULL, Block, Stages
+from adfm.reasoning.protocol import FULL, Block, Stages
 from adfm.records import Label, Region, Response
 
 MAX_BYTES = 64 * 1024
@@ -54,11 +55,7 @@ PROBLEMS: dict[str, str] = {
 }
 
 _JSON_SPACE = " \t\r\n"
-_TAGS: dict[Block, tuple[str, str]] = {
-    "locate": ("<locate>", "</locate>"),
-    "examine": ("<examine>", "</examine>"),
-    "answer": ("<answer>", "</answer>"),
-}
+_TAGS: dict[Block, tuple[str, str]] = {block: (f"<{block}>", f"</{block}>") for block in FULL.blocks}
 _ANSWER_KEYS = frozenset({"verdict", "regions"})
 _REGION_KEYS = frozenset({"bbox_2d", "label"})
 _STRUCTURE = re.compile(r'\\.|["\[\]{}]', re.DOTALL)  # one or two characters a match: linear
@@ -77,10 +74,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) == len(pairs):
         return values
-    seen: set[str] = set()
-    repeated = frozenset(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    ambiguous = _Ambiguous((key, value) for key, value in values.items() if key not in repeated)
-    ambiguous.repeated = repeated
+    counts = Counter(key for key, _ in pairs)
+    ambiguous = _Ambiguous((key, value) for key, value in values.items() if counts[key] == 1)
+    ambiguous.repeated = frozenset(key for key, count in counts.items() if count > 1)
     return ambiguous
 
 

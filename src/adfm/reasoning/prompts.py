@@ -6,7 +6,7 @@ Only the part's category and the unit of the coordinates vary. Models apply thei
 from __future__ import annotations
 
 from adfm.geometry import Frame
-from adfm.reasoning.stages import FULL, Stages, StagesName
+from adfm.reasoning.protocol import FULL, Stages, StagesName
 
 PIXELS = "whole pixels of this picture"
 THOUSANDTHS = "whole numbers from 0 to 1000 across the width and the height of this picture"

@@ -1,16 +1,32 @@
-"""The protocol of a model: everything that decides what it is asked and how its answer is read."""
+"""The protocol of a model: everything that decides what it is asked, in which blocks it answers, and how that is read."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from adfm.config import Settings
-from adfm.reasoning.stages import STAGES, Stages, StagesName
 
+Block = Literal["locate", "examine", "answer"]
+StagesName = Literal["full", "locate_answer", "verdict"]
 Shots = Annotated[int, Field(ge=0, le=16)]
 Tokens = Annotated[int, Field(ge=1, le=1 << 16)]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """A set of blocks: its name and the blocks that an answer holds, in order. The last one is always `answer`."""
+
+    name: StagesName
+    blocks: tuple[Block, ...]
+
+
+FULL = Stages("full", ("locate", "examine", "answer"))
+LOCATE_ANSWER = Stages("locate_answer", ("locate", "answer"))
+VERDICT = Stages("verdict", ("answer",))
+STAGES: dict[str, Stages] = {stages.name: stages for stages in (FULL, LOCATE_ANSWER, VERDICT)}
 
 
 class ProtocolFlags(Settings):
@@ -49,10 +65,6 @@ class Protocol(Settings):
         """Return the fields in which this protocol differs from a model's `own`, for the record of a run."""
         theirs = own.model_dump()
         return {name: value for name, value in self.model_dump().items() if value != theirs[name]}
-
-    def describe(self) -> str:
-        """Return the protocol in one line, for messages."""
-        return ", ".join(f"{name}={value}" for name, value in self.model_dump().items())
 
 
 DEFAULT = Protocol()

@@ -1,9 +1,8 @@
 """What an answer is worth: (Response, Sample) to Reward, score files, reward functions of trainers. No models, no I/O."""
 
 from adfm.rewards.compute import gold_fault, maximum, reward
-from adfm.rewards.presets import PRESETS, Preset, preset_named
-from adfm.rewards.score import parsed_json, score_rows, summarise
-from adfm.rewards.settings import RewardSettings, Weights
+from adfm.rewards.presets import PRESETS, Preset, RewardSettings, Weights, preset_named
+from adfm.rewards.score import score_rows, summarise
 
 __all__ = [
     "PRESETS",
@@ -12,7 +11,6 @@ __all__ = [
     "Weights",
     "gold_fault",
     "maximum",
-    "parsed_json",
     "preset_named",
     "reward",
     "score_rows",

@@ -9,11 +9,15 @@ from adfm.geometry import Frame
 from adfm.reasoning import DEFAULT as PROTOCOL
 from adfm.reasoning import Protocol, read_answer, task_named
 from adfm.records import Region, Response, Reward, Sample
-from adfm.rewards.presets import preset_named
-from adfm.rewards.settings import RewardSettings
-from adfm.rewards.terms import FOCUS_BEST, focus
+from adfm.rewards.presets import RewardSettings, preset_named
 
 DEFAULT = RewardSettings()
+FOCUS_BEST = 0.5
+
+
+def focus(located: int) -> float:
+    """Return what a normal part earns for the number of regions in `<locate>`: one is best, more is a scatter."""
+    return 0.0 if located == 0 else FOCUS_BEST if located == 1 else -0.1
 
 
 def reward(response: Response, sample: Sample, settings: RewardSettings = DEFAULT) -> Reward:

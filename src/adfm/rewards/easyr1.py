@@ -19,7 +19,7 @@ def compute_score(reward_inputs: Sequence[Mapping[str, Any]], **settings: Any) -
 
     Args:
         reward_inputs: `response` (the answer) and `ground_truth` (the export's `answer` column) of each.
-        settings: preset, alpha, and the weights format, verdict, grounding, from `reward_function_kwargs`.
+        settings: for `flat_settings`, from `reward_function_kwargs`.
 
     `accuracy` is EasyR1's name for the verdict. `grounding` is 0 where it does not apply, and then `grounded` is 0.
 

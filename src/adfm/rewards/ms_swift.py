@@ -7,17 +7,17 @@ Source: ms-swift 4.6, `docs/source_en/Instruction/GRPO/DeveloperGuide/reward_fun
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from adfm.rewards.settings import RewardSettings
+from adfm.rewards.presets import RewardSettings
 from adfm.rewards.truth import rate
 
 
 class Term:
     """One term of the reward. ms-swift makes it with its arguments and calls it with completions and data columns."""
 
-    term: ClassVar[Literal["format", "verdict", "grounding"]]
-    settings: ClassVar[RewardSettings] = RewardSettings()
+    term: ClassVar[str]
+    settings: ClassVar[RewardSettings]
 
     def __init__(self, args: Any = None, **_: Any) -> None:
         self.args = args
@@ -32,34 +32,14 @@ class Term:
         return [getattr(rate(text, known, self.settings), self.term) for text, known in rows]
 
 
-class Format(Term):
-    """1 for the strict format, else 0."""
-
-    term = "format"
-
-
-class Verdict(Term):
-    """1 for the right verdict, else 0."""
-
-    term = "verdict"
-
-
-class Grounding(Term):
-    """Grounding of the preset `paper`."""
-
-    term = "grounding"
-
-
-class SetIouGrounding(Grounding):
-    """Grounding of the preset `set_iou`."""
-
-    settings = RewardSettings(preset="set_iou")
-
-
+_TERMS = {
+    "adfm_format": ("format", "paper"),
+    "adfm_verdict": ("verdict", "paper"),
+    "adfm_grounding": ("grounding", "paper"),
+    "adfm_grounding_set_iou": ("grounding", "set_iou"),
+}
 REWARDS: dict[str, type[Term]] = {
-    "adfm_format": Format,
-    "adfm_verdict": Verdict,
-    "adfm_grounding": Grounding,
-    "adfm_grounding_set_iou": SetIouGrounding,
+    name: type(name, (Term,), {"term": term, "settings": RewardSettings(preset=preset)})
+    for name, (term, preset) in _TERMS.items()
 }
 """Name for `--reward_funcs` -> class for `orms`."""

@@ -12,7 +12,7 @@ from adfm.reasoning import DEFAULT as PROTOCOL
 from adfm.reasoning import Protocol, read_answer
 from adfm.records import Response, Sample, region_json
 from adfm.rewards.compute import DEFAULT, reward
-from adfm.rewards.settings import RewardSettings
+from adfm.rewards.presets import RewardSettings
 
 
 def score_rows(
@@ -50,18 +50,9 @@ def score_rows(
         sample, name = known[row["id"]], row.get("frame")
         size = sample.width, sample.height
         response = read_answer(row["response"], Frame.parse(name, *size) if name else frame_of(*size), protocol)
-        earned = reward(response, sample, settings)
-        scores.append(
-            {
-                "id": sample.id,
-                "format": earned.format,
-                "verdict": earned.verdict,
-                "grounding": earned.grounding,
-                "total": earned.total,
-                "parsed": parsed_json(response),
-                "problems": list(response.problems),
-            }
-        )
+        earned = vars(reward(response, sample, settings))
+        parsed = {"parsed": parsed_json(response), "problems": list(response.problems)}
+        scores.append({"id": sample.id, **earned, **parsed})
     return scores
 
 

@@ -15,7 +15,7 @@ from adfm.reasoning import DEFAULT as PROTOCOL
 from adfm.reasoning import Protocol, read_answer
 from adfm.records import Reward, Sample
 from adfm.rewards.compute import DEFAULT, reward
-from adfm.rewards.settings import RewardSettings
+from adfm.rewards.presets import RewardSettings
 
 Term = Literal["format", "verdict", "grounding"]
 TERMS: tuple[Term, ...] = ("format", "verdict", "grounding")

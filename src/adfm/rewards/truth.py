@@ -19,7 +19,7 @@ from adfm.reasoning import DEFAULT as PROTOCOL
 from adfm.reasoning import Protocol, read_answer, task_named
 from adfm.records import Reward, Sample
 from adfm.rewards.compute import DEFAULT, reward
-from adfm.rewards.settings import RewardSettings, Weights
+from adfm.rewards.presets import RewardSettings, Weights
 
 
 @dataclass(frozen=True)

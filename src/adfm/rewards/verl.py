@@ -21,11 +21,10 @@ def compute_score(
     """Return `score`, which verl trains on, and the terms that it logs beside it.
 
     Args:
-        data_source: not used. verl groups its validation numbers by it.
+        data_source: not used, and neither is `extra_info`.
         solution_str: the answer.
         ground_truth: what `adfm data export --to verl` put into `reward_model.ground_truth`.
-        extra_info: not used.
-        settings: preset, alpha, and the weights format, verdict, grounding, from verl's `reward_kwargs`.
+        settings: for `flat_settings`, from verl's `reward_kwargs`.
 
     verl averages numbers only. So `grounding` is 0 where it does not apply, and then `grounded` is 0.
 

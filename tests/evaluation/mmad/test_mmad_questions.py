@@ -11,8 +11,21 @@ import pytest
 
 from adfm.errors import DataError
 from adfm.evaluation.mmad import questions
-from adfm.evaluation.mmad.denominators import COUNTS, IMAGES, PUBLISHED, QUESTIONS, check_complete, counted
-from adfm.evaluation.mmad.questions import DETECTION, TASKS, Entry, Item, knowledge_of, read_entries, read_knowledge
+from adfm.evaluation.mmad.questions import (
+    COUNTS,
+    DETECTION,
+    IMAGES,
+    PUBLISHED,
+    QUESTION_COUNT,
+    TASKS,
+    Entry,
+    Item,
+    check_complete,
+    counted,
+    knowledge_of,
+    read_entries,
+    read_knowledge,
+)
 
 BOTTLE = "DS-MVTec/bottle/image/broken_large/000.png"
 
@@ -142,7 +155,7 @@ def whole() -> Iterator[Entry]:
 
 
 def test_the_published_counts_add_up() -> None:
-    assert QUESTIONS == 39672
+    assert QUESTION_COUNT == 39672
     assert sum(normal + anomalous for normal, anomalous, *_ in COUNTS.values()) == 8297
     assert IMAGES - 8297 == 69  # pictures without a question about anomalies
     assert sum(counts[1] for counts in COUNTS.values()) == 5047
@@ -151,7 +164,7 @@ def test_the_published_counts_add_up() -> None:
 def test_a_full_set_passes_and_a_wrong_one_is_refused() -> None:
     entries = list(whole())
     assert check_complete(entries, "mmad.json") == ()
-    assert sum(counted(entries).values()) == QUESTIONS
+    assert sum(counted(entries).values()) == QUESTION_COUNT
     first = entries[0]
     moved = Entry("VisA" + first.image.removeprefix("DS-MVTec"), (), first.questions)
     with pytest.raises(DataError, match=r"DS-MVTec, Anomaly Detection, normal: 464 questions, MMAD has 465"):

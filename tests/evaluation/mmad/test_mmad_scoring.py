@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from adfm.evaluation.mmad.denominators import COUNTS
-from adfm.evaluation.mmad.questions import DETECTION, TASKS
+from adfm.evaluation.mmad.questions import COUNTS, DETECTION, TASKS
 from adfm.evaluation.mmad.scoring import AVERAGE, COLUMNS, Mark, compat, strict, walked
 from adfm.records import Label
 

@@ -19,9 +19,17 @@ from adfm import __version__, images
 from adfm.data.measure import inside
 from adfm.errors import DataError
 from adfm.evaluation.mmad.answers import compat_letter, strict_letter
-from adfm.evaluation.mmad.denominators import check_complete
 from adfm.evaluation.mmad.prompt import ask_item
-from adfm.evaluation.mmad.questions import QUESTIONS, Entry, Item, knowledge_of, label_of, read_entries, read_knowledge
+from adfm.evaluation.mmad.questions import (
+    QUESTIONS,
+    Entry,
+    Item,
+    check_complete,
+    knowledge_of,
+    label_of,
+    read_entries,
+    read_knowledge,
+)
 from adfm.evaluation.mmad.scoring import Mark, compat, strict
 from adfm.evaluation.mmad.split import Part, part_of, split_json
 from adfm.evaluation.run import METRICS_FILE, PROVENANCE, batches, kept_rows

@@ -10,8 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from adfm.evaluation.mmad.denominators import IMAGES
-from adfm.evaluation.mmad.questions import Entry
+from adfm.evaluation.mmad.questions import IMAGES, Entry
 from adfm.records import LABELS, Label
 from adfm.storage import sha256_bytes
 

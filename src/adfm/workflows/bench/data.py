@@ -26,7 +26,7 @@ from adfm.data.settings import BuildSettings
 from adfm.data.threads import Threads
 from adfm.images import FORMATS
 from adfm.progress import Progress, quiet
-from adfm.workflows.bench.quantiles import quantiles
+from adfm.workflows.bench import quantiles
 
 WIDTH, HEIGHT = 1500, 1000
 MAX_DEFECTS = 6

@@ -17,7 +17,7 @@ from adfm.models.local import GREEDY, LocalModel
 from adfm.progress import Progress, quiet
 from adfm.reasoning import ask
 from adfm.records import Region
-from adfm.workflows.bench.quantiles import quantiles
+from adfm.workflows.bench import quantiles
 
 MIN_IMAGES = 8  # images of which the generator draws every defect type
 

@@ -13,7 +13,7 @@ from adfm.geometry import Box, Frame
 from adfm.reasoning import canonical, read
 from adfm.records import Sample
 from adfm.rewards import PRESETS, RewardSettings, reward
-from adfm.workflows.bench.quantiles import quantiles
+from adfm.workflows.bench import quantiles
 
 SIDE = 640
 

@@ -30,8 +30,8 @@ from adfm.training.monitor import RolloutMonitor
 from adfm.training.settings import GrpoSettings
 from adfm.training.shared_prefix.attention import implementations
 from adfm.training.subject import Subject
+from adfm.workflows.bench import quantiles
 from adfm.workflows.bench.phases import PHASES, Phases, clock, peak_memory
-from adfm.workflows.bench.quantiles import quantiles
 from adfm.workflows.bench.sizes import Case, Size, prompt_rows, random_subject
 
 GRADIENT = {"float32": 1e-5, "bfloat16": 0.1}
