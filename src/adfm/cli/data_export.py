@@ -22,13 +22,6 @@ ASKING = {
     "--no-category": "name_category",
     "--max-new-tokens": "max_new_tokens",
 }
-ASKING = {
-    "--frame": "frame",
-    "--model": "model",
-    "--stages": "stages",
-    "--no-category": "name_category",
-    "--max-new-tokens": "max_new_tokens",
-}
 UNPLACED = {"coco": "COCO cannot say so and they are left out", "fiftyone": "their `defects` is null"}
 
 
