@@ -6,7 +6,7 @@ The verdict and the boxes stay those of the greedy answer. Nothing else of the s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 from adfm.errors import ConfigError
 from adfm.geometry import Frame
@@ -16,7 +16,6 @@ from adfm.records import Votes
 from adfm.storage import sha256_bytes
 
 ScoreName = Literal["odds", "votes"]
-SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
 DEFAULT_VOTES = 8
 
 
