@@ -88,3 +88,18 @@ def test_a_helper_that_is_called_once_is_found() -> None:
     text = "def _a():\n    return 1\n\n\ndef _b():\n    return _a()\n\n\nc = _b() + _b()\n"
     assert helpers({"x.py": text}) == (2, ["x.py:_a"])
     assert lengths({"x.py": text}) == [2, 2]
+
+
+def bound_twice(texts: Mapping[str, str]) -> list[str]:
+    """Return the names that a module's own statements assign more than once, as a merge can leave them."""
+    found = []
+    for file, text in texts.items():
+        targets = [target for node in ast.parse(text).body if isinstance(node, ast.Assign) for target in node.targets]
+        names = [target.id for target in targets if isinstance(target, ast.Name)]
+        found += [f"{file}:{name}" for name in sorted(set(names)) if names.count(name) > 1]
+    return found
+
+
+def test_no_constant_is_defined_twice() -> None:
+    assert bound_twice(SOURCES) == []
+    assert bound_twice({"x.py": "A = 1\nB = 2\nA = 1\n"}) == ["x.py:A"]  # the control
