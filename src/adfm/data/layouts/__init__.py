@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from adfm.data.faults import DataFaultsError, broken
+from adfm.data.faults import DataFaultsError, Fault, broken
 from adfm.data.layouts import (
     btad,
     coco,
@@ -120,12 +120,26 @@ def listed_images(source: Path, layout: Layout) -> list[SourceImage]:
     """Return what a layout finds in a folder, sorted by path.
 
     Raises:
-        DataFaultsError: nothing, one path twice, or a fault that the layout found.
+        DataFaultsError: nothing, one path twice, one mask of two images, or a fault that the layout found.
     """
     listed = sorted(layout.read(source.resolve()), key=lambda image: image.image)
     if not listed:
         raise DataFaultsError([broken("source-empty", name=layout.NAME, shape=layout.SHAPE).at(source)])
     twice = [path for path, count in Counter(image.image for image in listed).items() if count > 1]
-    if twice:
-        raise DataFaultsError([broken("image-twice", path=path).at(source) for path in twice])
+    if faults := [broken("image-twice", path=path).at(source) for path in twice] or _masks_used_twice(source, listed):
+        raise DataFaultsError(faults)
     return listed
+
+
+def _masks_used_twice(source: Path, listed: list[SourceImage]) -> list[Fault]:
+    """Return a fault for each mask that two images have, and for each that is an image itself."""
+    images = {image.image for image in listed}
+    owners: dict[Path, Path] = {}
+    faults = []
+    for image in listed:
+        for mask in image.masks:
+            if owners.setdefault(mask, image.image) != image.image:
+                faults.append(broken("mask-of-two", first=owners[mask], second=image.image).at(source / mask))
+            if mask in images:
+                faults.append(broken("mask-is-image", path=mask).at(source / mask))
+    return faults
