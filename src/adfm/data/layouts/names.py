@@ -198,4 +198,4 @@ def mask_stem(name: str) -> tuple[str, bool] | None:
 def copied_from(stem: str) -> str | None:
     """Return the source of an augmented copy in a Roboflow export (`NAME_jpg.rf.HASH`), or None."""
     match = _COPY.fullmatch(stem)
-    return folded(match["of"]) if match else None
+    return composed(match["of"]) if match else None
