@@ -102,6 +102,10 @@ CASES: dict[str, Change] = {
     "folder-link": lambda source: (source.root / "test" / "linked").symlink_to(source.root / "train"),
     "file-unread": rewritten("test/dent/a.gif", b"GIF89a"),
     "class-empty": lambda source: [(source.root / "test/dust").mkdir(), rewritten("test/dust/a.npy", b"x")(source)],
+    "category-mixed": lambda source: [
+        source.folders("ok/a.png", "ng/b.png"),
+        source.draw_image(source.root / "truth/ng/c.png"),
+    ],
     "split-partial": lambda source: source.draw_image(source.root / "good" / "a.png"),
     "name-twice": lambda source: source.draw_image(source.root / "test" / "dent" / "001.jpg"),
     "mask-ambiguous": two_flat_masks,
@@ -153,7 +157,7 @@ def test_every_type_of_fault_of_a_source_has_its_case() -> None:
     of_build = {
         code for code, kind in KINDS.items() if kind.part in ("The source folder", "Lists of images in the source")
     }
-    assert len(of_build) == 25
+    assert len(of_build) == 26
     assert of_build - {"folder-unreadable"} <= set(CASES) <= set(KINDS)
 
 
