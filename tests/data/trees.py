@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import shutil
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -307,12 +308,8 @@ Damage = Callable[[random.Random, list[File]], list[File]]
 
 
 def _pick(rng: random.Random, files: list[File], what: str) -> int | None:
-    strays = {Path(file.path).with_suffix("") for file in files if file.what == "stray"}
-    found = [
-        number
-        for number, file in enumerate(files)
-        if file.what == what and Path(file.path).with_suffix("") not in strays  # alone, its copy would be sound
-    ]
+    stems = Counter(Path(file.path).with_suffix("") for file in files)  # of two of one name, one alone would be sound
+    found = [i for i, file in enumerate(files) if file.what == what and stems[Path(file.path).with_suffix("")] == 1]
     return rng.choice(found) if found else None
 
 
@@ -425,7 +422,7 @@ def move_mask(rng: random.Random, files: list[File]) -> list[File]:
     beside = owner.parts[:-1]
     stem = Path(owner.path).stem
     ways = [
-        [*folders[:-1], name],
+        [*folders[:-1], name if name.startswith(stem) else f"{stem}_mask.png"],
         [name],
         [*beside, f"{stem}_mask.png"],
         [*beside, f"{stem}.png"],
@@ -592,7 +589,12 @@ def difference(name: str, damages: tuple[str, ...], size: int, seed: int, below:
         planted(files, root)
         return _judged(files, said(root), sound=set(damages) <= set(HARMLESS))
     finally:
-        shutil.rmtree(root)
+        cleared(root)
+
+
+def cleared(root: Path) -> None:
+    """Remove a tree."""
+    shutil.rmtree(root)
 
 
 def _judged(files: list[File], found: Truth | list[str], *, sound: bool) -> str | None:

@@ -143,10 +143,12 @@ def _images(mask: Mask, index: Index) -> tuple[list[int], bool]:
 def _masks_twice(root: Path, masks: Sequence[tuple[Mask, bool]]) -> list[Fault]:
     """Return a fault where two masks of an image have one name; numbers, or a folder of its name, make them several."""
     first: dict[object, Path] = {}
+    alone = next((mask.path for mask, single in masks if single), None)
     faults = []
     for mask, single in masks:
         name = "single" if single else (mask.path.parent, names.plain_stem(mask.path.name))
-        other = first.setdefault(name, mask.path)
+        in_folder = mask.single and not single
+        other = alone if alone and in_folder else first.setdefault(name, mask.path)
         if other != mask.path:
             faults.append(broken("mask-twice", other=other).at(root / mask.path))
     return faults

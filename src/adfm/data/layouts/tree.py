@@ -112,7 +112,7 @@ def _mixed(root: Path, known: Mapping[Path, Place]) -> list[Fault]:
 def _empty(tree: Tree, splits: Splits, read_: Iterable[Place]) -> list[Fault]:
     """Return a fault for each class whose folder holds files, but no image."""
     filled = set(read_)
-    held = Counter(path.parent for path in tree.others)
+    held = Counter(path.parent for path in tree.others if path.parent not in tree.mask_folders)
     places = {folder: place(folder.parts, splits) for folder in held}
     return [
         broken("class-empty", count=held[folder]).at(tree.root / folder)
