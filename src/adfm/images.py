@@ -140,6 +140,18 @@ def decode(content: bytes, name: str = "image") -> Image.Image:
         return _rgb(image)
 
 
+def opacity(content: bytes, name: str = "image") -> NDArray[np.uint8]:
+    """Decode the alpha channel of an image's bytes, (H, W) of 0 (clear) to 255 (opaque).
+
+    Raises:
+        ImageError: not an image, damaged, over the limits, or without transparency.
+    """
+    with _opened(content, name) as image:
+        if not image.has_transparency_data:
+            raise ImageError(f"{name}: has no transparency")
+        return np.asarray(image.convert("RGBA"))[..., 3]
+
+
 def as_rgb(image: Image.Image, name: str = "image") -> Image.Image:
     """Return an image that Pillow has opened as `load` decodes its file. The given image is not changed.
 
