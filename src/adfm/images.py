@@ -114,6 +114,16 @@ def size(path: Path) -> tuple[int, int]:
         return (image.height, image.width) if swapped else (image.width, image.height)
 
 
+def orientation(path: Path) -> int:
+    """Return the EXIF orientation of an image, 1 to 8 (1: stored as it is shown), from its header.
+
+    Raises:
+        ImageError: not an image, or over the limits.
+    """
+    with _opened(path, header_only=True) as image:
+        return _orientation(image)
+
+
 def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(0x0112, 1))
 

@@ -104,7 +104,12 @@ def _drawn(root: Path, measured: Measurement, settings: BuildSettings) -> Measur
         fault = broken("box-outside", box=[*outside[0]], width=width, height=height)
         raise DataFaultsError([fault.at(root / source.image)])
     boxes = tuple(sorted({part for part in parts if part}, key=reading_order))
-    doubts = (*source.doubts, *(["a box reaches beyond its image (clipped)"] if parts != whole else []))
+    turned = images.orientation(root / source.image) in (
+        range(2, 9) if source.size is None or width == height else range(2, 5)
+    )
+    beyond = "a box reaches beyond its image (clipped)" if parts != whole else None
+    shown = "EXIF rotates or mirrors an image, and its boxes are taken as of the image as shown" if turned else None
+    doubts = (*source.doubts, *filter(None, (beyond, shown)))
     measured = replace(measured, boxes=boxes, tight=source.tight, doubts=doubts)
     if len(boxes) <= settings.max_boxes:
         return measured

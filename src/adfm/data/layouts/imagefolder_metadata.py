@@ -24,8 +24,8 @@ _NAMES = ("metadata.csv", "metadata.jsonl")
 _LABELS = ("label", "label_name", "anomaly", "is_anomaly", "anomalous", "is_anomalous", "defective", "is_defective")
 _TYPES = ("defect", "defect_type", "defect_name")
 _NO_TYPE = frozenset({"", "-", "none", "nan", "null", "na", "n/a"})
-_READ = frozenset({"file_name", "objects", "split", "subset", *_LABELS, *_TYPES})
-_INDEX = frozenset({"", "unnamed: 0", "index", "id", "width", "height"})  # of tables, and what the image itself says
+_READ = frozenset({"file_name", "objects", "width", "height", "split", "subset", *_LABELS, *_TYPES})
+_INDEX = frozenset({"", "unnamed: 0", "index", "id"})
 _MASKS = frozenset({"mask", "masks", "gt", "truth", "segmentation"})
 _TRUTHS = frozenset(
     {"label", "labels", "class", "classes", "defect", "defects", "defective", "anomaly", "anomalies", "anomalous"}
@@ -102,5 +102,6 @@ def _image(root: Path, file: Path, row: Row, masks: list[str], doubts: tuple[str
         listed.split_of(row, path.parent),
         classes=classes,
         masks=tuple(listed.locate(root, file, [place]) for place in places),
+        size=listed.sides(row, "width", "height"),
         doubts=doubts,
     )

@@ -34,7 +34,7 @@ _UNDECIDED = frozenset(
     {"na", "nan", "none", "null", "nil", "unknown", "unsure", "uncertain", "unclear", "undecided", "undefined"}
     | {"ambiguous", "maybe", "perhaps", "possible", "probably", "doubtful", "borderline", "notsure", "unlabeled"}
     | {"unlabelled", "unclassified", "unchecked", "todo", "tbd", "pending", "review", "skip", "skipped", "ignore"}
-    | {"ignored", "yes", "no", "y", "n", "t", "f", "positive", "negative", "pos", "neg"}
+    | {"ignored", "yes", "no", "y", "n", "t", "f", "positive", "negative", "pos", "neg", "background", "void"}
 )
 _FLAGS = {"normal": ("0", "false"), "defect": ("1", "true")}
 
@@ -316,12 +316,14 @@ def sides(row: Row, width: str, height: str) -> tuple[int, int] | None:
     Raises:
         ValueError: they are no whole numbers above 0.
     """
-    given = row.get(width), row.get(height)
-    if given == (None, None):
+    given = [row.get(width), row.get(height)]
+    if all(side in (None, "") for side in given):
         return None
-    if not all(isinstance(side, int | float) and side > 0 and side == side // 1 for side in given):
-        raise ValueError(f"'{width}' and '{height}' must be whole numbers above 0, not {given!r:.60}")
-    return int(given[0] or 0), int(given[1] or 0)
+    with suppress(ValueError, OverflowError):
+        first, second = (float(side) if isinstance(side, str | int | float) else 0.0 for side in given)
+        if first >= 1 and second >= 1 and first.is_integer() and second.is_integer():
+            return int(first), int(second)
+    raise ValueError(f"'{width}' and '{height}' must be whole numbers above 0, not {given!r:.60}")
 
 
 def one_size(sizes: Iterable[tuple[int, int] | None]) -> tuple[int, int] | None:
@@ -343,12 +345,12 @@ def inside(root: Path, file: Path, name: str) -> Path:
         DataFaultsError: it is absolute, leads out of the root, or cannot be a path.
     """
     try:
-        path = (root / name.replace("\\", "/")).resolve()
+        whole, path = root.resolve(), (root / name.replace("\\", "/")).resolve()
     except (OSError, RuntimeError, ValueError) as error:  # links in a ring, a null character
         raise DataFaultsError([broken("path-text", path=name).at(file)]) from error
-    if not path.is_relative_to(root.resolve()):
+    if not path.is_relative_to(whole):
         raise DataFaultsError([broken("path-outside", path=name).at(file)])
-    return path.relative_to(root.resolve())
+    return path.relative_to(whole)
 
 
 def spellings(name: str) -> Iterable[str]:
@@ -365,21 +367,25 @@ def locate(root: Path, file: Path, names: Iterable[str], folders: Sequence[str] 
     Raises:
         DataFaultsError: a name leads out of the root, or fits several files.
     """
-    bases, first = file.relative_to(root).parents, None
-    for name in chain.from_iterable(map(spellings, names)):
-        beside = inside(root, file, str(bases[0] / name))
-        if is_file(root / beside):
-            return beside
-        first = first or beside
-        ways = [inside(root, file, str(base / folder / name)) for base in bases for folder in folders]
-        found = list(dict.fromkeys(way for way in ways if is_file(root / way)))
+    bases = file.relative_to(root).parents
+    spelt = list(chain.from_iterable(map(spellings, names)))
+    for name in spelt:
+        beside, *ways = (str(base / folder / name) for folder in ("", *folders) for base in bases)
+        found = _found(root, file, [beside]) or _found(root, file, ways)
         if len(found) > 1:
             places = " and ".join(way.as_posix() for way in found)
             raise DataFaultsError([broken("list-path-ambiguous", name=name, places=places).at(file)])
         if found:
             return found[0]
-    assert first is not None
-    return first
+    return inside(root, file, str(bases[0] / spelt[0]))
+
+
+def _found(root: Path, file: Path, ways: Iterable[str]) -> list[Path]:
+    """Return the files among listed paths; only what is there is followed through links, which takes long."""
+    plain = (way.replace("\\", "/") for way in ways)
+    there = (way for way in plain if ".." in way or "\0" in way or way.startswith("/") or is_file(root / way))
+    found = dict.fromkeys(inside(root, file, way) for way in there)
+    return [way for way in found if is_file(root / way)]
 
 
 def address_names(address: str) -> list[str]:
@@ -459,7 +465,9 @@ def listed_image(
 ) -> SourceImage:
     """Return a listed image; without a defect it is normal. A folder of the image's name holds several masks."""
     masks: tuple[Path, ...] = ()
-    if mask and _exists(root / mask, Path.is_dir):  # another folder is that of all masks, and says nothing about the image
+    if mask and _exists(
+        root / mask, Path.is_dir
+    ):  # another folder is that of all masks, and says nothing about the image
         masks = tuple(path.relative_to(root) for path in image_files(root / mask) if mask.name == image.stem)
     elif mask and (defect or is_file(root / mask)):
         masks = (mask,)
