@@ -114,6 +114,16 @@ def size(path: Path) -> tuple[int, int]:
         return (image.height, image.width) if swapped else (image.width, image.height)
 
 
+def orientation(path: Path) -> int:
+    """Return the EXIF orientation of an image, 1 to 8 (1: stored as it is shown), from its header.
+
+    Raises:
+        ImageError: not an image, or over the limits.
+    """
+    with _opened(path, header_only=True) as image:
+        return _orientation(image)
+
+
 def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(0x0112, 1))
 
@@ -138,6 +148,18 @@ def decode(content: bytes, name: str = "image") -> Image.Image:
     """
     with _opened(content, name) as image:
         return _rgb(image)
+
+
+def opacity(content: bytes, name: str = "image") -> NDArray[np.uint8]:
+    """Decode the alpha channel of an image's bytes, (H, W) of 0 (clear) to 255 (opaque).
+
+    Raises:
+        ImageError: not an image, damaged, over the limits, or without transparency.
+    """
+    with _opened(content, name) as image:
+        if not image.has_transparency_data:
+            raise ImageError(f"{name}: has no transparency")
+        return np.asarray(image.convert("RGBA"))[..., 3]
 
 
 def as_rgb(image: Image.Image, name: str = "image") -> Image.Image:

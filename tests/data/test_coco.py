@@ -37,6 +37,7 @@ def annotation(number: int, kind: int = 1, bbox: Sequence[float] = (4, 5, 16, 10
 
 def instances(file: Path, images: Sequence[Row], annotations: Sequence[Row]) -> Path:
     kinds = [{"id": 1, "name": "scratch"}, {"id": 2, "name": "dent"}]
+    annotations = [row | {"id": number} for number, row in enumerate(annotations, 1)]
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"info": {}, "images": images, "annotations": annotations, "categories": kinds}))
     return file
@@ -218,7 +219,10 @@ SHAPELESS = {"bbox": [], "segmentation": None}
         ({"annotations": [annotation(1, bbox=(1, 2, 10**400, 4))]}, "x, y, width, height must be"),
         ({"annotations": [annotation(1, **SHAPELESS)]}, "needs a bbox or a segmentation"),
         ({"annotations": [annotation(1, **SHAPELESS | {"segmentation": [[1, 2, 3]]})]}, "as many x as y"),
-        ({"annotations": [annotation(1, **SHAPELESS | {"segmentation": [[1, 2, 3, 2]]})]}, "must enclose an area"),
+        (
+            {"annotations": [annotation(1, **SHAPELESS | {"segmentation": [[1, 2, 3, 2, 5, 2]]})]},
+            "must enclose an area",
+        ),
         (
             {"annotations": [annotation(1, **SHAPELESS | {"segmentation": {"size": [2, 2], "counts": [9]}})]},
             "add up to",

@@ -150,8 +150,8 @@ FINE = {"file_name": "a.png", "label": 1, "objects": {"bbox": [[4, 5, 16, 10]], 
     ("change", "said"),
     [
         ({"file_name": 3}, "needs the text 'file_name'"),
-        ({"label": None, "objects": None}, "needs 'objects', or a 'label'"),
-        ({"label": 2}, "is 0, 1 or a class's name, not '2'"),
+        ({"label": None, "objects": None}, "needs 'objects', a mask, or a 'label'"),
+        ({"label": 2}, "2 does not say whether it is normal: use 0, 1 or the name"),
         ({"label": 0}, "both OK and that there is a defect"),
         ({"objects": [3]}, "must hold the list 'bbox'"),
         ({"objects": {"bbox": 3}}, "must hold the list 'bbox'"),
@@ -179,7 +179,7 @@ def test_a_broken_row_is_one_line(tmp_path: Path, draw_image: Write, change: dic
         ("metadata.jsonl", b'{"file_name": ', r"metadata\.jsonl: \[list-unreadable\] .*1: is not valid JSON"),
         ("metadata.csv", b"file_name,label\n\xff\xfe.png,0\n", r"\[list-unreadable\] cannot be read"),
         ("metadata.csv", b"file_name,label\n" + b"x" * 200_000 + b",0\n", r"\[list-unreadable\] cannot be read"),
-        ("metadata.csv", b"label,file_name\n0\n", "needs the text 'file_name'"),
+        ("metadata.csv", b"label,file_name\n0\n", "line 2 has 1 fields, its first line 2"),
     ],
 )
 def test_a_damaged_file_is_one_line(tmp_path: Path, name: str, content: bytes, said: str) -> None:

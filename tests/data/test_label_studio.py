@@ -129,7 +129,8 @@ def test_a_turned_rectangle_is_enclosed(parts: Path) -> None:
     ],
 )
 def test_choices_and_regions_decide(parts: Path, results: list[Row], label: str, defect: str | None) -> None:
-    found = read(export(parts, task("images/a.png", *results)))["images/a.png"]
+    others = task("images/b.png"), task("images/c.png", region("rectanglelabels", RECTANGLE))
+    found = read(export(parts, task("images/a.png", *results), *others))["images/a.png"]
     assert (found.label, found.defect) == (label, defect)
 
 
@@ -196,10 +197,10 @@ def test_an_absolute_address_is_looked_for_inside_alone(parts: Path, draw_image:
         (task("images/a.png", region("rectanglelabels", RECTANGLE, image_rotation=90)), "rotated image"),
         (task("images/a.png", region("rectanglelabels", RECTANGLE | {"width": 0})), "must be above 0"),
         (task("images/a.png", region("rectanglelabels", RECTANGLE | {"x": "1"})), "x, y, width, height, rotation must"),
-        (task("images/a.png", region("polygonlabels", {"points": [[1, 2], [3]]})), "x, y must be numbers"),
+        (task("images/a.png", region("polygonlabels", {"points": [[1, 2], [3, 4], [3]]})), "x, y must be numbers"),
         (
             task("images/a.png", region("ellipselabels", {"x": 1, "y": 2, "radiusX": 3})),
-            "no rectangle, polygon or brush",
+            "x, y, radiusX, radiusY, rotation must",
         ),
         (task("images/a.png", region("brushlabels", {"rle": [1, 2, 300]})), "rle must be a list of bytes"),
         (task("images/a.png", region("brushlabels", {"rle": [1, 2, 3]})), "end too early"),

@@ -99,6 +99,12 @@ list-shape | fault | does not have its format's shape: {why} | export it again
 list-field | fault | every item needs {what} | add it to the list
 list-entry | fault | {entry}: {why} | correct or remove it
 list-image-unknown | fault | no image has the id {id} | remove its annotations
+list-id-twice | fault | several {what} have the id {id} | give each its own: lists that are joined need new ids
+list-path-ambiguous | fault | '{name}' fits several files ({places}) | name its folder
+list-no-normal | fault | no image is normal, so its classes ({names}) may not all be defects | name a class normal, or give labels 0 and 1
+list-annotators | fault | {entry}: {count} annotators disagree | choose by --annotators any, all or first
+list-column | fault | the column '{name}' seems to say what is defective, and is not read | rename or remove it
+boxes-corners | fault | its boxes reach over the borders as [x, y, width, height], and fit as [x1, y1, x2, y2] | write width and height
 
 The manifest
 manifest-unreadable | fault | cannot be read ({why}) | run `adfm data build` first

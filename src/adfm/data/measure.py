@@ -77,7 +77,12 @@ def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measure
         label = source.label or ("anomalous" if marked else "normal")
         if label == "normal" and marked:
             raise DataFaultsError([broken("mask-on-normal").at(image)])
-        measured = Measurement(source, width, height, digest, label, () if label == "normal" else None)
+        if source.size not in (None, (width, height)):
+            listed = dict(zip(("listed_width", "listed_height"), source.size or (), strict=True))
+            fault = broken("image-size", path=source.image, width=width, height=height, origin="its list", **listed)
+            raise DataFaultsError([fault.at(root)])
+        boxes = () if label == "normal" else None
+        measured = Measurement(source, width, height, digest, label, boxes, doubts=source.doubts)
         if label == "normal":
             return measured
         return _drawn(root, measured, settings) if source.boxes else _masked(root, measured, mask, settings)
@@ -93,17 +98,18 @@ def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measure
 def _drawn(root: Path, measured: Measurement, settings: BuildSettings) -> Measurement:
     """Take boxes as they were drawn, in whole pixels inside the image; only too many are merged, as a mask's are."""
     source, (width, height) = measured.source, (measured.width, measured.height)
-    if source.size not in (None, (width, height)):
-        listed = dict(zip(("listed_width", "listed_height"), source.size or (), strict=True))
-        fault = broken("image-size", path=source.image, width=width, height=height, origin="its list", **listed)
-        raise DataFaultsError([fault.at(root)])
     whole = [Box(floor(b.x1), floor(b.y1), ceil(b.x2), ceil(b.y2)) for b in source.boxes]
     parts = [clip(box, width, height) for box in whole]
     if outside := [box for box, part in zip(whole, parts, strict=True) if part is None]:
         fault = broken("box-outside", box=[*outside[0]], width=width, height=height)
         raise DataFaultsError([fault.at(root / source.image)])
     boxes = tuple(sorted({part for part in parts if part}, key=reading_order))
-    doubts = ("a box reaches beyond its image (clipped)",) if parts != whole else ()
+    turned = images.orientation(root / source.image) in (
+        range(2, 9) if source.size is None or width == height else range(2, 5)
+    )
+    beyond = "a box reaches beyond its image (clipped)" if parts != whole else None
+    shown = "EXIF rotates or mirrors an image, and its boxes are taken as of the image as shown" if turned else None
+    doubts = (*source.doubts, *filter(None, (beyond, shown)))
     measured = replace(measured, boxes=boxes, tight=source.tight, doubts=doubts)
     if len(boxes) <= settings.max_boxes:
         return measured
@@ -111,12 +117,23 @@ def _drawn(root: Path, measured: Measurement, settings: BuildSettings) -> Measur
     return replace(measured, boxes=merged, box_ratio=ratio, doubts=(*doubts, _too_many(settings)))
 
 
+def corners(root: Path, measured: Sequence[Measurement]) -> list[Fault]:
+    """Return the fault of a set whose drawn boxes [x, y, width, height] are corners: some reach out, and as corners all fit."""
+    drawn = [(box, one.width, one.height) for one in measured for box in one.source.boxes]
+    beyond = any(box.x2 > width + 1 or box.y2 > height + 1 for box, width, height in drawn)
+    fitting = all(
+        box.x1 < box.x2 - box.x1 <= width and box.y1 < box.y2 - box.y1 <= height for box, width, height in drawn
+    )
+    return [broken("boxes-corners").at(root)] if beyond and fitting else []
+
+
 def _masked(root: Path, measured: Measurement, mask: Mask | None, settings: BuildSettings) -> Measurement:
     """Turn what the masks mark into boxes; without a mask, or with an empty one, they stay unknown."""
     source = measured.source
     if mask is None:
-        return replace(measured, doubts=("anomalous image without a mask (boxes null)",))
-    doubts = ["mask in a lossy format (JPEG)"] if any(path.suffix.lower() in LOSSY for path in source.masks) else []
+        return replace(measured, doubts=(*source.doubts, "anomalous image without a mask (boxes null)"))
+    doubts = [*source.doubts]
+    doubts += ["mask in a lossy format (JPEG)"] if any(path.suffix.lower() in LOSSY for path in source.masks) else []
     share = np.count_nonzero(mask) / mask.size
     if not share:
         return replace(measured, doubts=(*doubts, "anomalous image with an empty mask (boxes null)"))

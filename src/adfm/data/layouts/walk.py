@@ -38,6 +38,7 @@ class SourceImage:
         boxes: what annotators drew instead of masks, in original pixels.
         size: (width, height) of the image that `boxes` refer to, where the layout gives it.
         group: what must stay on one side of a split, such as all images of one piece.
+        doubts: what its layout did not use, or took by a rule; the meta file repeats it.
     """
 
     image: Path
@@ -51,6 +52,7 @@ class SourceImage:
     boxes: tuple[Box, ...] = ()
     size: tuple[int, int] | None = None
     group: str | None = None
+    doubts: tuple[str, ...] = ()
 
     def loose(self, code: int, area: int) -> bool:
         """Whether a region of that code and area (px) marks more places than the defect takes up; so for unknown codes."""
