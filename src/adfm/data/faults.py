@@ -91,7 +91,17 @@ split-none | fault | the layout '{name}' has no split of its own | use --split f
 group-none | fault | --group-by '{pattern}' fits no file name | the pattern is searched in names without suffix
 image-twice | fault | {path}: is listed more than once | keep one entry
 label-undecided | fault | {path}: has no mask, and only a mask decides its label | restore the mask, or remove the image
+folder-unread | fault | holds {count} images that are not read ({first}): {why} | rename the folder, or move it away
+folder-link | fault | is a link to a folder, which is not followed | put the folder itself there
+folder-unreadable | fault | cannot be read ({why}) | give the right to read it
+file-unread | fault | {path}: a {suffix} file is not read | convert it to PNG, or move it away
+class-empty | fault | holds {count} files and no image | convert them to PNG, or remove the folder
+split-partial | fault | {count} images are in no split ({first}), the others are | put each into the folder of a split
+name-twice | fault | has the name of {other}, so a mask would fit both | rename one; if it is a mask, put it in masks/
 mask-ambiguous | fault | fits several images named {name} | put masks in folders named as theirs
+mask-unpaired | fault | is a mask by its name or folder, and fits no image | name it as its image, or remove it
+mask-twice | fault | is a second mask of the image of {other} | remove one, or number them: _mask_1, _mask_2
+mask-of-two | fault | is the mask of {first} and of {second} | a mask belongs to one image
 
 Lists of images in the source
 list-unreadable | fault | cannot be read ({why}) | export it again

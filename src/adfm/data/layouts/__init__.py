@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from adfm.data.faults import DataFaultsError, broken
+from adfm.data.faults import DataFaultsError, Fault, broken
 from adfm.data.layouts import (
     btad,
     coco,
@@ -126,7 +126,7 @@ def listed_images(source: Path, layout: Layout, settings: BuildSettings | None =
     """Return what a layout finds in a folder, sorted by path.
 
     Raises:
-        DataFaultsError: nothing, one file twice, or a fault that the layout found.
+        DataFaultsError: nothing, one file twice, one mask of two images, or a fault that the layout found.
         ConfigError: a setting is given that is for other layouts.
     """
     names = getattr(layout, "OPTIONS", ())
@@ -137,8 +137,9 @@ def listed_images(source: Path, layout: Layout, settings: BuildSettings | None =
     listed = sorted(read(source.resolve(), **given), key=lambda image: image.image)
     if not listed:
         raise DataFaultsError([broken("source-empty", name=layout.NAME, shape=layout.SHAPE).at(source)])
-    if twice := _twice(source.resolve(), [image.image for image in listed]):
-        raise DataFaultsError([broken("image-twice", path=path).at(source) for path in twice])
+    twice = _twice(source.resolve(), [image.image for image in listed])
+    if faults := [broken("image-twice", path=path).at(source) for path in twice] or _masks_used_twice(source, listed):
+        raise DataFaultsError(faults)
     return listed
 
 
@@ -154,3 +155,17 @@ def _twice(root: Path, paths: Sequence[Path]) -> list[Path]:
         if path == first
         or ((root / path).is_file() and (root / first).is_file() and (root / path).samefile(root / first))
     ]
+
+
+def _masks_used_twice(source: Path, listed: list[SourceImage]) -> list[Fault]:
+    """Return a fault for each mask that two images have, and for each that is an image itself."""
+    images = {image.image for image in listed}
+    owners: dict[Path, Path] = {}
+    faults = []
+    for image in listed:
+        for mask in image.masks:
+            if owners.setdefault(mask, image.image) != image.image:
+                faults.append(broken("mask-of-two", first=owners[mask], second=image.image).at(source / mask))
+            if mask in images:
+                faults.append(broken("mask-is-image", path=mask).at(source / mask))
+    return faults

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from adfm.data.layouts.names import LABEL_SUFFIX, TRAIN_TEST
-from adfm.data.layouts.walk import SourceImage, categories, image_files, recogniser
+from adfm.data.layouts import names
+from adfm.data.layouts.pairing import finished
+from adfm.data.layouts.walk import SourceImage, below, recogniser, walk
 from adfm.records import Label
 
 NAME = "dagm"
@@ -15,20 +17,23 @@ TERMS: str | None = "DAGM 2007: not known here; see the contest"
 
 
 def _is_category(folder: Path) -> bool:
-    return any((folder / split.title() / "Label").is_dir() for split in TRAIN_TEST)
+    return any(below(folder, split, "label") for split in names.TRAIN_TEST)
 
 
 recognise = recogniser(_is_category, "Train/Label or Test/Label")
 
 
 def read(root: Path) -> Iterator[SourceImage]:
-    """Yield the images of every class."""
-    for name, folder in categories(root, _is_category):
-        for split in TRAIN_TEST:
-            part = folder / split.title()
-            labels = {path.stem: path for path in image_files(part / "Label")}
-            for path in (path for path in image_files(part) if path.parent == part):
-                mask = labels.get(f"{path.stem}{LABEL_SUFFIX}")
-                masks = (mask.relative_to(root),) if mask else ()
-                label: Label = "anomalous" if mask else "normal"
-                yield SourceImage(path.relative_to(root), label, name, None, masks, split, tight=not mask)
+    """Yield the images of every class.
+
+    Raises:
+        DataFaultsError: something in the folder is not read, or a name fits twice.
+    """
+    tree, parts = walk(root), []
+    for path in tree.images:
+        *outer, last = ("", *path.parent.parts)
+        if (split := names.split_of(last)) and len(outer) <= 2:
+            parts.append(SourceImage(path, None, outer[-1] or root.resolve().name, split=split))
+    for image in finished(tree, parts):
+        label: Label = "anomalous" if image.masks else "normal"
+        yield replace(image, label=label, tight=not image.masks)
