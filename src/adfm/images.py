@@ -212,6 +212,19 @@ class Header(NamedTuple):
     several: bool
 
 
+class StoredMask(NamedTuple):
+    """What a mask file holds: codes (H, W) or (H, W, 3), palette (colours, 4) of RGBA, alpha (H, W); None where it has none.
+
+    `lossy` is JPEG, whose codes are near what was saved.
+    """
+
+    header: Header
+    codes: NDArray[Any]
+    palette: NDArray[np.uint8] | None
+    alpha: NDArray[np.uint8] | None
+    lossy: bool
+
+
 def load_with_header(path: Path) -> tuple[Header, Image.Image]:
     """Decode an image as `load` does, and say how it was stored.
 
@@ -221,13 +234,14 @@ def load_with_header(path: Path) -> tuple[Header, Image.Image]:
     return _with_header(path, _rgb)
 
 
-def load_mask_with_header(path: Path) -> tuple[Header, NDArray[Any]]:
-    """Decode a mask as `load_mask` does, and say how it was stored.
+def load_mask_with_header(path: Path) -> StoredMask:
+    """Decode a mask as `load_mask` does, with all that says what its codes mean.
 
     Raises:
         ImageError: not an image, damaged, or over the limits.
     """
-    return _with_header(path, _codes)
+    header, (codes, palette, alpha, lossy) = _with_header(path, _mask_parts)
+    return StoredMask(header, codes, palette, alpha, lossy)
 
 
 def plain(path: Path) -> bool:
@@ -295,6 +309,22 @@ def _codes(image: Image.Image) -> NDArray[Any]:
         except (ImportError, ValueError):  # not installed, or a very large image that is in several pieces
             pass
     return np.asarray(image)
+
+
+_MaskParts = tuple[NDArray[Any], NDArray[np.uint8] | None, NDArray[np.uint8] | None, bool]
+
+
+def _mask_parts(image: Image.Image) -> _MaskParts:
+    """Return the codes, palette and alpha of an open mask, and whether it was saved as JPEG."""
+    lossy = image.format in ("JPEG", "MPO") or image.info.get("compression") == "jpeg"
+    image, palette, alpha = _upright(image), None, None
+    if image.mode == "P":
+        image.apply_transparency()
+        palette = np.array(image.getpalette("RGBA"), np.uint8).reshape(-1, 4)
+    elif image.has_transparency_data:
+        image = image.convert("LA" if image.mode in ("L", "LA", "La") else "RGBA")
+        alpha = np.asarray(image.getchannel("A"))
+    return _codes(image), palette, alpha, lossy
 
 
 def is_image(path: Path) -> bool:

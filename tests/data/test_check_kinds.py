@@ -284,6 +284,7 @@ def _(built: Built) -> None:
 
 changed("mask-missing", SCRATCH, mask="../valve/none.png")
 masked("mask-unreadable", lambda: b"no picture")
+masked("mask-unclear", lambda: saved(Image.fromarray(np.where(np.asarray(marked()), 60, 120).astype(np.uint8))))
 masked("mask-size", lambda: saved(marked(size=(49, 32))))
 
 
