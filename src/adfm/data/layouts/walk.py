@@ -78,6 +78,11 @@ def folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if not hidden(path.name) and path.is_dir() and not path.is_symlink())
 
 
+def image_files(folder: Path) -> list[Path]:
+    """Return the visible image files of a folder, sorted by name."""
+    return sorted(path for path in folder.iterdir() if not hidden(path.name) and is_image(path) and path.is_file())
+
+
 def below(folder: Path, *chain: str) -> bool:
     """Whether a chain of sub-folders of these names exists, in any case."""
     found = [folder]
