@@ -37,7 +37,6 @@ def test_class_folders_of_each_split(tmp_path: Path, draw_image: Write, normal: 
     for place in (f"train/{normal}/1.jpg", "train/crack/2.jpg", f"Valid/{normal}/3.jpg", "test/defect/4.jpg"):
         draw_image(root / place)
     draw_image(root / "test" / normal / "more" / "5.jpg")
-    draw_image(root / "unlabelled" / "crack" / "6.jpg")
     assert truths(root, "imagefolder") == {
         f"train/{normal}/1.jpg": ("train", "normal", None),
         "train/crack/2.jpg": ("train", "anomalous", "crack"),
@@ -46,6 +45,9 @@ def test_class_folders_of_each_split(tmp_path: Path, draw_image: Write, normal: 
         f"test/{normal}/more/5.jpg": ("test", "normal", None),
     }
     assert {each.category for each in read(root)} == {"casting"}
+    draw_image(root / "unlabelled" / "crack" / "6.jpg")
+    with pytest.raises(DataError, match=r"\[folder-unread\]"):
+        read(root)
 
 
 def test_class_folders_of_a_known_set_are_that_set(tmp_path: Path, draw_image: Write) -> None:

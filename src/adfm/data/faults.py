@@ -96,6 +96,7 @@ folder-link | fault | is a link to a folder, which is not followed | put the fol
 folder-unreadable | fault | cannot be read ({why}) | give the right to read it
 file-unread | fault | {path}: a {suffix} file is not read | convert it to PNG, or move it away
 class-empty | fault | holds {count} files and no image | convert them to PNG, or remove the folder
+category-mixed | fault | holds parts of its own and the category '{name}' | put each category into its own folder
 split-partial | fault | {count} images are in no split ({first}), the others are | put each into the folder of a split
 name-twice | fault | has the name of {other}, so a mask would fit both | rename one; if it is a mask, put it in masks/
 mask-ambiguous | fault | fits several images named {name} | put masks in folders named as theirs

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
@@ -23,7 +24,7 @@ def _set(names: str) -> frozenset[str]:
 
 
 NORMAL = _set(
-    "ok good normal normals pass passed io i_o gut no_defect no_defects nodefect defect_free defectfree "
+    "ok okay good normal normals pass passed io i_o gut no_defect no_defects nodefect defect_free defectfree "
     "non_defective nondefective undamaged"
 )
 DEFECTIVE = _set(
@@ -45,6 +46,7 @@ LEFT_OUT = ("xyz", "depth", "rgb_mask", "rbg_mask", "template", "templates", "te
 OTHER_PICTURES = _set(
     ".gif .jfif .jpe .jp2 .j2k .jpx .heic .heif .avif .ppm .pgm .pnm .pbm .tga .dds .exr .hdr .dng .psd .svg"
 )
+CUT_SHORT = _set(".part .crdownload .download .tmp .bak .gz")  # behind the suffix of an image
 NO_CONTENT = frozenset({"thumbs.db", "desktop.ini", "__macosx"})  # what systems leave in folders
 
 TRAIN_TEST: tuple[Split, ...] = ("train", "test")
@@ -147,10 +149,16 @@ def role(name: str) -> Role:
     return "level" if _known(name, LEVELS) else "unclear" if doubt(name) else "name"
 
 
+def is_unread_picture(path: Path) -> bool:
+    """Whether a file's name is that of a picture that is not read: another format, or an unfinished copy."""
+    suffix = path.suffix.lower()
+    return suffix in OTHER_PICTURES or (suffix in CUT_SHORT and Path(path.stem).suffix.lower() in SUFFIXES)
+
+
 def doubt(name: str) -> str | None:
-    """Return what the name of a class may also mean, or None."""
+    """Return what the name of a class may also mean, or None; a misspelt `good` may mean OK."""
     tokens = set(_words(_HUMP.sub("_", name)).split("_"))
-    if tokens & NORMAL or tokens & _NEGATIONS:
+    if tokens & NORMAL or tokens & _NEGATIONS or get_close_matches(_words(name), ("good", "normal", "pass"), 1, 0.8):
         return "OK"
     if tokens & _MASK_WORDS:
         return "masks"
@@ -198,4 +206,4 @@ def mask_stem(name: str) -> tuple[str, bool] | None:
 def copied_from(stem: str) -> str | None:
     """Return the source of an augmented copy in a Roboflow export (`NAME_jpg.rf.HASH`), or None."""
     match = _COPY.fullmatch(stem)
-    return folded(match["of"]) if match else None
+    return composed(match["of"]) if match else None

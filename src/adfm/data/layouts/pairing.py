@@ -53,25 +53,36 @@ class Index:
                 self._ends[end].append(number)
 
     def twice(self, root: Path) -> list[Fault]:
-        """Return a fault for each image that has the name of another one, whatever the suffixes."""
+        """Return a fault for each image that has the name of another one, in its folder or in the one above.
+
+        Suffixes do not count. The second of two is often a mask.
+        """
         first: dict[tuple[Folders, str], Path] = {}
-        pairs = [
-            (part.image, first.setdefault(place, part.image))
-            for part, place in zip(self.parts, self._places, strict=True)
-        ]
-        return [broken("name-twice", other=other.name).at(root / path) for path, other in pairs if path != other]
+        for part, place in zip(self.parts, self._places, strict=True):
+            first.setdefault(place, part.image)
+        faults = []
+        for part, (folders, stem) in zip(self.parts, self._places, strict=True):
+            others = (first[folders, stem], first.get((folders[:-1], stem), part.image))
+            if other := next((other for other in others if other != part.image), None):
+                faults.append(broken("name-twice", other=other).at(root / part.image))
+        return faults
 
     def fitting(self, above: Folders, tail: Folders, stem: str) -> list[int]:
         """Return the images of a mask: those whose whole name it repeats, else whose end, else some of whose folders."""
-        ranks: dict[int, list[int]] = defaultdict(list)
-        for number in self._ends.get((stem,), ()):
-            folders, _ = self._places[number]
-            if folders[: len(above)] == above:
-                rest = folders[len(above) :]
-                exact, ending = rest == tail, rest[len(rest) - len(tail) :] == tail
-                if exact or ending or _within(tail, rest):
-                    ranks[0 if exact else 1 if ending else 2].append(number)
+        near = self._ranked((*(*above, *tail)[-1:], stem), above, tail)
+        if near and min(near) <= (1 if tail else 0):  # all of this rank are in folders of this name
+            return near[min(near)]
+        ranks = self._ranked((stem,), above, tail)
         return ranks[min(ranks)] if ranks else []
+
+    def _ranked(self, end: Folders, above: Folders, tail: Folders) -> dict[int, list[int]]:
+        ranks: dict[int, list[int]] = defaultdict(list)
+        for number in self._ends.get(end, ()):
+            folders, _ = self._places[number]
+            rest = folders[len(above) :]
+            if folders[: len(above)] == above and _within(tail, rest):
+                ranks[0 if rest == tail else 1 if rest[len(rest) - len(tail) :] == tail else 2].append(number)
+        return ranks
 
     def one_of(self, found: Sequence[int]) -> list[int]:
         """Return those whose mask it rather is: a defective part's, else a test part's."""

@@ -98,7 +98,15 @@ def read(root: Path, splits: Splits | None = None) -> Iterator[SourceImage]:
         if path.parent in known:
             own = known[path.parent]
             parts.append(SourceImage(path, own.label, own.category or root.resolve().name, own.defect, (), own.split))
-    yield from finished(tree, parts, why, _empty(tree, splits or {}, known.values()))
+    faults = [*_mixed(root, known), *_empty(tree, splits or {}, known.values())]
+    yield from finished(tree, parts, why, faults)
+
+
+def _mixed(root: Path, known: Mapping[Path, Place]) -> list[Fault]:
+    """Return a fault for each category in a folder that is one category itself: it may be masks, or copies."""
+    named = {found.category for found in known.values()} - {None}
+    whole = any(found.category is None for found in known.values())
+    return [broken("category-mixed", name=name).at(root) for name in sorted(map(str, named))] if whole else []
 
 
 def _empty(tree: Tree, splits: Splits, read_: Iterable[Place]) -> list[Fault]:

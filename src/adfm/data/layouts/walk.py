@@ -200,7 +200,7 @@ class _Walk:
             self.inside[place / name] = place.parts, (), owner_
 
     def _sort(self, path: Path) -> None:
-        if path.suffix.lower() in names.OTHER_PICTURES:
+        if names.is_unread_picture(path):
             self.faults.append(broken("file-unread", path=path, suffix=path.suffix).at(self.root))
         elif not is_image(path):
             self.others.append(path)
