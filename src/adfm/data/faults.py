@@ -169,6 +169,7 @@ Masks
 mask-missing | fault | {path}: no such file (a mask) | put it back or build again
 mask-unreadable | fault | {path}: cannot be read as a mask ({why}) | export it again as PNG
 mask-unclear | fault | {path}: {why}, so nobody can tell what it marks | save it as grey: 0 for what is sound, 255 for the defect
+mask-marks | fault | {path}: has more than {most} separate marks | remove its noise, or export it again
 mask-size | fault | {path}: mask is {width} x {height}, its image {image_width} x {image_height} | export it at the image's size
 mask-is-image | fault | '{path}' is given as the image and as its mask | name the mask
 mask-on-normal | fault | is normal but its mask marks a defect | correct the label or the mask
@@ -176,7 +177,7 @@ mask-empty | warning | is anomalous but its mask marks nothing | draw it, or set
 mask-inverted | warning | mask covers {share} of the image | if it is inverted, export it again
 mask-lossy | warning | {path}: a mask is a JPEG; what is brighter than {cut} counts as defect | export it as PNG
 mask-colour | warning | {path}: mask has colours; all but black is defect | export it as grey
-mask-soft | warning | {path}: mask has {levels} grey levels; all above {cut} is defect | export it with hard edges
+mask-soft | warning | {path}: mask has over {most} grey levels; all above {cut} is defect | export it with hard edges
 mask-orientation | warning | {path}: mask has another EXIF orientation than its image | see that it covers the image as shown
 mask-shared | warning | '{path}' is also the mask of line {first} | a mask belongs to one image
 

@@ -114,8 +114,7 @@ def _cut(level: NDArray[Any], *, lossy: bool) -> tuple[float, list[_Doubt]]:
     if level.dtype.kind != "u" and not (np.isfinite(level).all() and (level >= 0).all()):
         raise _UnclearError("it holds values below 0, or that are no numbers")
     if level.dtype != np.uint8:
-        several = len(np.unique(level))
-        return 0, [("mask-soft", {"levels": several, "cut": 0})] if several > LEVELS else []
+        return 0, [("mask-soft", {"most": LEVELS, "cut": 0})] if _many(level) else []
     counts = np.array(Image.fromarray(np.ascontiguousarray(level)).histogram())  # counted without sorting
     several, top = int(np.count_nonzero(counts)), int(np.flatnonzero(counts)[-1])
     quarter, bright = top // QUARTER, top - top // 8
@@ -129,7 +128,17 @@ def _cut(level: NDArray[Any], *, lossy: bool) -> tuple[float, list[_Doubt]]:
     cut = quarter if lossy or (smooth and top >= _DIM) else 0
     if lossy:
         return cut, [("mask-lossy", {"cut": cut})]
-    return cut, [("mask-soft", {"levels": several, "cut": cut})] if several > LEVELS else []
+    return cut, [("mask-soft", {"most": LEVELS, "cut": cut})] if several > LEVELS else []
+
+
+def _many(level: NDArray[Any]) -> bool:
+    """Whether there are more than `LEVELS` levels; of a large mask only some rows are sorted at a time."""
+    known: set[float] = set()
+    for y in range(0, len(level), 64):
+        known.update(np.unique(level[y : y + 64]).tolist())
+        if len(known) > LEVELS:
+            return True
+    return False
 
 
 def _several(codes: NDArray[Any]) -> bool:

@@ -17,6 +17,7 @@ from adfm.data.marks import Mask, file_fault, read_marks, surrounds
 from adfm.data.settings import BuildSettings
 from adfm.errors import ImageError
 from adfm.geometry import Box, boxes_from_mask, clip, filled
+from adfm.geometry.masks import MAX_MARKS, TooManyMarksError
 from adfm.records import Label, Sample
 from adfm.storage import sha256_file
 
@@ -90,6 +91,8 @@ def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measure
         return _drawn(root, measured, settings) if source.boxes else _masked(root, measured, mask, settings)
     except DataFaultsError as error:
         return Measurement(source, faults=error.faults)
+    except TooManyMarksError:
+        fault = broken("mask-marks", path=next(iter(source.masks), source.image), most=MAX_MARKS)
     except ImageError as error:
         fault = broken(f"image-{error.reason}", path=source.image, limit=images.MAX_PIXELS)
     except OSError as error:

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from adfm.data.faults import Broken, broken
+from adfm.data.manifest import mask_paths
 from adfm.data.marks import Mask, read_marks, surrounds
 from adfm.data.measure import INVERTED, reading_order, size_fault
 from adfm.data.settings import BuildSettings
 from adfm.data.tile import tight
 from adfm.geometry import boxes_from_mask
+from adfm.geometry.masks import MAX_MARKS, TooManyMarksError
 from adfm.records import Sample
 
 
@@ -78,6 +80,11 @@ def mask_faults(sample: Sample, mask: Mask, settings: BuildSettings | None) -> I
             yield broken("boxes-differ")
     else:
         # With the settings' own dilation: one that a line names could be large enough to take forever.
-        made = boxes_from_mask(mask, ratio=settings.dilate, min_area=settings.min_area, max_boxes=settings.max_boxes)
-        if sorted(sample.boxes, key=reading_order) != list(made.boxes):
+        most = settings.max_boxes
+        try:
+            made = boxes_from_mask(mask, ratio=settings.dilate, min_area=settings.min_area, max_boxes=most).boxes
+        except TooManyMarksError:
+            yield broken("mask-marks", path=mask_paths(sample)[0], most=MAX_MARKS)
+            return
+        if sorted(sample.boxes, key=reading_order) != list(made):
             yield broken("boxes-differ")
