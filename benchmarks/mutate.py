@@ -52,6 +52,7 @@ pytest_add_cli_args=
     no:cacheprovider
 pytest_add_cli_args_test_selection=
     {tests}
+timeout_multiplier=4.0
 on_dependency_change=ignore
 """
 
