@@ -20,7 +20,15 @@ from adfm.models.trial import tried
 PREFIX = "base_model.model."
 NAME = re.compile(r"[A-Za-z0-9_.\-]{1,300}")
 SILENT = frozenset(
-    {"auto_mapping", "inference_mode", "task_type", "peft_version", "megatron_core", "qalora_group_size", "runtime_config"}
+    {
+        "auto_mapping",
+        "inference_mode",
+        "task_type",
+        "peft_version",
+        "megatron_core",
+        "qalora_group_size",
+        "runtime_config",
+    }
 )
 """Settings that say nothing about the merged weights."""
 FIX = "give a merged model folder"
@@ -109,7 +117,9 @@ def targeted(adapter: Adapter, names: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(targets, str):
         found = tried(json.dumps({"pattern": targets, "names": list(names)}))
         if "fault" in found:
-            raise ModelError(f"{adapter.folder / ADAPTER_CONFIG}: 'target_modules': its pattern {found['fault']}; {FIX}")
+            raise ModelError(
+                f"{adapter.folder / ADAPTER_CONFIG}: 'target_modules': its pattern {found['fault']}; {FIX}"
+            )
         return {name: names[name] for name in found["matches"]}
     return {name: layer for name, layer in names.items() if _named(name, targets)}
 

@@ -7,18 +7,25 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from adfm.config import is_odd
 from adfm.errors import ModelError
 from adfm.extensions import extended
 from adfm.models.adapter import merge, read_adapter
 from adfm.models.boundary import third_party
 from adfm.models.folder import (
-    ADAPTER_CONFIG, CONFIG, GENERATION, SETTINGS, TEMPLATE, TEXTS, check_folder, check_weights, read_object,
+    ADAPTER_CONFIG,
+    CONFIG,
+    GENERATION,
+    READ,
+    TEMPLATE,
+    check_folder,
+    check_weights,
+    read_object,
 )
 from adfm.models.nano import WEIGHTS
 from adfm.models.processor import check_images, try_texts
 from adfm.storage import sha256_bytes, sha256_file
 
-LONGEST_NAME = 1000
 GENERATION_SETTINGS = frozenset(
     {"bos_token_id", "eos_token_id", "pad_token_id", "do_sample", "temperature", "top_p", "top_k", "repetition_penalty"}
     | {"max_length", "max_new_tokens", "use_cache", "transformers_version", "_from_model_config"}
@@ -37,7 +44,7 @@ def resolve(model: str) -> str:
             raise ModelError("nano: its weights are not installed; run `adfm nano build` and give its folder")
         return str(WEIGHTS)
     path = Path(model)
-    if len(model) > LONGEST_NAME or not model.isprintable():
+    if not model or is_odd(model):
         raise ModelError(f"{model!r:.80}: is no name of a model; give a folder, a hub id (owner/name) or 'nano'")
     if path.is_dir():
         if not (path / CONFIG).is_file() and not (path / ADAPTER_CONFIG).is_file():
@@ -58,7 +65,7 @@ def copy_of(model: str, *, weights: bool = False) -> Path:
     if not folder.is_dir():
         from huggingface_hub import snapshot_download
 
-        kinds = [*SETTINGS, *TEXTS, *(["*.safetensors"] if weights else [])]
+        kinds = [*READ, *(["*.safetensors"] if weights else [])]
         with third_party(model):
             folder = Path(snapshot_download(model, allow_patterns=kinds, ignore_patterns=["*/*"]))
     check_folder(folder)
@@ -141,9 +148,8 @@ def load_weights(model: str, *, dtype: str = "float32", device: str = "cpu") -> 
     adapter = read_adapter(copy_of(model)) if base != model else None
     folder, config = copy_of(base, weights=True), load_config(base)
     held = check_weights(folder)
-    with third_party(base):
-        with torch.device("meta"):  # nothing is allocated
-            needed = sum(weight.numel() for weight in AutoModelForImageTextToText.from_config(config).parameters())
+    with third_party(base), torch.device("meta"):  # nothing is allocated
+        needed = sum(weight.numel() for weight in AutoModelForImageTextToText.from_config(config).parameters())
     # Missing weights are reported below by name, but only after they were made up.
     if needed > 2 * held:
         raise ModelError(f"{base}: its configuration needs {needed} numbers and its weights hold {held}")
@@ -178,9 +184,9 @@ def require_finite(model: str, weights: Any) -> None:
 
     for name, weight in weights.state_dict().items():
         # A sum is not finite where a number is not, or where all are huge: only then each is looked at.
-        if weight.is_floating_point() and not weight.sum(dtype=torch.float32).isfinite():
-            if not weight.isfinite().all():
-                raise ModelError(f"{model}: weight '{name}' holds numbers that are not finite; the training failed")
+        odd = weight.is_floating_point() and not weight.sum(dtype=torch.float32).isfinite()
+        if odd and not weight.isfinite().all():
+            raise ModelError(f"{model}: weight '{name}' holds numbers that are not finite; give another model")
 
 
 def revision_of(model: str, config: Any = None) -> str:
@@ -191,7 +197,7 @@ def revision_of(model: str, config: Any = None) -> str:
     folder = Path(model)
     if not folder.is_dir():
         return str(getattr(config, "_commit_hash", None) or copy_of(model).name)
-    found = [path for path in folder.iterdir() if path.name in SETTINGS | TEXTS or path.suffix == ".safetensors"]
+    found = [path for path in folder.iterdir() if path.name in READ or path.suffix == ".safetensors"]
     parts = [f"{path.name} {sha256_file(path)}" for path in sorted(found)]
     if base_of(model) != model:
         parts.append(revision_of(base_of(model), config))

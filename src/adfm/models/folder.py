@@ -41,6 +41,7 @@ TEXTS: Mapping[str, int] = {
     "adfm.json": MIB >> 4,
 }
 """Other files that are read, and their largest size in bytes."""
+READ: Mapping[str, int] = {**SETTINGS, **TEXTS}
 FOREIGN = {
     "auto_map": "code of a model never runs",
     "quantization_config": "quantised weights are not read",
@@ -73,7 +74,7 @@ def check_folder(folder: Path) -> None:
             raise ModelError(f"{path}: is a link out of the folder; put the file itself there")
         if not path.is_dir() and not path.is_file():
             raise ModelError(f"{path}: is not a regular file; remove it")
-        limit = (SETTINGS | TEXTS).get(path.name)
+        limit = READ.get(path.name)
         if limit and path.stat().st_size > limit:
             raise ModelError(f"{path}: is larger than it can be ({limit >> 10} KiB)")
     if (folder / "additional_chat_templates").exists():
@@ -203,7 +204,9 @@ def shapes(file: Path) -> Shapes:
             for name in opened.keys():  # noqa: SIM118 - it is no dictionary
                 weight = opened.get_slice(name)
                 if weight.get_dtype() not in DTYPES:
-                    raise ModelError(f"{file}: '{name:.120}' is of type {weight.get_dtype()}; give an unquantised model")
+                    raise ModelError(
+                        f"{file}: '{name:.120}' is of type {weight.get_dtype()}; give an unquantised model"
+                    )
                 found[name] = tuple(weight.get_shape())
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{file}: is damaged ({' '.join(str(error).split())[:120]})") from error

@@ -195,4 +195,6 @@ def verdict_tokens(tokenizer: Any) -> tuple[int, int]:
     for pair in zip(normal, anomalous, strict=False):
         if pair[0] != pair[1]:
             return pair
-    raise ModelError(f"{tokenizer.name_or_path}: its tokenizer writes 'normal' and 'anomalous' alike; give another model")
+    raise ModelError(
+        f"{tokenizer.name_or_path}: its tokenizer writes 'normal' and 'anomalous' alike; give another model"
+    )

@@ -48,7 +48,9 @@ def templates_in(folder: Path) -> list[str]:
         if template is None:
             continue
         if not isinstance(template, str) or len(template) > TEXTS[TEMPLATE]:
-            raise ModelError(f"{folder / name}: 'chat_template' must be one text of at most {TEXTS[TEMPLATE]} characters")
+            raise ModelError(
+                f"{folder / name}: 'chat_template' must be one text of at most {TEXTS[TEMPLATE]} characters"
+            )
         found.append(template)
     return found
 
@@ -81,7 +83,9 @@ def check_images(model: str, image_processor: Any) -> None:
     """
     if image_processor is None:
         raise ModelError(f"{model}: its processor has no part for images; give a vision-language model")
-    sides = [(name, 1, 256) for name in ("patch_size", "merge_size", "temporal_patch_size", "min_patches", "max_patches")]
+    sides = [
+        (name, 1, 256) for name in ("patch_size", "merge_size", "temporal_patch_size", "min_patches", "max_patches")
+    ]
     limits = [*sides, ("rescale_factor", 1e-6, 1.0), ("image_mean", -1e3, 1e3), ("image_std", 1e-6, 1e3)]
     for name, low, high in limits:
         value = getattr(image_processor, name, None)
@@ -94,7 +98,9 @@ def check_images(model: str, image_processor: Any) -> None:
         raise ModelError(f"{model}: its processor: 'size': the least is above the most")
     for name, wanted in (("do_resize", True), ("do_center_crop", False)):
         if bool(getattr(image_processor, name, wanted)) is not wanted and getattr(image_processor, name) is not None:
-            raise ModelError(f"{model}: its processor: '{name}' must be {str(wanted).lower()}, or boxes would be misread")
+            raise ModelError(
+                f"{model}: its processor: '{name}' must be {str(wanted).lower()}, or boxes would be misread"
+            )
 
 
 def _require(model: str, name: str, value: Any, low: float, high: float) -> None:

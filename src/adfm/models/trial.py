@@ -65,7 +65,7 @@ def _render(template: str, chats: Sequence[dict[str, Any]]) -> list[str]:
     class Generation(Extension):
         """The block that marks what an assistant wrote: its content, as it is."""
 
-        tags = {"generation"}
+        tags = {"generation"}  # noqa: RUF012 - as jinja declares it
 
         def parse(self, parser: Any) -> Any:
             next(parser.stream)

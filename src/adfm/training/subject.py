@@ -100,7 +100,9 @@ def require_installed(settings: TrainSettings) -> None:
     """
     tracker = settings.tracker
     if tracker != "none" and not any(map(find_spec, TRACKERS[tracker])):
-        raise ConfigError(f"setting 'tracker': {tracker} is not installed; run `pip install {tracker}`, or set tracker=none")
+        raise ConfigError(
+            f"setting 'tracker': {tracker} is not installed; run `pip install {tracker}`, or set tracker=none"
+        )
     if getattr(settings, "vllm", None) is not None:
         if find_spec("vllm") is None:
             raise ConfigError("setting 'vllm': vLLM is not installed; run `pip install vllm`, or set vllm=null")
