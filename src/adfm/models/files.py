@@ -26,9 +26,17 @@ from adfm.models.nano import WEIGHTS
 from adfm.models.processor import check_images, try_texts
 from adfm.storage import sha256_bytes, sha256_file
 
-GENERATION_SETTINGS = frozenset(
-    {"bos_token_id", "eos_token_id", "pad_token_id", "do_sample", "temperature", "top_p", "top_k", "repetition_penalty"}
-    | {"max_length", "max_new_tokens", "use_cache", "transformers_version", "_from_model_config"}
+SAMPLING = frozenset({"temperature", "top_p", "top_k", "repetition_penalty", "max_length", "max_new_tokens"})
+GENERATION_SETTINGS = SAMPLING | frozenset(
+    {
+        "bos_token_id",
+        "eos_token_id",
+        "pad_token_id",
+        "do_sample",
+        "use_cache",
+        "transformers_version",
+        "_from_model_config",
+    }
 )
 """What a folder may say about generation: where answers end, and settings that every generation of ours says itself."""
 
@@ -160,13 +168,16 @@ def load_weights(model: str, *, dtype: str = "float32", device: str = "cpu") -> 
             use_safetensors=True,
             trust_remote_code=False,  # unset, it asks at a terminal
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
         )
     for found, fault in (("missing", "are missing"), ("unexpected", "are left over"), ("mismatched", "do not fit")):
-        if names := sorted(map(str, report[f"{found}_keys"])):
+        if names := sorted(key if isinstance(key, str) else str(key[0]) for key in report[f"{found}_keys"]):
             raise ModelError(f"{base}: {len(names)} weights {fault} (first: {names[0]:.120}); the folder is not whole")
-    said = {name for name, value in loaded.generation_config.to_diff_dict().items() if value}
-    if odd := sorted(said - GENERATION_SETTINGS):
-        raise ModelError(f"{folder / GENERATION}: '{odd[0]:.80}' would change answers and is not read; remove it")
+    for name, value in loaded.generation_config.to_diff_dict().items():
+        if value and name not in GENERATION_SETTINGS:
+            raise ModelError(f"{folder / GENERATION}: '{name:.80}' would change answers and is not read; remove it")
+        if name in SAMPLING and not isinstance(value, (int, float)):
+            raise ModelError(f"{folder / GENERATION}: '{name}' must be a number; remove it")
     if adapter:
         merge(loaded, adapter)
     require_finite(model, loaded)

@@ -70,7 +70,7 @@ def check_folder(folder: Path) -> None:
     """
     root = root_of(folder)
     for path in sorted(folder.iterdir()):
-        if not path.resolve().is_relative_to(root):
+        if not Path(os.path.realpath(path)).is_relative_to(root):  # `resolve` fails on a loop of links
             raise ModelError(f"{path}: is a link out of the folder; put the file itself there")
         if not path.is_dir() and not path.is_file():
             raise ModelError(f"{path}: is not a regular file; remove it")
