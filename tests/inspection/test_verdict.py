@@ -167,7 +167,7 @@ def no_remain_is_ok(remain: str, place: int, cut: int, joint: str) -> None:
 
 
 @given(REMAINS, st.integers(0, len(NORMAL)), st.integers(0, 8), st.sampled_from(["", " ", ",", ", ", "\n"]))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_no_answer_with_a_regions_remain_is_ok(remain: str, place: int, cut: int, joint: str) -> None:
     no_remain_is_ok(remain, place, cut, joint)
 
@@ -176,7 +176,7 @@ def test_control_a_decision_that_overlooks_remains_is_caught(monkeypatch: pytest
     monkeypatch.setattr(calibration_decision, "HARMLESS", frozenset(PROBLEMS))
 
     @given(REMAINS, st.integers(0, len(NORMAL)), st.integers(0, 8), st.sampled_from(["", " ", ",", ", ", "\n"]))
-    @settings(max_examples=1500, deadline=None, database=None, report_multiple_bugs=False)
+    @settings(max_examples=500, deadline=None, database=None, report_multiple_bugs=False)
     def property_of(remain: str, place: int, cut: int, joint: str) -> None:
         no_remain_is_ok(remain, place, cut, joint)
 

@@ -10,6 +10,7 @@ from adfm.storage import sha256_bytes
 VERDICT, OVERLAY = ".json", ".overlay.png"
 MAX_PART = 255 - len(OVERLAY)  # bytes: what file systems allow in a name, less what is added
 MAX_NAME = 1000  # bytes, so that a path fits into the 4096 that Linux allows
+MAX_DEPTH = 64  # folders
 MAX_SHORT = 40  # characters
 
 
@@ -33,11 +34,12 @@ def places(names: Iterable[str]) -> dict[str, str]:
 def can_be_kept(name: str) -> bool:
     """Whether files can be called after a name, and none of them can be in the way of another.
 
-    Refused are names that are too long or hidden, control characters, and folders that are called like a file of ours.
+    Refused are names that are too long, too deep or hidden, control characters, and folders that are called like a file of ours.
     """
     parts = name.split("/")
     return (
         len(name.encode()) <= MAX_NAME
+        and len(parts) <= MAX_DEPTH
         and all(len(part.encode()) <= MAX_PART and not part.startswith(".") for part in parts)
         and not any(unicodedata.category(character) == "Cc" for character in name)
         and not any(part.lower().endswith((VERDICT, ".jsonl", OVERLAY)) for part in parts[:-1])
