@@ -19,7 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-KILLED = {1: "killed", 3: "killed", -11: "crashed", -24: "timeout", 24: "timeout", 36: "timeout", 152: "timeout", 255: "timeout"}
+KILLED = {
+    1: "killed",
+    3: "killed",
+    -11: "crashed",
+    -24: "timeout",
+    24: "timeout",
+    36: "timeout",
+    152: "timeout",
+    255: "timeout",
+}
 NOT_KILLED = {None: "not run", 0: "survived", 5: "no test", 33: "no test"}
 
 

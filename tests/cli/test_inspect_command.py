@@ -125,7 +125,7 @@ def test_a_threshold_that_is_none_is_refused(value: str, tmp_path: Path, capsys:
 
 # --- processes --------------------------------------------------------------------------------------------------------
 
-COMMAND = """
+COMMAND = f"""
 import sys, time
 from adfm.cli.main import main
 from adfm.inspection.inspector import Inspector
@@ -141,11 +141,11 @@ def answer(*_):
     print("asked", flush=True)
     if len(asked) == 3:
         time.sleep(float(sys.argv[3]))
-    return Answer({normal!r}, None)
+    return Answer({NORMAL!r}, None)
 
 Inspector.open = lambda *_, **__: Inspector(ScriptedModel(answer))
 raise SystemExit(main(["inspect", sys.argv[1], "--out", sys.argv[2]]))
-""".format(normal=NORMAL)
+"""
 TESTS = Path(__file__).parents[1]
 IMAGES = 6
 

@@ -187,7 +187,7 @@ def test_every_type_of_fault_of_a_source_has_its_case() -> None:
     of_build = {
         code for code, kind in KINDS.items() if kind.part in ("The source folder", "Lists of images in the source")
     }
-    assert len(of_build) == 31
+    assert len(of_build) == 32
     assert of_build - {"folder-unreadable"} <= set(CASES) <= set(KINDS)
 
 

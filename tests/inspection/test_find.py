@@ -175,7 +175,7 @@ def test_a_hidden_folder_may_itself_be_inspected(tmp_path: Path) -> None:
 
 
 def test_nothing_to_inspect(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no PNG, JPEG, BMP, TIFF or WebP image$"):
+    with pytest.raises(DataError, match=r"holds no PNG, JPEG, BMP, TIFF or WebP image$"):
         find(tmp_path)
     (tmp_path / "readme.txt").write_text("x")
     with pytest.raises(DataError, match=r"holds no PNG.*left out: 'readme\.txt' is not a PNG"):

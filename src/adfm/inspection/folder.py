@@ -65,9 +65,7 @@ def inspect_folder(inspector: Inspector, path: Path, out: Path, *, progress: Pro
         place, verdicts = places(found.images), []
         with closing(Journal(out / RESULTS, fresh=False)) as journal:
             for number, (name, file) in enumerate(found.images.items(), 1):
-                verdict = inspect_file(
-                    inspector, file, name, out / place[name], earlier.get(name), alone=file == path
-                )
+                verdict = inspect_file(inspector, file, name, out / place[name], earlier.get(name), alone=file == path)
                 if verdict is not earlier.get(name):
                     journal.append(verdict.to_json())
                 verdicts.append(verdict)
