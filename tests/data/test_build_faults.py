@@ -33,6 +33,24 @@ class Source:
         value = {"images": images or [{"id": 1, "file_name": "a.png"}], "annotations": annotations, "categories": []}
         (self.root / "instances.json").write_text(json.dumps(value | more))
 
+    def listed_name(self, name: str) -> None:
+        """Let the list name another image."""
+        file = self.root / "instances.json"
+        file.write_text(file.read_text().replace("a.png", name))
+
+    def table(self, *lines: str) -> None:
+        """Let a table of metadata take the place of the folders, with `a.png` and `b.png`."""
+        self.folders("a.png", "b.png")
+        (self.root / "metadata.csv").write_text("\n".join(lines))
+
+    def answered(self, *results: list[dict[str, Any]]) -> None:
+        """Let a task with these answers take the place of the folders."""
+        self.folders("a.png")
+        answers = [{"result": result} for result in results]
+        (self.root / "export.json").write_text(
+            json.dumps([{"id": 1, "annotations": answers, "data": {"image": "a.png"}}])
+        )
+
     def folders(self, *places: str) -> None:
         """Let these images take the place of the folders."""
         shutil.rmtree(self.root)
@@ -87,6 +105,7 @@ def rewritten(place: str, content: bytes) -> Change:
     return lambda source: (source.root / place).write_bytes(content)
 
 
+CHOICE = {"id": "x", "type": "choices", "value": {"choices": ["NG"]}}
 GOOD, MASK = "train/good/003.png", "ground_truth/scratch/001_mask.png"
 CASES: dict[str, Change] = {
     "source-missing": lambda source: shutil.rmtree(source.root),
@@ -116,6 +135,17 @@ CASES: dict[str, Change] = {
     "list-shape": lambda source: source.listed(annotations={}),
     "list-field": lambda source: source.listed({"id": 1}),
     "list-entry": annotated([1, 2, 3, -4]),
+    "list-id-twice": lambda source: source.listed(*({"id": 1, "file_name": f"{name}.png"} for name in "ab")),
+    "list-path-ambiguous": lambda source: [
+        source.listed(),
+        source.draw_image(source.root / "images" / "b.png"),
+        source.draw_image(source.root / "data" / "b.png"),
+        source.listed_name("b.png"),
+    ],
+    "list-no-normal": lambda source: source.table("file_name,label", "a.png,flawless", "b.png,bent"),
+    "list-annotators": lambda source: source.answered([], [CHOICE]),
+    "list-column": lambda source: source.table("file_name,label,quality", "a.png,0,bad"),
+    "boxes-corners": annotated([10, 5, 45, 20]),
     "list-image-unknown": lambda source: source.listed(annotations=[{"image_id": 5}]),
     "path-outside": lambda source: source.listed({"id": 1, "file_name": "../a.png"}),
     "path-text": lambda source: source.listed({"id": 1, "file_name": "a\0.png"}),
@@ -157,7 +187,7 @@ def test_every_type_of_fault_of_a_source_has_its_case() -> None:
     of_build = {
         code for code, kind in KINDS.items() if kind.part in ("The source folder", "Lists of images in the source")
     }
-    assert len(of_build) == 26
+    assert len(of_build) == 32
     assert of_build - {"folder-unreadable"} <= set(CASES) <= set(KINDS)
 
 

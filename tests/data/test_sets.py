@@ -158,7 +158,13 @@ def listed(root: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def item(image: str, mask: str = "", anomaly: int = 0) -> dict[str, Any]:
-    return {"img_path": image, "mask_path": mask, "cls_name": "nut", "specie_name": "bent", "anomaly": anomaly}
+    return {
+        "img_path": image,
+        "mask_path": mask,
+        "cls_name": "nut",
+        "specie_name": "bent" if anomaly else "good",
+        "anomaly": anomaly,
+    }
 
 
 def test_meta_json_lists_every_image(tmp_path: Path, draw_image: Write, mask: Write) -> None:

@@ -39,6 +39,7 @@ class SourceImage:
         boxes: what annotators drew instead of masks, in original pixels.
         size: (width, height) of the image that `boxes` refer to, where the layout gives it.
         group: what must stay on one side of a split, such as all images of one piece.
+        doubts: what its layout did not use, or took by a rule; the meta file repeats it.
     """
 
     image: Path
@@ -52,6 +53,7 @@ class SourceImage:
     boxes: tuple[Box, ...] = ()
     size: tuple[int, int] | None = None
     group: str | None = None
+    doubts: tuple[str, ...] = ()
 
     def loose(self, code: int, area: int) -> bool:
         """Whether a region of that code and area (px) marks more places than the defect takes up; so for unknown codes."""
@@ -74,6 +76,11 @@ def hidden(name: str) -> bool:
 def folders(root: Path) -> list[Path]:
     """Return the visible sub-folders of a folder, sorted by name; links are none."""
     return sorted(path for path in root.iterdir() if not hidden(path.name) and path.is_dir() and not path.is_symlink())
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the visible image files of a folder, sorted by name."""
+    return sorted(path for path in folder.iterdir() if not hidden(path.name) and is_image(path) and path.is_file())
 
 
 def below(folder: Path, *chain: str) -> bool:
