@@ -483,7 +483,7 @@ def orphan_mask(rng: random.Random, files: list[File]) -> list[File]:
     if (number := _pick(rng, files, "mask")) is None:
         return files
     *folders, name = files[number].parts
-    if any(Path(file.path).stem == folders[-1] for file in files):  # a folder of one image's masks
+    if any([Path(file.path).stem] == folders[-1:] for file in files):  # a folder of one image's masks
         folders = folders[:-1]
     return [*files, File("/".join([*folders, f"nobody_mask{Path(name).suffix}"]), "stray")]
 
