@@ -80,7 +80,8 @@ class Index:
         for number in self._ends.get(end, ()):
             folders, _ = self._places[number]
             rest = folders[len(above) :]
-            if folders[: len(above)] == above and _within(tail, rest):
+            names_left = iter(rest)
+            if folders[: len(above)] == above and all(name in names_left for name in tail):  # in this order
                 ranks[0 if rest == tail else 1 if rest[len(rest) - len(tail) :] == tail else 2].append(number)
         return ranks
 
@@ -97,12 +98,6 @@ class Index:
     def same(self, found: Sequence[int]) -> bool:
         """Whether images differ by their suffix alone."""
         return len({self._places[number] for number in found}) == 1
-
-
-def _within(some: Folders, all_: Folders) -> bool:
-    """Whether names are among others, in their order."""
-    rest = iter(all_)
-    return all(name in rest for name in some)
 
 
 def _paired(tree: Tree, index: Index) -> tuple[list[SourceImage], list[Fault]]:
