@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from adfm.data.faults import DataFaultsError, broken
-from adfm.data.layouts import listed
+from adfm.data.layouts import listed, stated
 from adfm.data.layouts.drawn import coco_shape, coco_size
 from adfm.data.layouts.listed import Faults, Row, identified, identity, objects, text
 from adfm.data.layouts.walk import SourceImage
+from adfm.geometry import Box
 
 NAME = "coco"
 SHAPE = "a JSON with images, annotations and categories, beside or above its images (COCO instances)"
@@ -26,8 +25,7 @@ def read(root: Path) -> Iterator[SourceImage]:
     """Yield every listed image; its split is the one that the list's name or folder says, else its own.
 
     Raises:
-        DataFaultsError: everything in a list that is not of that shape, contradicts itself, or names a path outside the
-            root.
+        DataFaultsError: everything in a list that is not of its shape, contradicts itself, or names a path outside.
     """
     with listed.gathered() as faults:
         for file in listed.list_files(root, "*.json", _HEAD):
@@ -36,42 +34,25 @@ def read(root: Path) -> Iterator[SourceImage]:
 
 
 def _images(root: Path, file: Path, faults: Faults) -> Iterator[SourceImage]:
-    value = listed.read_list(file)
-    rows, drawn = objects(file, value, "annotations"), defaultdict(list)
-    kinds = {
-        key: text(file, row, "name")
-        for key, row in identified(file, objects(file, value, "categories"), "categories").items()
-    }
-    images = identified(file, objects(file, value, "images"), "images")
+    value, own = listed.read_list(file), file.stem.removeprefix("instances_")
+    rows, images = objects(file, value, "annotations"), identified(file, objects(file, value, "images"), "images")
+    kinds = identified(file, objects(file, value, "categories"), "categories")
     identified(file, [row for row in rows if row.get("id") is not None], "annotations")
-    for row in rows:
-        with faults.caught(file, "an annotation"):
-            if (key := identity(file, row, "image_id")) not in images:
-                raise DataFaultsError([broken("list-image-unknown", id=f"{key!r:.60}").at(file)])
-            drawn[key].append(row)
+    drawn = listed.referring(file, rows, "image_id", images, faults)
     for key, image in images.items():
         name = text(file, image, "file_name")
         with faults.caught(file, f"an annotation of {name!r:.200}"):
-            yield _annotated(root, file, image, drawn[key], kinds)
+            path = listed.locate(root, file, [name], ("", "images", "data", own, f"images/{own}"))
+            split = stated.split_in(file.relative_to(root)) or stated.split_of(image, path.parent)
+            shapes = [_shape(file, row, kinds) for row in drawn.get(key, [])]
+            size = stated.one_size([stated.sides(image, "width", "height"), *map(coco_size, drawn.get(key, []))])
+            tight = not any(stated.flag(row, "iscrowd") for row in drawn.get(key, []))
+            yield stated.annotated_image(path, root.resolve().name, shapes, split, size=size, tight=tight)
 
 
-def _annotated(root: Path, file: Path, image: Row, rows: list[Row], kinds: dict[int | str, str]) -> SourceImage:
-    """Return an image with its annotations; to be ignored is no truth, so such an annotation is refused."""
-    own, shapes, sizes = file.stem.removeprefix("instances_"), [], [listed.sides(image, "width", "height")]
-    path = listed.locate(root, file, [text(file, image, "file_name")], ("", "images", "data", own, f"images/{own}"))
-    for row in rows:
-        if (kind := identity(file, row, "category_id")) not in kinds:
-            raise ValueError(f"no category has the id {kind!r:.60}")
-        if listed.flag(row, "ignore"):
-            raise ValueError("is to be ignored, which says neither OK nor defective")
-        shapes.append((listed.shape_class(kinds[kind]), coco_shape(row)))
-        sizes.append(coco_size(row))
-    split = listed.split_in(file.relative_to(root)) or listed.split_of(image, path.parent)
-    return listed.annotated_image(
-        path,
-        root.resolve().name,
-        shapes,
-        split,
-        size=listed.one_size(sizes),
-        tight=not any(listed.flag(row, "iscrowd") for row in rows),
-    )
+def _shape(file: Path, row: Row, kinds: Mapping[int | str, Row]) -> tuple[str, Box]:
+    if (kind := identity(file, row, "category_id")) not in kinds:
+        raise ValueError(f"no category has the id {kind!r:.60}")
+    if stated.flag(row, "ignore"):
+        raise ValueError("is to be ignored, which says neither OK nor defective")
+    return stated.shape_class(text(file, kinds[kind], "name")), coco_shape(row)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from adfm.data.layouts.listed import inside, items, listed_image, read_list, text
+from adfm.data.layouts.listed import inside, items, read_list, text
+from adfm.data.layouts.stated import listed_image
 from adfm.data.layouts.walk import SourceImage, folders
 
 NAME = "real-iad"
