@@ -399,6 +399,14 @@ CONTRADICTIONS: dict[str, tuple[Row, tuple[str, ...]]] = {
         {"annotations": [annotation(1, id=1, bbox=(4, 5, 20, 15)), annotation(2, id=2, bbox=(30, 4, 40, 20))]},
         ("[boxes-corners] its boxes reach over the borders",),
     ),
+    "nobody looked": (
+        {"images": [*THREE["images"][:2], image(3, "c.png", annotated=False)]},
+        ("'c.png': it is not 'annotated', so nothing says that it is normal",),
+    ),
+    "removed": (
+        {"images": [*THREE["images"][:2], image(3, "c.png", annotated=True, deleted=True)]},
+        ("it is marked as deleted",),
+    ),
     "several of these": (
         first(category_id=3) | {"images": [image(1, "a.png"), image(2, "b.png"), image(3, "c.png", width=-1)]},
         ("no category has the id 3", "must be whole numbers above 0"),

@@ -42,6 +42,8 @@ def _images(root: Path, file: Path, faults: Faults) -> Iterator[SourceImage]:
     for key, image in images.items():
         name = text(file, image, "file_name")
         with faults.caught(file, f"an annotation of {name!r:.200}"):
+            if key not in drawn:
+                stated.require_judged(image)
             path = listed.locate(root, file, [name], ("", "images", "data", own, f"images/{own}"))
             split = stated.split_in(file.relative_to(root)) or stated.split_of(image, path.parent)
             shapes = [_shape(file, row, kinds) for row in drawn.get(key, [])]

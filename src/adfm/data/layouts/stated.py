@@ -38,6 +38,19 @@ def flag(row: Row, name: str) -> bool:
     return bool(value)
 
 
+def require_judged(row: Row) -> None:
+    """Refuse an entry without any defect that says that nobody looked for one, or that it was removed.
+
+    Raises:
+        ValueError: it does.
+    """
+    for name in ("annotated", "is_annotated", "labeled", "labelled", "reviewed"):
+        if row.get(name) is not None and not flag(row, name):
+            raise ValueError(f"it is not '{name}', so nothing says that it is normal")
+    if flag(row, "deleted"):
+        raise ValueError("it is marked as deleted")
+
+
 def named_class(value: Any) -> str:
     """Return the class that a truth value names: `normal` for 0 and false, `defect` for 1 and true, else its text.
 

@@ -68,7 +68,7 @@ def _judged(marks: list[Row]) -> tuple[list[tuple[str, Box]], list[str]]:
     for key, (own, _) in drawn.items():
         if len({truth(name)[0] for name in (*own, *given[key]) if name}) > 1:
             raise ValueError(f"the region {key!r:.60} is both OK and a defect")
-    return [(", ".join(own or given[key]), box) for key, (own, box) in drawn.items()], given[""]
+    return [(", ".join(own or given[key]), box) for key, (own, box) in drawn.items()], given[None]
 
 
 def agreed(found: Sequence[SourceImage], annotators: Annotators | None) -> SourceImage:
