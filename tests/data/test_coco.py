@@ -379,6 +379,10 @@ CONTRADICTIONS: dict[str, tuple[Row, tuple[str, ...]]] = {
         {"categories": [{"id": 1, "name": "unknown"}, {"id": 2, "name": "dent"}]},
         ("its class 'unknown' does not say whether it is a defect",),
     ),
+    "a class that speaks of OK": (
+        {"categories": [{"id": 1, "name": "good-weld"}, {"id": 2, "name": "dent"}]},
+        ("its class 'good-weld' does not say whether it is a defect",),
+    ),
     "half a size": (
         {"images": [image(1, "a.png", width=None), *THREE["images"][1:]]},
         ("must be whole numbers above 0",),
@@ -582,3 +586,13 @@ def test_boxes_on_a_picture_that_exif_turns_are_noted(tmp_path: Path, turn: int)
     build(root, tmp_path / "bare", BuildSettings())
     warnings = read_json(tmp_path / "bare" / "manifest.meta.json")["warnings"]
     assert any("taken as of the image as shown" in line for line in warnings) == (turn != 1)
+
+
+@pytest.mark.parametrize("below", ["", "a", "a/b", "a/b/c"])
+def test_a_list_is_found_down_to_three_levels_and_counts_once(tmp_path: Path, draw_image: Write, below: str) -> None:
+    root = tmp_path / "set"
+    draw_image(root / below / "images" / "p.png")
+    file = instances(root / below / "labels.json", [image(1, "p.png")], [annotation(1)])
+    for name in ("again.json", "zero.json"):
+        (root / name).symlink_to(file)
+    assert [path.rpartition("images/")[2] for path in read(root)] == ["p.png"]

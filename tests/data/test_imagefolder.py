@@ -217,7 +217,24 @@ TRUTHS = [
         (value, None)
         for value in ("", " ", "nan", "NaN", "null", "None", "N/A", "unknown", "maybe", "?", "-", "2", "-1")
     ],
-    *[(value, None) for value in ("0.5", "1e9", "inf", "1,0", "yes", "no", "unlabeled", "Not sure", "to-do", "-0")],
+    *[
+        (value, None)
+        for value in (
+            "0.5",
+            "1e9",
+            "inf",
+            "1,0",
+            "yes",
+            "no",
+            "unlabeled",
+            "Not sure",
+            "no scratch",
+            "good weld",
+            "scratch-free",
+            "to-do",
+            "-0",
+        )
+    ],
 ]
 
 

@@ -41,7 +41,7 @@ def _images(root: Path, file: Path, faults: Faults) -> Iterator[SourceImage]:
     drawn = listed.referring(file, rows, "image_id", images, faults)
     for key, image in images.items():
         name = text(file, image, "file_name")
-        with faults.caught(file, f"an annotation of {name!r:.200}"):
+        with faults.caught(file, f"{name!r:.200}"):
             if key not in drawn:
                 stated.require_judged(image)
             path = listed.locate(root, file, [name], ("", "images", "data", own, f"images/{own}"))

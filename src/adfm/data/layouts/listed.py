@@ -22,6 +22,7 @@ from adfm.records import Split
 Row = dict[str, Any]
 
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")
+_LEVELS = 3  # below the root, where lists are looked for
 _HEAD_BYTES = 65_536  # enough to see what a list is
 _MAX_ENDS = 8  # folders of an address that the set may have too
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -29,19 +30,22 @@ _SEPARATORS = ",;\t|"
 
 
 def list_files(root: Path, names: str, beginning: re.Pattern[bytes]) -> list[Path]:
-    """Return the files of such names in a folder or one level below whose first bytes fit, even if the rest is damaged.
+    """Return the files of such names in a folder or up to three levels below whose first bytes fit, even if the rest is damaged.
 
-    Hidden files, and links that lead out of the folder, are left out.
+    Hidden files, and links that lead out of the folder, are left out. A file counts once.
     """
-    fitting = []
-    for path in sorted(path for pattern in (names, f"*/{names}") for path in root.glob(pattern) if path.is_file()):
+    fitting, whole = [], root.resolve()
+    patterns = (f"{'*/' * depth}{names}" for depth in range(_LEVELS + 1))
+    found = [path for pattern in patterns for path in root.glob(pattern) if path.is_file()]
+    found.sort(key=lambda path: path.resolve() == whole / path.relative_to(root))  # the last of one file stays: no link
+    for real, path in {path.resolve(): path for path in found}.items():
         hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if not hidden and path.resolve().is_relative_to(root.resolve()):
+        if not hidden and real.is_relative_to(whole):
             with suppress(OSError), path.open("rb") as file:
                 head = file.read(_HEAD_BYTES)
                 encoding = "utf-16" if head.startswith(_UTF_16) else "utf-8-sig"
                 fitting += [path] if beginning.search(head.decode(encoding, "ignore").encode()) else []
-    return fitting
+    return sorted(fitting)
 
 
 def recogniser(beginning: re.Pattern[bytes]) -> Callable[[Path], str | None]:

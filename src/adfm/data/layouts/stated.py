@@ -10,7 +10,7 @@ from typing import Any
 
 from adfm.data.faults import DataFaultsError, broken
 from adfm.data.layouts.listed import Row, exists, is_file
-from adfm.data.layouts.names import SPLIT_IN_PATH, SPLIT_NAMES
+from adfm.data.layouts.names import NORMAL, SPLIT_IN_PATH, SPLIT_NAMES
 from adfm.data.layouts.walk import SourceImage, image_files, truth
 from adfm.geometry import Box
 from adfm.records import Label, Split
@@ -23,6 +23,7 @@ _UNDECIDED = frozenset(
     | {"unlabelled", "unclassified", "unchecked", "todo", "tbd", "pending", "review", "skip", "skipped", "ignore"}
     | {"ignored", "yes", "no", "y", "n", "t", "f", "positive", "negative", "pos", "neg", "background", "void"}
 )
+_NEGATIONS = frozenset({"no", "non", "not", "without", "free"})
 _FLAGS = {"normal": ("0", "false"), "defect": ("1", "true")}
 
 
@@ -65,7 +66,7 @@ def named_class(value: Any) -> str:
     word = _PLAIN.sub("", plain.lower())
     if known := next((name for name, flags in _FLAGS.items() if plain.lower() in flags), None):
         return known
-    if not word or word.isdigit() or word in _UNDECIDED or _is_number(plain):
+    if not word or word.isdigit() or word in _UNDECIDED or _is_number(plain) or _may_be_normal(plain):
         raise ValueError(f"{value!r:.60} does not say whether it is normal: use 0, 1 or the name of a class")
     return plain
 
@@ -76,9 +77,14 @@ def shape_class(name: str) -> str:
     Raises:
         ValueError: it says that the place is not judged.
     """
-    if (word := _PLAIN.sub("", name.lower())) in _UNDECIDED:
+    if (word := _PLAIN.sub("", name.lower())) in _UNDECIDED or _may_be_normal(name):
         raise ValueError(f"its class {name!r:.60} does not say whether it is a defect")
     return name.strip() if word else ""
+
+
+def _may_be_normal(name: str) -> bool:
+    """Whether a class that would be a type of defect speaks of OK (`no scratch`, `good weld`)."""
+    return truth(name)[1] is not None and bool({*_PLAIN.split(name.lower())} & (_NEGATIONS | NORMAL))
 
 
 def _is_number(plain: str) -> bool:
