@@ -10,7 +10,6 @@ from adfm.data.layouts import listed, stated
 from adfm.data.layouts.drawn import coco_shape, coco_size
 from adfm.data.layouts.listed import Faults, Row, identified, identity, objects, text
 from adfm.data.layouts.walk import SourceImage
-from adfm.geometry import Box
 
 NAME = "coco"
 SHAPE = "a JSON with images, annotations and categories, beside or above its images (COCO instances)"
@@ -34,27 +33,28 @@ def read(root: Path) -> Iterator[SourceImage]:
 
 
 def _images(root: Path, file: Path, faults: Faults) -> Iterator[SourceImage]:
-    value, own = listed.read_list(file), file.stem.removeprefix("instances_")
+    value = listed.read_list(file)
     rows, images = objects(file, value, "annotations"), identified(file, objects(file, value, "images"), "images")
     kinds = identified(file, objects(file, value, "categories"), "categories")
     identified(file, [row for row in rows if row.get("id") is not None], "annotations")
     drawn = listed.referring(file, rows, "image_id", images, faults)
     for key, image in images.items():
-        name = text(file, image, "file_name")
-        with faults.caught(file, f"{name!r:.200}"):
-            if key not in drawn:
-                stated.require_judged(image)
-            path = listed.locate(root, file, [name], ("", "images", "data", own, f"images/{own}"))
-            split = stated.split_in(file.relative_to(root)) or stated.split_of(image, path.parent)
-            shapes = [_shape(file, row, kinds) for row in drawn.get(key, [])]
-            size = stated.one_size([stated.sides(image, "width", "height"), *map(coco_size, drawn.get(key, []))])
-            tight = not any(stated.flag(row, "iscrowd") for row in drawn.get(key, []))
-            yield stated.annotated_image(path, root.resolve().name, shapes, split, size=size, tight=tight)
+        with faults.caught(file, f"{image.get('file_name')!r:.200}"):
+            yield _image(root, file, image, drawn.get(key, []), kinds)
 
 
-def _shape(file: Path, row: Row, kinds: Mapping[int | str, Row]) -> tuple[str, Box]:
-    if (kind := identity(file, row, "category_id")) not in kinds:
-        raise ValueError(f"no category has the id {kind!r:.60}")
-    if stated.flag(row, "ignore"):
-        raise ValueError("is to be ignored, which says neither OK nor defective")
-    return stated.shape_class(text(file, kinds[kind], "name")), coco_shape(row)
+def _image(root: Path, file: Path, image: Row, rows: list[Row], kinds: Mapping[int | str, Row]) -> SourceImage:
+    own = file.stem.removeprefix("instances_")
+    path = listed.locate(root, file, [text(file, image, "file_name")], ("", "images", "data", own, f"images/{own}"))
+    if unknown := [key for row in rows if (key := identity(file, row, "category_id")) not in kinds]:
+        raise ValueError(f"no category has the id {unknown[0]!r:.60}")
+    names = [stated.shape_class(text(file, kinds[row["category_id"]], "name")) for row in rows]
+    return stated.annotated_image(
+        path,
+        root.resolve().name,
+        list(zip(names, map(coco_shape, rows), strict=True)),
+        stated.split_in(file.relative_to(root)) or stated.split_of(image, path.parent),
+        classes=stated.given_classes(image, bool(rows)),
+        size=stated.one_size([stated.sides(image, "width", "height"), *map(coco_size, rows)]),
+        tight=not any(stated.flag(row, "iscrowd") for row in rows),
+    )

@@ -39,17 +39,18 @@ def flag(row: Row, name: str) -> bool:
     return bool(value)
 
 
-def require_judged(row: Row) -> None:
-    """Refuse an entry without any defect that says that nobody looked for one, or that it was removed.
+def given_classes(row: Row, drawn: bool) -> list[str]:
+    """Return the classes that an entry gives to its image as a whole: that of its `label`, if there is one.
 
     Raises:
-        ValueError: it does.
+        ValueError: it was removed, or nobody looked at it and nothing is drawn on it.
     """
     for name in ("annotated", "is_annotated", "labeled", "labelled", "reviewed"):
-        if row.get(name) is not None and not flag(row, name):
+        if not drawn and row.get(name) is not None and not flag(row, name):
             raise ValueError(f"it is not '{name}', so nothing says that it is normal")
     if flag(row, "deleted"):
         raise ValueError("it is marked as deleted")
+    return [] if row.get("label") is None else [named_class(row["label"])]
 
 
 def named_class(value: Any) -> str:
