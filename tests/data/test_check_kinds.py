@@ -373,6 +373,14 @@ copied("same-picture-splits", split="test")
 copied("same-picture-labels", label="anomalous", defect="dent", boxes=None)
 
 
+@case("same-pixels-splits")
+def _(built: Built) -> None:
+    """A mirrored copy without losses."""
+    image = Image.open(built.place(built.row(GOOD))).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    built.rows.append(built.draw_image(built.row(GOOD) | {"id": "new", "split": "test"}, saved(image), "new.png"))
+    built.save()
+
+
 @case("near-duplicate")
 def _(built: Built) -> None:
     """A copy one grey level darker, in another format."""

@@ -183,7 +183,8 @@ id-case | warning | id '{id}' differs from {first} in its case alone | rename on
 same-picture-labels | fault | is the same image as {first} with the opposite label | remove one
 same-picture-splits | fault | is the same image as {first} in another split | keep one of them
 same-picture | warning | is the same image as {first} | it counts twice: remove one
-near-duplicate | warning | looks like line {first} in another split (grey levels apart: {distance}) | put both in one split, or a --group-by
+same-pixels-splits | fault | has the pixels of {first} in another split ({turn}) | keep one of them
+near-duplicate | warning | looks like line {first} in another split ({turn}, {distance} grey levels off) | keep both in one, or --group-by
 group-splits | fault | group '{group}' is in another split on {first} | a group is never split
 name-variants | warning | {field} '{name}' differs from '{other}' (line {first}) in case or spaces alone | use one name
 
