@@ -12,10 +12,10 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo results test lint clean
+.PHONY: help setup demo results test lint clean fuzz-manifests
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## build .venv with everything that the demo and the tests need
 
@@ -47,6 +47,10 @@ lint: setup ## style, types and the one-way rule of imports
 test: export OMP_NUM_THREADS := 1
 test: lint ## lint, then every test (fewer with ARGS=tests/data)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+MANIFESTS ?= 100000
+fuzz-manifests: setup ## $(MANIFESTS) mutated manifests are read as written or refused (another series with ADFM_FUZZ_SEED=1)
+	ADFM_FUZZ_MANIFESTS=$(MANIFESTS) $(BIN)/pytest -q -n 0 tests/data/test_manifest_fuzz.py
 
 clean: ## remove .venv, caches and build products; runs/ stays
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -108,11 +108,13 @@ manifest-empty | fault | holds no sample | run `adfm data build` first
 
 A line
 line-json | fault | is not JSON ({why}) | remove the line or build again
+line-long | fault | has {length} bytes, more than {most} | remove the line or build again
 line-object | fault | is not a JSON object | write one sample a line, in braces
 key-twice | fault | names '{name}' twice, and only one can count | remove one of them
 field-unknown | fault | unknown field '{name}'{hint} | remove or rename it
 field-missing | fault | '{name}' is missing | add it or build again
 field-type | fault | '{name}' must be {kind} | correct the value or build again
+field-long | fault | '{name}' holds {count} entries, more than {most} | build again with a larger --dilate
 text-control | fault | '{name}' holds a control character or half a character | rename it
 label-unknown | fault | 'label' must be one of {known} | correct the label
 split-unknown | fault | 'split' must be one of {known} | correct the split

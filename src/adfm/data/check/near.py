@@ -162,7 +162,7 @@ def nearest(left: Vectors, right: Vectors, owners_left: Numbers, owners_right: N
 def _halved(thumbs: Vectors) -> Vectors:
     """Return (images, pixels) of thumbnails of half the side, each pixel the mean of four."""
     count, side = len(thumbs), thumbs.shape[-1] // 2
-    return thumbs.reshape(count, side, 2, side, 2).mean(axis=(2, 4)).reshape(count, side * side)
+    return np.asarray(thumbs.reshape(count, side, 2, side, 2).mean(axis=(2, 4)).reshape(count, side * side))
 
 
 def _lengths(vectors: Vectors) -> Vectors:
@@ -172,6 +172,6 @@ def _lengths(vectors: Vectors) -> Vectors:
 
 def _closeness(vectors: Vectors, others: Vectors, lengths: Vectors) -> Vectors:
     """Return (vectors, others): half of what |vector|^2 is above |vector - other|^2, with the `lengths` of the others."""
-    product = np.asarray(vectors @ others.T)
+    product: Vectors = np.matmul(vectors, others.T)
     product -= lengths / 2
     return product
