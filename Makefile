@@ -12,7 +12,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo results test lint fuzz fuzz-answers fuzz-layouts mutate clean
+.PHONY: help setup demo results test lint fuzz fuzz-answers fuzz-layouts fuzz-manifests mutate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,10 @@ AREAS ?= reasoning rewards geometry
 mutate: setup ## change the code in thousands of places and count the changes that no test notices
 	@test -x $(BIN)/mutmut || $(BIN)/python -m pip install -c constraints.txt -e '.[mutation]'
 	nice $(BIN)/python benchmarks/mutate.py $(AREAS) $(AGAIN)
+
+MANIFESTS ?= 100000
+fuzz-manifests: setup ## $(MANIFESTS) mutated manifests are read as written or refused (another series with ADFM_FUZZ_SEED=1)
+	ADFM_FUZZ_MANIFESTS=$(MANIFESTS) $(BIN)/pytest -q -n 0 tests/data/test_manifest_fuzz.py
 
 clean: ## remove .venv, caches and build products; runs/ stays
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
