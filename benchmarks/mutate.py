@@ -44,6 +44,7 @@ AREAS = {
 SLOW = (
     "tests/reasoning/test_gold.py::test_it_is_strict_for_any_name_size_frame_and_protocol",
     "tests/rewards/test_hacking.py::test_no_hack_beats_the_canonical_answer_on_any_sample",
+    "tests/rewards/test_hacking.py::test_set_iou_no_hack_beats_any_honest_answer",
     "tests/rewards/test_other_trainers.py::test_the_rewards_need_no_torch",
     "tests/rewards/test_reward.py::test_gold_scores_full_marks_on_ten_thousand_truths",
     "tests/rewards/test_terms.py::test_agrees_with_every_assignment_on_0_to_6_boxes_a_side",
