@@ -135,7 +135,7 @@ def score(found: Iterable[Mutant], equivalent: Iterable[str] = ()) -> float:
 def mutmut(folder: Path, names: Iterable[str] = ()) -> None:
     """Run what is open, or exactly the named mutants again."""
     # Tests that start another Python find adfm by PYTHONPATH, as it is; mutmut takes that path from its own.
-    quick = {"ADFM_FUZZ": "500", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
+    quick = {"ADFM_FUZZ": "500", "HYPOTHESIS_PROFILE": "first", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
     command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", "1", *names]
     subprocess.run(command, cwd=folder, env=os.environ | quick, check=True)  # noqa: S603
 
