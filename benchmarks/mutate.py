@@ -62,6 +62,7 @@ pytest_add_cli_args=
     {arguments}
 pytest_add_cli_args_test_selection=
     {tests}
+timeout_constant=10.0
 timeout_multiplier=4.0
 process_isolation=forkserver
 on_dependency_change=ignore
