@@ -27,7 +27,7 @@ UNNOTICED = {None: "not run", 0: "survived", 5: "no test", 33: "no test"}
 
 @dataclass(frozen=True)
 class Area:
-    """What is mutated, the tests that must notice, and the least share of mutants that they notice."""
+    """What is mutated, the tests that must notice (as patterns), and the least share of mutants that they notice."""
 
     source: str
     tests: tuple[str, ...]
@@ -39,7 +39,7 @@ AREAS = {
     "rewards": Area("rewards", ("tests/rewards",), 0.9),
     "geometry": Area("geometry", ("tests/geometry", "tests/test_geometry.py"), 0.9),
     "layouts": Area("data/layouts", ("tests/data",), 0.8),
-    "check": Area("data/check", ("tests/data",), 0.8),
+    "check": Area("data/check", ("tests/data/test_check*.py",), 0.8),
 }
 SLOW = (
     "tests/reasoning/test_gold.py::test_it_is_strict_for_any_name_size_frame_and_protocol",
@@ -97,7 +97,8 @@ def prepared(area: Area, folder: Path) -> Path:
         if not link.is_symlink():
             link.symlink_to(ROOT / name)
     arguments = ["-p", "no:cacheprovider", *(f"--deselect={test}" for test in SLOW if test.startswith(area.tests))]
-    lists = {"tests": "\n    ".join(area.tests), "arguments": "\n    ".join(arguments)}
+    tests = [str(path.relative_to(ROOT)) for pattern in area.tests for path in sorted(ROOT.glob(pattern))]
+    lists = {"tests": "\n    ".join(tests), "arguments": "\n    ".join(arguments)}
     (folder / "setup.cfg").write_text(SETTINGS.format(source=area.source, **lists))
     return folder
 
