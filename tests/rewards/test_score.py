@@ -139,7 +139,7 @@ def test_mistakes_are_one_line(
 
 
 def test_one_fault_has_no_more(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is NoneType$"):
+    with pytest.raises(UserError, match=r"is NoneType$"):
         command(tmp_path, [{"id": "bad"}], "--frame", "original")
 
 
