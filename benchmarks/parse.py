@@ -57,6 +57,9 @@ HOSTILE: dict[str, Callable[[int], str]] = {
     "repeated keys": lambda n: _answer("[{" + _filled('"a":1,', n) + '"a":1}]'),
     "brackets in a string": lambda n: _answer('["' + "[" * n + '"]'),
     "wide characters": lambda n: _answer('["' + "😀" * (n // 4) + '"]'),
+    "a number and white space": lambda n: "1" + " " * n + "x",
+    "numbers and commas": lambda n: _filled("1 ,;", n),
+    "round brackets": lambda n: _filled("(  ", n),
     "noise": lambda n: "".join(random.Random(0).choices('<>/answer[]{}",:0 \\', k=n)),
 }
 
