@@ -48,6 +48,10 @@ test: export OMP_NUM_THREADS := 1
 test: lint ## lint, then every test (fewer with ARGS=tests/data)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
+RECIPES ?= 100000
+fuzz-recipes: setup ## read $(RECIPES) mutated recipes: one line and exit 2 each
+	ADFM_FUZZ=$(RECIPES) $(BIN)/pytest tests/training/test_recipe_fuzz.py
+
 clean: ## remove .venv, caches and build products; runs/ stays
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests docs benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
