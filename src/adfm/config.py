@@ -40,7 +40,7 @@ class _StrictLoader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not allowed")
-        if getattr(self.peek_event(), "tag", None):
+        if getattr(self.peek_event(), "tag", None):  # type: ignore[no-untyped-call]
             raise yaml.YAMLError("tags (!name) are not allowed")
         return super().compose_node(parent, index)
 
