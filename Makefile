@@ -12,7 +12,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo results test lint fuzz fuzz-answers fuzz-layouts fuzz-manifests mutate clean
+.PHONY: help setup demo results test lint fuzz fuzz-answers fuzz-layouts fuzz-manifests fuzz-recipes mutate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ fuzz-answers: setup ## read and reward $(ANSWERS) mutated answers: no exception,
 TREES ?= 100000
 fuzz-layouts: setup ## read $(TREES) new trees of folders with random damage, about half an hour
 	ADFM_FUZZ_TREES=$(TREES) HYPOTHESIS_PROFILE=search $(BIN)/pytest -n 0 tests/data/test_layout_fuzz.py
+
+RECIPES ?= 100000
+fuzz-recipes: setup ## read $(RECIPES) mutated recipes: one line and exit 2 each
+	ADFM_FUZZ=$(RECIPES) $(BIN)/pytest tests/training/test_recipe_fuzz.py
 
 # A run that was stopped goes on. AREAS="layouts check" for the readers of data sets, AGAIN=--again after tests were added.
 AREAS ?= reasoning rewards geometry
