@@ -37,9 +37,9 @@ def test_a_name_is_kept_where_it_can_be(name: str, kept: bool) -> None:
 
 
 NAMES = st.lists(
-    st.lists(st.text("aAéE\u0301.~\n\x1b", min_size=1, max_size=5) | st.just("results.jsonl"), min_size=1, max_size=3).map(
-        "/".join
-    )
+    st.lists(
+        st.text("aAéE\u0301.~\n\x1b", min_size=1, max_size=5) | st.just("results.jsonl"), min_size=1, max_size=3
+    ).map("/".join)
     | st.sampled_from(["a.json", "a", "a.overlay.png", "a.json/a", "x" * 250, "X" * 250]),
     max_size=12,
     unique=True,

@@ -425,7 +425,15 @@ def test_every_problem_has_one_line_and_can_occur() -> None:
     seen: set[str] = {"too_long"}
     for block in FULL.blocks:
         seen |= {f"{kind}_{block}" for kind in ("missing", "unopened", "unclosed", "duplicate")}
-    seen |= {"wrong_order", "text_outside", "unread_outside", "too_deep", "locate_not_json", "locate_not_a_list", "answer_not_json"}
+    seen |= {
+        "wrong_order",
+        "text_outside",
+        "unread_outside",
+        "too_deep",
+        "locate_not_json",
+        "locate_not_a_list",
+        "answer_not_json",
+    }
     seen |= {"answer_not_an_object", "duplicate_key", "unknown_key", "bad_verdict", "bad_regions", "too_many_regions"}
     seen |= {"bad_region", "bad_box", "box_outside", "bad_label", "regions_under_normal", "no_regions"}
     assert set(PROBLEMS) == seen  # each of these is asserted by name in a test above
