@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from adfm import images
-from adfm.data.layouts.names import MASK_FOLDERS
+from adfm.data.layouts.names import qualifier
 from adfm.errors import DataError, ImageError
 from adfm.ownership import MARKER
 
@@ -94,7 +94,7 @@ def _is_ours(marker: os.DirEntry[str]) -> bool:
 def _reason_of_folder(name: str) -> str:
     if name.startswith("."):
         return f"is in a hidden folder, '{name}'"
-    if name.lower() in MASK_FOLDERS:
+    if qualifier(name, ()) is not None:
         return f"is in a folder of masks, '{name}'; give that folder itself to inspect it"
     return ""
 
