@@ -67,7 +67,9 @@ class TrainSettings(Settings):
     }
 
     model: str = Field("nano", description="what is trained: a model folder, a hub id, or `nano`")
-    out: str = Field("runs/run", description="the run folder")
+    out: str = Field(
+        "runs/run", min_length=1, description="the run folder: a new or empty one, or with --resume that of the run"
+    )
     data: DataSettings = DataSettings()
     protocol: ProtocolFlags = ProtocolFlags()
     seed: int = Field(0, ge=0, description="decides the order of the samples and every random draw")
@@ -90,8 +92,11 @@ class TrainSettings(Settings):
     )
     threads: int = Field(0, ge=0, description="torch threads (0: torch's choice); 1 on a machine that does other work")
     workers: int = Field(0, ge=0, description="processes that load rows (0: the training process)")
-    save_every: int = Field(0, ge=0, description="steps between checkpoints (0: none, so the run cannot be resumed)")
+    save_every: int = Field(0, ge=0, description="steps between checkpoints (0: none, so a killed run starts over)")
     keep_checkpoints: int = Field(2, ge=1, description="how many checkpoints are kept")
+    stop_seconds: float = Field(
+        25, gt=0, description="seconds that SIGTERM leaves to end the step and save it; then the run leaves without"
+    )
     tracker: Literal["none", "tensorboard", "trackio", "wandb"] = Field(
         "none", description="where the engine also sends its own log; `metrics.jsonl` is always written"
     )
