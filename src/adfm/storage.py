@@ -93,7 +93,7 @@ def lock(handle: int, *, wait: bool = False) -> bool:
 
 
 def _is_at(handle: int, path: Path) -> bool:
-    """Whether an open file or folder is still what stands at `path`."""
+    """Whether an open file or folder is still what is at `path`."""
     try:
         return os.path.samestat(os.fstat(handle), path.lstat())
     except FileNotFoundError:
@@ -228,6 +228,13 @@ def sha256_file(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_tree(folder: Path) -> str:
+    """Return the hexadecimal SHA-256 of every file below `folder`, by name and content. Links to folders are not followed."""
+    paths = [Path(directory) / name for directory, _, names in os.walk(folder) for name in names]
+    lines = [f"{path.relative_to(folder).as_posix()} {sha256_file(path)}" for path in sorted(paths) if path.is_file()]
+    return sha256_bytes(os.fsencode("\n".join(lines)))
 
 
 @contextmanager

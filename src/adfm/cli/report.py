@@ -39,8 +39,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: a folder that is no run, runs that cannot be read, or a data set without a manifest.
     """
-    from adfm.report import write_report
+    from adfm.ownership import require_replaceable
+    from adfm.report import PAGE_MARK, write_report
 
+    require_replaceable(args.out, PAGE_MARK)
     inputs = collect(args.runs, names=args.name, data=args.data, title=args.title)
     write_report(args.out, inputs)
     written = {

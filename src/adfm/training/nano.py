@@ -158,40 +158,36 @@ def corpus(settings: SceneSettings, answers: int = 3000) -> list[str]:
 
 def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers: int = 1) -> Path:
     """Run every stage that is not yet done in `out` and return the folder of the finished model."""
-    with owned_folder(out, "a build of nano"):
-        return _stages(out, settings, progress, workers)
-
-
-def _stages(out: Path, settings: NanoSettings, progress: Progress, workers: int) -> Path:
-    warm = out / "warm"
-    if not (warm / "config.json").is_file():
-        tokenizer = train_tokenizer(corpus(settings.scenes), vocabulary=settings.shape.vocabulary)
-        trained = warm_up(out, settings, tokenizer, progress, workers=workers)
-        save_model(warm, trained, build_processor(tokenizer, settings.shape), ModelCard(protocol=PROTOCOL))
-    model, first = warm, settings.warmup.steps * settings.warmup.batch
-    for number, tune in enumerate(settings.rounds, 1):
-        run = out / f"tune-{number}"
-        if not (run / "summary.json").is_file():
-            recipe = resolved(
-                SftSettings(
-                    model=str(model),
-                    out=str(run),
-                    seed=settings.seed,
-                    micro_batch=tune.batch,
-                    warmup_steps=50,
-                    optimizer="blended",
-                    **tune.model_dump(exclude={"batch"}),
-                    threads=1,
-                    workers=workers,
+    with owned_folder(out, "a build of the bundled model"):
+        warm = out / "warm"
+        if not (warm / "config.json").is_file():
+            tokenizer = train_tokenizer(corpus(settings.scenes), vocabulary=settings.shape.vocabulary)
+            trained = warm_up(out, settings, tokenizer, progress, workers=workers)
+            save_model(warm, trained, build_processor(tokenizer, settings.shape), ModelCard(protocol=PROTOCOL))
+        model, first = warm, settings.warmup.steps * settings.warmup.batch
+        for number, tune in enumerate(settings.rounds, 1):
+            run = out / f"tune-{number}"
+            if not (run / "summary.json").is_file():
+                recipe = resolved(
+                    SftSettings(
+                        model=str(model),
+                        out=str(run),
+                        seed=settings.seed,
+                        micro_batch=tune.batch,
+                        warmup_steps=50,
+                        optimizer="blended",
+                        **tune.model_dump(exclude={"batch"}),
+                        threads=1,
+                        workers=workers,
+                    )
                 )
-            )
-            set_seed(settings.seed)
-            fine_tune(
-                recipe,
-                load_subject(recipe),
-                SceneExamples(settings.scenes, first, tune.steps * tune.batch),
-                resume=is_started(run),
-                progress=_with_loss(progress, f"fine-tuning {run.name}"),
-            )
-        model, first = run / "final", first + tune.steps * tune.batch
+                set_seed(settings.seed)
+                fine_tune(
+                    recipe,
+                    load_subject(recipe),
+                    SceneExamples(settings.scenes, first, tune.steps * tune.batch),
+                    resume=is_started(run),
+                    progress=_with_loss(progress, f"fine-tuning {run.name}"),
+                )
+            model, first = run / "final", first + tune.steps * tune.batch
     return model
