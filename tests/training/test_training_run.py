@@ -151,6 +151,6 @@ def test_saving_replaces_only_by_a_whole_folder(tiny: Path, tmp_path: Path) -> N
     (tmp_path / "final").mkdir()
     (tmp_path / "final" / "old").write_text("x")
     weights = load_weights(str(tiny))
-    with pytest.raises(WriteError, match="final: cannot be written .disk full.; make room there"):
+    with pytest.raises(WriteError, match=r"final: cannot be written \(disk full\); make room there"):
         save_model(tmp_path / "final", weights, Breaks(), CARD)
     assert (tmp_path / "final" / "old").read_text() == "x"

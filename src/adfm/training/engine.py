@@ -61,8 +61,12 @@ class DurableRun(Engine):  # type: ignore[misc]
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         """Compute the loss and its gradient. The engine would replace a loss that is not finite by the mean of those before."""
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        require_finite(self.state.global_step + 1, "the loss", loss)
+        step = self.state.global_step + 1
+        try:
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        except NotFiniteError as error:  # of a reward, which knows no steps
+            raise NotFiniteError(f"step {step}: {error}") from error
+        require_finite(step, "the loss", loss)
         return loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
@@ -84,6 +88,7 @@ class DurableRun(Engine):  # type: ignore[misc]
                     staged = staging / f"checkpoint-{step}"
                     list_contents(staged, self._needed())
                     publish_checkpoint(staged, staging.parent, step, self.keep_checkpoints)
+                    shutil.rmtree(staging, ignore_errors=True)
                 self.accelerator.wait_for_everyone()
         except WriteError:
             shutil.rmtree(staging, ignore_errors=True)  # it would take the room that the next attempt needs

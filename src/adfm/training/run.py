@@ -121,7 +121,7 @@ def _train(
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         done = trainer.state.global_step
     journal.close()
-    if not is_complete(done, settings):
+    if stop.asked is not None and done < settings.steps:
         raise stop.stopped(f"after step {done} of {settings.steps}, which is saved")
     final = save_final(run, trainer.model, subject, settings, manifest.sha256 if manifest else None)
     if is_first_process():
