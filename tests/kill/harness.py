@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,7 @@ def _fork_for_each_call(step: int, out: Path, kill: bool) -> None:
         child = os.fork()
         if not child:
             random.setstate(drawn)  # Python seeds it again in every fork
+            os.close = _closed(os.close)  # the lock of the run is its parent's
             CallTrap(RUN, number, kill=kill)
             return
         code = finished(child)
@@ -191,6 +193,14 @@ def _fork_for_each_call(step: int, out: Path, kill: bool) -> None:
         if Path("refusal").exists():
             Path("refusal").rename(kept / "refusal")
         _put_back(Path("before"))
+
+
+def _closed(close: Callable[[int], None]) -> Callable[[int], None]:
+    def tolerant(handle: int) -> None:
+        with suppress(OSError):
+            close(handle)
+
+    return tolerant
 
 
 def _put_back(before: Path) -> None:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.utils import RepeatSampler
 
-from adfm.errors import ModelError, NotFiniteError, WriteError
+from adfm.errors import DataError, ModelError, NotFiniteError, WriteError
 from adfm.storage import STAGING, read_json, staging_of, sync_folder, sync_tree, write_json
 from adfm.training.stopping import StopRequest
 
@@ -231,17 +231,24 @@ def require_complete(checkpoint: Path) -> None:
     """Refuse a checkpoint that lacks a file of its list, or holds one of another size.
 
     Raises:
-        DataError: the list cannot be read.
-        ModelError: names the first such file.
+        ModelError: names the first such file, or the list where it cannot be read.
     """
-    remedy = "remove it to resume from an older one, or start over without any"
-    if not (checkpoint / CONTENTS).is_file():
-        raise ModelError(f"{checkpoint}: is incomplete ({CONTENTS} is missing); {remedy}")
-    for name, size in read_json(checkpoint / CONTENTS)["files"].items():
+    sizes: dict[str, int | None] = {CONTENTS: None, **_listed(checkpoint / CONTENTS)}
+    for name, size in sizes.items():
         file = checkpoint / name
-        if not file.is_file() or file.stat().st_size != size:
+        if not file.is_file() or size not in (None, file.stat().st_size):
             fault = "is not the one that was saved" if file.is_file() else "is missing"
-            raise ModelError(f"{checkpoint}: is incomplete ({name} {fault}); {remedy}")
+            raise ModelError(
+                f"{checkpoint}: is incomplete ({name} {fault}); remove it to resume from an older one, or start over without any"
+            )
+
+
+def _listed(file: Path) -> dict[str, int]:
+    """Return the names and sizes of a list. One that is damaged is a file of another size."""
+    try:
+        return dict(read_json(file)["files"])
+    except (DataError, TypeError, KeyError, ValueError):
+        return {CONTENTS: -1}
 
 
 def publish_folder(staged: Path, folder: Path) -> None:
