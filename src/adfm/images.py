@@ -114,6 +114,16 @@ def size(path: Path) -> tuple[int, int]:
         return (image.height, image.width) if swapped else (image.width, image.height)
 
 
+def orientation(path: Path) -> int:
+    """Return the EXIF orientation of an image, 1 to 8 (1: stored as it is shown), from its header.
+
+    Raises:
+        ImageError: not an image, or over the limits.
+    """
+    with _opened(path, header_only=True) as image:
+        return _orientation(image)
+
+
 def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(0x0112, 1))
 
@@ -138,6 +148,18 @@ def decode(content: bytes, name: str = "image") -> Image.Image:
     """
     with _opened(content, name) as image:
         return _rgb(image)
+
+
+def opacity(content: bytes, name: str = "image") -> NDArray[np.uint8]:
+    """Decode the alpha channel of an image's bytes, (H, W) of 0 (clear) to 255 (opaque).
+
+    Raises:
+        ImageError: not an image, damaged, over the limits, or without transparency.
+    """
+    with _opened(content, name) as image:
+        if not image.has_transparency_data:
+            raise ImageError(f"{name}: has no transparency")
+        return np.asarray(image.convert("RGBA"))[..., 3]
 
 
 def as_rgb(image: Image.Image, name: str = "image") -> Image.Image:
@@ -190,6 +212,19 @@ class Header(NamedTuple):
     several: bool
 
 
+class StoredMask(NamedTuple):
+    """What a mask file holds: codes (H, W) or (H, W, 3), palette (colours, 4) of RGBA, alpha (H, W); None where it has none.
+
+    `lossy` is JPEG, whose codes are near what was saved.
+    """
+
+    header: Header
+    codes: NDArray[Any]
+    palette: NDArray[np.uint8] | None
+    alpha: NDArray[np.uint8] | None
+    lossy: bool
+
+
 def load_with_header(path: Path) -> tuple[Header, Image.Image]:
     """Decode an image as `load` does, and say how it was stored.
 
@@ -199,13 +234,14 @@ def load_with_header(path: Path) -> tuple[Header, Image.Image]:
     return _with_header(path, _rgb)
 
 
-def load_mask_with_header(path: Path) -> tuple[Header, NDArray[Any]]:
-    """Decode a mask as `load_mask` does, and say how it was stored.
+def load_mask_with_header(path: Path) -> StoredMask:
+    """Decode a mask as `load_mask` does, with all that says what its codes mean.
 
     Raises:
         ImageError: not an image, damaged, or over the limits.
     """
-    return _with_header(path, _codes)
+    header, (codes, palette, alpha, lossy) = _with_header(path, _mask_parts)
+    return StoredMask(header, codes, palette, alpha, lossy)
 
 
 def plain(path: Path) -> bool:
@@ -273,6 +309,22 @@ def _codes(image: Image.Image) -> NDArray[Any]:
         except (ImportError, ValueError):  # not installed, or a very large image that is in several pieces
             pass
     return np.asarray(image)
+
+
+_MaskParts = tuple[NDArray[Any], NDArray[np.uint8] | None, NDArray[np.uint8] | None, bool]
+
+
+def _mask_parts(image: Image.Image) -> _MaskParts:
+    """Return the codes, palette and alpha of an open mask, and whether it was saved as JPEG."""
+    lossy = image.format in ("JPEG", "MPO") or image.info.get("compression") == "jpeg"
+    image, palette, alpha = _upright(image), None, None
+    if image.mode == "P":
+        image.apply_transparency()
+        palette = np.array(image.getpalette("RGBA"), np.uint8).reshape(-1, 4)
+    elif image.has_transparency_data:
+        image = image.convert("LA" if image.mode in ("L", "LA", "La") else "RGBA")
+        alpha = np.asarray(image.getchannel("A"))
+    return _codes(image), palette, alpha, lossy
 
 
 def is_image(path: Path) -> bool:

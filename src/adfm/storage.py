@@ -144,7 +144,7 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: the file is missing or is not JSON.
     """
-    return _parsed(_text(path, "strict"), str(path))
+    return _parsed(_text(path), str(path))
 
 
 def read_jsonl(path: Path, *, torn_tail: bool = False) -> list[dict[str, Any]]:
@@ -153,9 +153,8 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> list[dict[str, Any]]:
     Raises:
         DataError: the file is missing, or a line is not a JSON object.
     """
-    lines = _text(path, "replace" if torn_tail else "strict").split("\n")
     rows = []
-    for number, line in enumerate(lines[:-1] if torn_tail else lines, 1):
+    for number, line in enumerate(_text(path, torn_tail=torn_tail).split("\n"), 1):
         if line.strip():
             row = _parsed(line, f"{path}:{number}")
             if not isinstance(row, dict):
@@ -164,10 +163,11 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> list[dict[str, Any]]:
     return rows
 
 
-def _text(path: Path, errors: str) -> str:
-    """Read UTF-8 text; `errors` says what becomes of other bytes, as in `bytes.decode`."""
+def _text(path: Path, *, torn_tail: bool = False) -> str:
+    """Read UTF-8 text, with `torn_tail` up to the last newline."""
     try:
-        return path.read_text(encoding="utf-8", errors=errors)
+        content = path.read_bytes()
+        return (content[: content.rfind(b"\n") + 1] if torn_tail else content).decode()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

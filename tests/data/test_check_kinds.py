@@ -23,7 +23,7 @@ from adfm.data.check.rows import MAX_ASPECT
 from adfm.data.contract import LineError, sample_from_json
 from adfm.data.meta import counts
 from adfm.data.settings import BuildSettings
-from adfm.geometry import Frame
+from adfm.geometry import Frame, masks
 from adfm.models.families import FAMILIES
 from adfm.records import Sample
 from adfm.rewards import gold_fault
@@ -108,6 +108,13 @@ def turned(image: Image.Image, orientation: int) -> bytes:
 def marked(box: tuple[int, int, int, int] = BOX, value: Any = 255, size: tuple[int, int] = (48, 32)) -> Image.Image:
     codes = np.zeros((size[1], size[0]), np.uint8)
     codes[box[1] : box[3], box[0] : box[2]] = value
+    return Image.fromarray(codes)
+
+
+def speckled() -> Image.Image:
+    """A mask of single pixels, on an image that is too small for as many as are refused."""
+    codes = np.zeros((32, 48), np.uint8)
+    codes[::2, ::2] = 255
     return Image.fromarray(codes)
 
 
@@ -284,6 +291,8 @@ def _(built: Built) -> None:
 
 changed("mask-missing", SCRATCH, mask="../valve/none.png")
 masked("mask-unreadable", lambda: b"no picture")
+masked("mask-unclear", lambda: saved(Image.fromarray(np.where(np.asarray(marked()), 60, 120).astype(np.uint8))))
+masked("mask-marks", lambda: saved(speckled()))
 masked("mask-size", lambda: saved(marked(size=(49, 32))))
 
 
@@ -443,7 +452,10 @@ def found(built: Built) -> list[str]:
 
 
 @pytest.mark.parametrize("code", CASES)
-def test_a_set_with_one_fault_is_told_this_fault_and_no_other(code: str, built: Built) -> None:
+def test_a_set_with_one_fault_is_told_this_fault_and_no_other(
+    code: str, built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(masks, "MAX_MARKS", 300)
     CASES[code](built)
     assert found(built) == [code]
 

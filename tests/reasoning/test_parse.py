@@ -120,6 +120,33 @@ def test_a_tag_inside_a_json_text_is_ambiguous_and_not_read() -> None:
     assert response.problems == ("duplicate_answer",)
 
 
+ANSWER = f"<answer>{dump(GOOD)}</answer>"
+
+
+@pytest.mark.parametrize(
+    ("outside", "noted"),
+    [
+        ("The part is fine.", False),
+        ("I am sorry, I cannot help with that.", False),
+        ("<think>it is shiny</think>", False),
+        (dump([REGION]), True),
+        ("```json\n{}\n```", True),
+        ("a scratch at (10, 20)", True),
+        ("a scratch at 10, 20, 30, 40", True),
+        ("a scratch at 10 20 30 40", True),
+        ("<box>x1=10</box>", True),
+        ("<Answer>ANOMALOUS</Answer>", True),
+        ("one Region", True),
+    ],
+)
+def test_what_looks_like_regions_outside_the_blocks_is_noted(outside: str, noted: bool) -> None:
+    """Beside all blocks and beside the answer alone. Inside `<examine>` it is prose."""
+    for written in (f"{outside}{text(locate=[], answer=GOOD)}", f"{ANSWER}{outside}"):
+        assert ("unread_outside" in problems(written)) == noted
+        assert read(written, FRAME).verdict == "normal"
+    assert read(text(locate=[], examine=outside, answer=GOOD), FRAME).strict
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
@@ -387,7 +414,7 @@ def test_each_protocol_accepts_its_own_blocks_only() -> None:
             assert read(written, FRAME, stages=stages).strict == (stages == writer)
         assert read(text(), FRAME, stages=stages).verdict == "anomalous"
     assert read(text(), FRAME, stages=VERDICT).located is None
-    assert read(text(), FRAME, stages=VERDICT).problems == ("text_outside",)
+    assert read(text(), FRAME, stages=VERDICT).problems == ("text_outside", "unread_outside")
 
 
 # --- the vocabulary, and any text at all ------------------------------------------------------------------------------
@@ -398,7 +425,15 @@ def test_every_problem_has_one_line_and_can_occur() -> None:
     seen: set[str] = {"too_long"}
     for block in FULL.blocks:
         seen |= {f"{kind}_{block}" for kind in ("missing", "unopened", "unclosed", "duplicate")}
-    seen |= {"wrong_order", "text_outside", "too_deep", "locate_not_json", "locate_not_a_list", "answer_not_json"}
+    seen |= {
+        "wrong_order",
+        "text_outside",
+        "unread_outside",
+        "too_deep",
+        "locate_not_json",
+        "locate_not_a_list",
+        "answer_not_json",
+    }
     seen |= {"answer_not_an_object", "duplicate_key", "unknown_key", "bad_verdict", "bad_regions", "too_many_regions"}
     seen |= {"bad_region", "bad_box", "box_outside", "bad_label", "regions_under_normal", "no_regions"}
     assert set(PROBLEMS) == seen  # each of these is asserted by name in a test above
@@ -430,6 +465,10 @@ def test_any_text_gives_a_response(written: str) -> None:
         text(answer="[" + "[]," * 20_000 + "[]]"),
         text(answer='{"verdict": "normal", "regions": [' + "1," * 30_000 + "1]}"),
         "\x00" * 60_000,
+        ANSWER + "1" * 60_000,
+        ANSWER + "( " * 30_000,
+        ANSWER + "(" + " " * 60_000,
+        ANSWER + "1" + " ,;" * 20_000,
         "\ud800" * 20_000,
     ],
 )

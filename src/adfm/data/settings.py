@@ -10,6 +10,7 @@ from adfm.config import Settings
 from adfm.geometry.masks import DEFAULT_MAX_BOXES, DEFAULT_MIN_AREA, DEFAULT_RATIO
 
 SplitRule = Literal["official", "fractions", "labelled"]
+Annotators = Literal["any", "all", "first"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -17,9 +18,11 @@ class BuildSettings(Settings):
     """What decides a manifest: masks to boxes, tiles, split. `workers` changes the speed alone.
 
     `split` None: the layout's own split where it has one, else fractions. `shares` are train, validation and test.
+    `annotators` None: answers of several people to one image must agree.
     """
 
     layout: str = "auto"
+    annotators: Annotators | None = None
     dilate: float = Field(default=DEFAULT_RATIO, ge=0, le=1)
     min_area: int = Field(default=DEFAULT_MIN_AREA, ge=0)
     max_boxes: int = Field(default=DEFAULT_MAX_BOXES, ge=1)

@@ -6,22 +6,30 @@ Under a launcher with several processes only the first one writes files.
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from peft import LoraConfig, PeftModel
 
 from adfm.config import dump_settings
-from adfm.errors import ModelError, WriteError
+from adfm.errors import ConfigError, ModelError, WriteError, nearest
 from adfm.geometry import FrameOf
 from adfm.models.card import ModelCard, TrainedOn, protocol_of, write_card
+from adfm.models.device import best_device
 from adfm.models.families import Family, family_of
 from adfm.models.files import load_config, load_processor, load_weights, quiet_environment, resolve
+from adfm.models.local import LocalModel
 from adfm.reasoning import Protocol, ProtocolFlags
 from adfm.storage import STAGING, sha256_bytes
 from adfm.training.engine import publish_folder, require_finite_weights, saving
-from adfm.training.settings import T, TrainSettings
+from adfm.training.settings import LoraSettings, T, TrainSettings
+
+TRACKERS = {"tensorboard": ("tensorboard", "tensorboardX"), "trackio": ("trackio",), "wandb": ("wandb",)}
+"""The packages of which each tracker needs one."""
 
 
 class Subject(NamedTuple):
@@ -45,9 +53,10 @@ def load_subject(settings: TrainSettings) -> Subject:
 
     Raises:
         ModelError: not found, incomplete, or of a family that is not known.
-        ConfigError: the family cannot do what a setting asks.
+        ConfigError: the family cannot do what a setting asks, or a package for it is not installed.
     """
     quiet_environment()
+    require_installed(settings)
     folder = resolve(settings.model)
     family = family_of(load_config(folder).model_type)
     processor = load_processor(folder)
@@ -60,8 +69,46 @@ def load_subject(settings: TrainSettings) -> Subject:
     if settings.freeze_vision or settings.lora:
         for parameter in family.tower_of(weights).parameters():
             parameter.requires_grad_(False)
+    if settings.lora:
+        require_targets(settings.lora, family, weights)
+    LocalModel(settings.model, weights, processor, revision="").rehearse()
     protocol = protocol_of(folder).with_flags(settings.protocol)
     return Subject(weights, processor, family.frame_rule(processor), family, protocol)
+
+
+def require_targets(lora: LoraSettings, family: Family, weights: Any) -> None:
+    """Check that every target of an adapter is a projection of the language model.
+
+    Raises:
+        ConfigError: names the first that is not, and the nearest that is.
+    """
+    layers = [name for name, module in weights.named_modules() if isinstance(module, torch.nn.Linear)]
+    inside = [name for name in layers if f".{family.decoder}." in f".{name}"]
+    known = sorted({name.rpartition(".")[2] for name in inside})
+    for target in lora.targets or family.lora_targets:
+        if not any(re.fullmatch(family.lora_pattern([target]), name) for name in layers):
+            raise ConfigError(
+                f"setting 'lora.targets': the model has no projection '{target}'{nearest(target, known)}; "
+                f"it has {', '.join(known)}"
+            )
+
+
+def require_installed(settings: TrainSettings) -> None:
+    """Check that what the settings name is installed and that this machine has what it needs.
+
+    Raises:
+        ConfigError: names the setting and the package.
+    """
+    tracker = settings.tracker
+    if tracker != "none" and not any(map(find_spec, TRACKERS[tracker])):
+        raise ConfigError(
+            f"setting 'tracker': {tracker} is not installed; run `pip install {tracker}`, or set tracker=none"
+        )
+    if getattr(settings, "vllm", None) is not None:
+        if find_spec("vllm") is None:
+            raise ConfigError("setting 'vllm': vLLM is not installed; run `pip install vllm`, or set vllm=null")
+        if best_device() != "cuda":
+            raise ConfigError("setting 'vllm': needs a GPU; set vllm=null")
 
 
 def lora_config(settings: TrainSettings, family: Family) -> Any:

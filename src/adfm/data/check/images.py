@@ -15,7 +15,7 @@ from PIL import Image
 from adfm import images
 from adfm.data.check.rows import SHA256
 from adfm.data.faults import Broken, broken
-from adfm.data.measure import file_fault
+from adfm.data.marks import file_fault
 from adfm.errors import DataError, ImageError
 from adfm.records import Sample
 from adfm.storage import sha256_file
