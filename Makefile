@@ -12,7 +12,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo results test lint fuzz fuzz-answers fuzz-layouts fuzz-manifests fuzz-recipes mutate clean
+.PHONY: help setup demo results test kills lint fuzz fuzz-answers fuzz-layouts fuzz-manifests fuzz-recipes mutate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ DATA ?= ../shared/data
 SETS ?= deeppcb cookie hazelnut kolektor_sdd alien
 results: setup ## the table of docs/results.md: nano adapted to real sets
 	$(BIN)/python benchmarks/results.py $(DATA) --out runs/results --sets $(SETS)
+
+kills: export OMP_NUM_THREADS := 1
+kills: setup ## 200 random kills and every call of the save path: docs/development/kills.md (about an hour)
+	$(BIN)/python tests/kill/kills.py > docs/development/kills.md
 
 lint: setup ## style, types and the one-way rule of imports
 	$(BIN)/ruff check .

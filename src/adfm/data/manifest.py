@@ -62,9 +62,10 @@ class Manifest(NamedTuple):
         """
         path = self.image_path(sample)
         content = images.read(path)
+        image = images.decode(content, str(path))
         if sha256_bytes(content) != sample.sha256:
             raise DataFaultsError([broken("sha256-differs", path=path).at(self.root / MANIFEST)])
-        return images.decode(content, str(path))
+        return image
 
 
 def mask_paths(sample: Sample) -> tuple[str, ...]:
