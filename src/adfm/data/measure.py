@@ -68,9 +68,7 @@ class Measurement:
 def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measurement:
     """Open an image and its masks; `root` is absolute and without links. Faults are returned, never raised."""
     try:
-        if len(source.masks) > MAX_ENTRIES:
-            many = broken("field-long", name="mask", count=len(source.masks), most=MAX_ENTRIES)
-            raise DataFaultsError([many.at(root / source.image)])
+        _require_bounds(root, source)
         image, *masks = (inside(root, path) for path in (source.image, *source.masks))
         if fault := file_fault("image", image, source.image):
             raise DataFaultsError([fault.at(root)])
@@ -83,10 +81,7 @@ def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measure
         label = source.label or ("anomalous" if marked else "normal")
         if label == "normal" and marked:
             raise DataFaultsError([broken("mask-on-normal").at(image)])
-        if source.size not in (None, (width, height)):
-            listed = dict(zip(("listed_width", "listed_height"), source.size or (), strict=True))
-            fault = broken("image-size", path=source.image, width=width, height=height, origin="its list", **listed)
-            raise DataFaultsError([fault.at(root)])
+        _require_listed_size(root, source, width, height)
         boxes = () if label == "normal" else None
         notes = (*source.doubts, *map(DOUBTS.__getitem__, doubts))
         measured = Measurement(source, width, height, digest, label, boxes, doubts=notes)
@@ -102,6 +97,19 @@ def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measure
     except OSError as error:
         fault = broken("image-unreadable", path=source.image, why=error.strerror)
     return Measurement(source, faults=(fault.at(root),))
+
+
+def _require_bounds(root: Path, source: SourceImage) -> None:
+    if len(source.masks) > MAX_ENTRIES:
+        many = broken("field-long", name="mask", count=len(source.masks), most=MAX_ENTRIES)
+        raise DataFaultsError([many.at(root / source.image)])
+
+
+def _require_listed_size(root: Path, source: SourceImage, width: int, height: int) -> None:
+    if source.size not in (None, (width, height)):
+        listed = dict(zip(("listed_width", "listed_height"), source.size or (), strict=True))
+        fault = broken("image-size", path=source.image, width=width, height=height, origin="its list", **listed)
+        raise DataFaultsError([fault.at(root)])
 
 
 def _drawn(root: Path, measured: Measurement, settings: BuildSettings) -> Measurement:
