@@ -69,7 +69,7 @@ def check_inspection(out: Path, pictures: list[str], model: Path, code: int) -> 
         assert set(row) == VERDICT_FIELDS
         assert row == json.loads((out / f"{row['image']}.json").read_text())
         assert (out / f"{row['image']}.overlay.png").read_bytes().startswith(b"\x89PNG")
-        assert row["model"] == str(model) and row["revision"].startswith("weights-")
+        assert row["model"] == str(model) and row["revision"].startswith("model-")
         assert row["schema"] == "adfm.verdict/1" and row["decoding"]["method"] == "greedy"
         assert all(Box(*region["bbox_2d"]).area > 0 for region in row["regions"])
     decisions = {row["decision"] for row in rows}

@@ -192,6 +192,6 @@ def test_control_a_walk_by_suffix_is_silent(tmp_path: Path, monkeypatch: pytest.
     """Without the reasons, files disappear: the property of the tests above can fail."""
     draw(tmp_path / "a.png")
     draw(tmp_path / "b.gif", "GIF")
-    monkeypatch.setattr(module, "_walk", lambda root: ((path, "") for path in root.glob("*.png")))
+    monkeypatch.setattr(module, "walk", lambda root: ((path, "") for path in root.glob("*.png")))
     found = find(tmp_path)
     assert {*found.images, *found.left_out} != {"a.png", "b.gif"}

@@ -43,7 +43,7 @@ def find(path: Path) -> Found:
         what = "is neither a file nor a folder" if os.path.lexists(path) else "no such image or folder"
         raise DataError(f"{path}: {what}; give an image or a folder of images")
     found = Found({}, {})
-    for file, reason in sorted(_walk(path)):
+    for file, reason in sorted(walk(path)):
         name = as_text(file.relative_to(path).as_posix())
         if not reason and name in found.images:
             reason = "has bytes that are no text in its name, and so the same name as another file; rename it"
@@ -62,7 +62,7 @@ def as_text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, str]]:
+def walk(root: Path) -> Iterator[tuple[Path, str]]:
     """Yield every file below a folder, every folder that is not entered, and why it is left out ("": it is not)."""
     real, waiting = root.resolve(), [(root, "")]
     while waiting:
@@ -72,17 +72,17 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
         except OSError as error:
             yield folder, f"is a folder that cannot be read ({error.strerror})"
             continue
-        if folder != root and any(entry.name == MARKER and _is_ours(entry) for entry in entries):
+        if folder != root and any(entry.name == MARKER and marks_an_inspection(entry) for entry in entries):
             left_out = left_out or f"is in '{folder.name}', which holds the results of another inspection"
         for entry in entries:
             path = Path(entry.path)
             if entry.is_dir(follow_symlinks=False):
-                waiting.append((path, left_out or _reason_of_folder(entry.name)))
+                waiting.append((path, left_out or reason_of_folder(entry.name)))
             elif not (entry.name.lower() in NOTHING and entry.is_file(follow_symlinks=False)):
-                yield path, left_out or _reason_of_file(path, real)
+                yield path, left_out or reason_of_file(path, real)
 
 
-def _is_ours(marker: os.DirEntry[str]) -> bool:
+def marks_an_inspection(marker: os.DirEntry[str]) -> bool:
     """Whether the marker of an output folder says that it is an inspection's."""
     if not marker.is_file(follow_symlinks=False):
         return False
@@ -91,7 +91,8 @@ def _is_ours(marker: os.DirEntry[str]) -> bool:
     return False
 
 
-def _reason_of_folder(name: str) -> str:
+def reason_of_folder(name: str) -> str:
+    """Return why the files of a folder are left out, "" where they are not."""
     if name.startswith("."):
         return f"is in a hidden folder, '{name}'"
     if qualifier(name, ()) is not None:
@@ -99,7 +100,7 @@ def _reason_of_folder(name: str) -> str:
     return ""
 
 
-def _reason_of_file(path: Path, root: Path) -> str:
+def reason_of_file(path: Path, root: Path) -> str:
     """Return why a file is left out, "" where it is not. What has no image's suffix may still be one by its content."""
     try:
         if path.is_symlink() and not path.resolve(strict=True).is_relative_to(root):
