@@ -162,7 +162,16 @@ READ = {
             "ok/0.png set - normal",
         )
         for mask in (
-            *("ng/1_mask.png", "ng/1_GT.png", "ng/1_label.bmp", "ng/1-mask.png", "ng/1.mask.png", "ng/1_gt.tif"),
+            *(
+                "ng/1_mask.png",
+                "ng/1_GT.png",
+                "ng/1_label.bmp",
+                "ng/1-mask.png",
+                "ng/1.mask.png",
+                "ng/1mask.png",
+                "ng/1(mask).png",
+                "ng/1_gt.tif",
+            ),
             *("ng/1_seg.png", "ng/1_mask.jpg.png", "ng/mask_1.png", "masks/mask_1.png", "masks/ng/1.png"),
             *("Masks/NG/1.png", "labels/1.bmp", "annotations/1.png", "SegmentationClass/1.png", "GroundTruth/1.png"),
             *("defect_masks/1.png", "binary masks/1.png", "masks_png/1.png", "ng/masks/1.png", "masks/1/0.png"),

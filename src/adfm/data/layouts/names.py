@@ -76,8 +76,8 @@ _DERIVED = _set(
     "preds pred outputs thumbs thumbnails preview previews annotated"
 )
 _MASK_STEM = re.compile(
-    r"(?P<of>.+?)[_\-. ](?:masks?|gts?|ground[_\- ]?truth|labels?|annotations?|anno|seg|segmentation)"
-    r"(?:[_-]?(?P<number>\d+))?",
+    r"(?P<of>.+?)(?:[_\-. (\[]+(?:masks?|gts?|ground[_\- ]?truth|labels?|annotations?|anno|seg|segmentation)|(?<=\d)masks?)"
+    r"[)\]]?(?:[_\- ]?\(?(?P<number>\d+)\)?)?",
     re.IGNORECASE,
 )
 _MASK_START = re.compile(r"(?:mask|gt|ground[_\- ]?truth|seg|segmentation)[_\-. ](?P<of>.+)", re.IGNORECASE)
