@@ -237,6 +237,8 @@ def test_real_iad_counts_a_view_without_mask_as_normal(
     (tmp_path / "realiad_jsons" / "toy.json").write_text(json.dumps(content))
     found = read(tmp_path, "real-iad")
     assert tally(found) == {("train", "normal"): 1, ("test", "anomalous"): 1, ("test", "normal"): 1}
+    views = [found[f"realiad_256/toy/{name}"].group for name in (names["AK"], hidden, names["OK"])]
+    assert views[0] == views[1] != views[2]
     assert masks(found[f"realiad_256/toy/{names['AK']}"]) == [f"realiad_256/toy/{names['AK'].replace('.jpg', '.png')}"]
 
 

@@ -162,7 +162,16 @@ READ = {
             "ok/0.png set - normal",
         )
         for mask in (
-            *("ng/1_mask.png", "ng/1_GT.png", "ng/1_label.bmp", "ng/1-mask.png", "ng/1.mask.png", "ng/1_gt.tif"),
+            *(
+                "ng/1_mask.png",
+                "ng/1_GT.png",
+                "ng/1_label.bmp",
+                "ng/1-mask.png",
+                "ng/1.mask.png",
+                "ng/1mask.png",
+                "ng/1(mask).png",
+                "ng/1_gt.tif",
+            ),
             *("ng/1_seg.png", "ng/1_mask.jpg.png", "ng/mask_1.png", "masks/mask_1.png", "masks/ng/1.png"),
             *("Masks/NG/1.png", "labels/1.bmp", "annotations/1.png", "SegmentationClass/1.png", "GroundTruth/1.png"),
             *("defect_masks/1.png", "binary masks/1.png", "masks_png/1.png", "ng/masks/1.png", "masks/1/0.png"),
@@ -220,6 +229,8 @@ REFUSED = {
     "parts without a split": ("train/good/0.png good/1.png", "", "split-partial"),
     "a folder of masks of an unknown name": ("ok/0.png ng/1.png truth/ng/1.png", "", "category-mixed"),
     "a mask beside a folder of masks": ("ok/0.png ng/1.png gt/1.png gt/1/0.png", "gt/1/0.png", "mask-twice"),
+    "images made from parts": ("ok/0.png ng/1.png ng/overlay/1_drawn.png", "ng/overlay", "folder-unread"),
+    "images made from OK parts": ("ok/0.png ng/1.png ok/Heatmaps/0_h.png", "ok/Heatmaps", "folder-unread"),
     "perhaps masks of a class": ("ok/0.png ng/1.png ng/gt_2/2.png", "ng/gt_2", "folder-unread"),
     "an image outside 1cls": (
         "1cls/candle/train/good/0.png 1cls/pcb1/test/bad/1.png 2.png",
@@ -275,7 +286,7 @@ def test_control_without_the_rule_masks_become_parts(tmp_path: Path, monkeypatch
     assert len(read(root)) == 2
     monkeypatch.setattr(names, "qualifier", lambda name, beside: None)
     monkeypatch.setattr(names, "MASKS", frozenset())
-    with pytest.raises(DataFaultsError, match="may hold masks"):  # the second guard
+    with pytest.raises(DataFaultsError, match="'masks' may hold masks"):  # the second guard
         read(root)
     monkeypatch.setattr(names, "doubt", lambda name: None)
     with pytest.raises(DataFaultsError, match="name-twice"):  # the third

@@ -71,9 +71,13 @@ _NO_TRUTH = _set(
     "unlabelled unlabeled unknown unsorted undecided uncertain unclear review todo ignore ignored unused tmp "
     "temp old backup bak"
 )
+_DERIVED = _set(
+    "overlay overlays heatmap heatmaps visualization visualizations visualisation visualisations vis results predictions "
+    "preds pred outputs thumbs thumbnails preview previews annotated"
+)
 _MASK_STEM = re.compile(
-    r"(?P<of>.+?)[_\-. ](?:masks?|gts?|ground[_\- ]?truth|labels?|annotations?|anno|seg|segmentation)"
-    r"(?:[_-]?(?P<number>\d+))?",
+    r"(?P<of>.+?)(?:[_\-. (\[]+(?:masks?|gts?|ground[_\- ]?truth|labels?|annotations?|anno|seg|segmentation)|(?<=\d)masks?)"
+    r"[)\]]?(?:[_\- ]?\(?(?P<number>\d+)\)?)?",
     re.IGNORECASE,
 )
 _MASK_START = re.compile(r"(?:mask|gt|ground[_\- ]?truth|seg|segmentation)[_\-. ](?P<of>.+)", re.IGNORECASE)
@@ -173,6 +177,8 @@ def doubt(name: str) -> str | None:
         return "OK"
     if tokens & _MASK_WORDS:
         return "masks"
+    if _words(name) in _DERIVED:
+        return "images made from parts"
     return "parts of unknown truth" if _words(name) in _NO_TRUTH else None
 
 

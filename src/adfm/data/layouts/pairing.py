@@ -13,6 +13,8 @@ from adfm.data.layouts.walk import Mask, SourceImage, Tree
 
 Folders = tuple[str, ...]
 
+_MOST_ALIKE = 1000
+
 
 def finished(
     tree: Tree, parts: Sequence[SourceImage], why: Mapping[Path, str] | None = None, faults: Sequence[Fault] = ()
@@ -70,9 +72,9 @@ class Index:
     def fitting(self, above: Folders, tail: Folders, stem: str) -> list[int]:
         """Return the images of a mask: those whose whole name it repeats, else whose end, else some of whose folders."""
         near = self._ranked((*(*above, *tail)[-1:], stem), above, tail)
-        if near and min(near) <= (1 if tail else 0):  # all of this rank are in folders of this name
-            return near[min(near)]
-        ranks = self._ranked((stem,), above, tail)
+        # All images of such a rank are in folders of this name. Of very many of one name, the others are not looked at.
+        enough = (near and min(near) <= (1 if tail else 0)) or len(self._ends.get((stem,), ())) > _MOST_ALIKE
+        ranks = near if enough else self._ranked((stem,), above, tail)
         return ranks[min(ranks)] if ranks else []
 
     def _ranked(self, end: Folders, above: Folders, tail: Folders) -> dict[int, list[int]]:

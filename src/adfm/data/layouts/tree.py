@@ -64,8 +64,9 @@ def _doubt(before: list[str], after: list[str], split: Split | None, has_class: 
         return f"'{before[0]}' and '{before[1]}' cannot both be the category"
     if split is None and before and names.may_be_split(before[0]):
         return f"'{before[0]}' may be a split: name it train, validation or test"
-    if maybe := next((name for name in (*before, *after) if names.doubt(name) == "masks"), None):
-        return f"'{maybe}' may hold masks: name it masks"
+    for name in (*before, *after):
+        if (meaning := names.doubt(name)) in ("masks", "images made from parts"):
+            return f"'{name}' may hold {meaning}"
     if has_class:
         return None
     if not after:
