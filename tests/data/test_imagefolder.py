@@ -213,7 +213,7 @@ TRUTHS = [
     *[(value, "normal") for value in ("0", "0.0", "00", " 0 ", "0e0", "false", "FALSE", "ok", "OK", "Good", "normal")],
     *[
         (value, "anomalous")
-        for value in ("1", "1.0", "1.", "true", "True", "ng", "NG", "defect", "anomaly", "bent lead")
+        for value in ("1", "1.0", "1.", "1,0", "true", "True", "ng", "NG", "defect", "anomaly", "bent lead")
     ],
     *[
         (value, None)
@@ -225,7 +225,7 @@ TRUTHS = [
             "0.5",
             "1e9",
             "inf",
-            "1,0",
+            "1,5",
             "yes",
             "no",
             "unlabeled",
@@ -272,9 +272,8 @@ def test_a_label_of_json_is_a_known_truth_or_refused(
 def test_control_a_truth_from_no_list_would_be_a_defect(
     tmp_path: Path, draw_image: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = table(lay(tmp_path / "set", draw_image, "a.png", "b.png"), "file_name,label", "a.png,nan", "b.png,0")
+    root = table(lay(tmp_path / "set", draw_image, "a.png", "b.png"), "file_name,label", "a.png,maybe", "b.png,0")
     monkeypatch.setattr(stated, "_UNDECIDED", frozenset())
-    monkeypatch.setattr(stated, "_is_number", lambda _plain: False)
     assert {each.image.name: each.label for each in read(root)} == {"a.png": "anomalous", "b.png": "normal"}
 
 

@@ -209,20 +209,23 @@ def _require_percent(*values: float) -> None:
         raise ValueError("is outside 0 to 100 percent of its image")
 
 
-def _studio_rectangle(value: dict[str, Any], width: int, height: int) -> Box:
+def studio_rectangle(value: dict[str, Any], width: int, height: int) -> Box:
+    """Return the box of a rectangle, rotated clockwise about its corner; all in percent of the image's sides."""
     x, y, across, down, degrees = _fields(value, "x", "y", "width", "height", "rotation")
     if not degrees:
         _require_percent(x, y, x + across, y + down)
     return rectangle(x * width / 100, y * height / 100, across * width / 100, down * height / 100, degrees)
 
 
-def _studio_ellipse(value: dict[str, Any], width: int, height: int) -> Box:
+def studio_ellipse(value: dict[str, Any], width: int, height: int) -> Box:
+    """Return the box of an ellipse, rotated clockwise about its middle; all in percent of the image's sides."""
     x, y, across, down, degrees = _fields(value, "x", "y", "radiusX", "radiusY", "rotation")
     _require_percent(x, y)
     return ellipse(x * width / 100, y * height / 100, across * width / 100, down * height / 100, degrees)
 
 
-def _studio_polygon(value: dict[str, Any], width: int, height: int) -> Box:
+def studio_polygon(value: dict[str, Any], width: int, height: int) -> Box:
+    """Return the box of a closed polygon, in percent of the image's sides."""
     points = value.get("points")
     if not isinstance(points, list) or len(points) < 3 or value.get("closed") is False:
         raise ValueError("a polygon must be closed, with at least three points")
@@ -245,7 +248,7 @@ class _Bits:
         return int(self._text[self._at - count : self._at], 2)
 
 
-def _studio_bitmask(value: dict[str, Any], width: int, height: int) -> Box:
+def studio_bitmask(value: dict[str, Any], width: int, height: int) -> Box:
     """Return the box of black pixels on a transparent background, a PNG as a data URL."""
     address = value.get("imageDataURL")
     if not isinstance(address, str) or not address.startswith(_PNG):
@@ -284,14 +287,10 @@ def brush_shape(codes: Any, width: int, height: int) -> Box:
     return _box((values[3::4] > 0).astype(np.uint8).reshape(height, width))
 
 
-def _studio_brush(value: dict[str, Any], width: int, height: int) -> Box:
-    return brush_shape(value.get("rle"), width, height)
-
-
 STUDIO_SHAPES: dict[str, Callable[[dict[str, Any], int, int], Box]] = {
-    "rectangle": _studio_rectangle,
-    "ellipse": _studio_ellipse,
-    "polygon": _studio_polygon,
-    "brush": _studio_brush,
-    "bitmask": _studio_bitmask,
+    "rectangle": studio_rectangle,
+    "ellipse": studio_ellipse,
+    "polygon": studio_polygon,
+    "brush": lambda value, width, height: brush_shape(value.get("rle"), width, height),
+    "bitmask": studio_bitmask,
 }

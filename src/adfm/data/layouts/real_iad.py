@@ -44,8 +44,7 @@ def read(root: Path) -> Iterator[SourceImage]:
     """
     size = _sizes(root)[0]
     for file in _lists(root):
-        value = read_list(file)
-        meta = value.get("meta") if isinstance(value, dict) else None
+        meta = value.get("meta") if isinstance(value := read_list(file), dict) else None
         prefix = str(meta.get("prefix") or "") if isinstance(meta, dict) else ""
 
         def locate(name: str, file: Path = file, prefix: str = prefix) -> Path:

@@ -24,7 +24,7 @@ _UNDECIDED = frozenset(
     | {"ignored", "yes", "no", "y", "n", "t", "f", "positive", "negative", "pos", "neg", "background", "void"}
 )
 _NEGATIONS = frozenset({"no", "non", "not", "without", "free"})
-_FLAGS = {"normal": ("0", "false"), "defect": ("1", "true")}
+_KNOWN = {"0": "normal", "false": "normal", "1": "defect", "true": "defect"}
 
 
 def flag(row: Row, name: str) -> bool:
@@ -56,18 +56,18 @@ def given_classes(row: Row, drawn: bool) -> list[str]:
 def named_class(value: Any) -> str:
     """Return the class that a truth value names: `normal` for 0 and false, `defect` for 1 and true, else its text.
 
-    Numbers may be written in any way (0.0, "1.0").
+    Numbers may be written in any way (0.0, "1,0").
 
     Raises:
         ValueError: it is another number, which could be any class, or it says nothing ("", NaN, "unknown").
     """
     plain = str(value).strip() if isinstance(value, str | int | float) else ""
-    with suppress(ValueError, OverflowError):
-        plain = f"{float(plain):g}"
-    word = _PLAIN.sub("", plain.lower())
-    if known := next((name for name, flags in _FLAGS.items() if plain.lower() in flags), None):
+    number = None
+    with suppress(ValueError):
+        number = f"{float(plain.replace(',', '.')):g}"
+    if known := _KNOWN.get(number or plain.lower()):
         return known
-    if not word or word.isdigit() or word in _UNDECIDED or _is_number(plain) or _may_be_normal(plain):
+    if number or not _PLAIN.sub("", plain) or _unclear(plain):
         raise ValueError(f"{value!r:.60} does not say whether it is normal: use 0, 1 or the name of a class")
     return plain
 
@@ -76,23 +76,18 @@ def shape_class(name: str) -> str:
     """Return the class of something drawn, which may be nameless or a number.
 
     Raises:
-        ValueError: it says that the place is not judged.
+        ValueError: it does not say whether it is a defect.
     """
-    if (word := _PLAIN.sub("", name.lower())) in _UNDECIDED or _may_be_normal(name):
+    if _unclear(name):
         raise ValueError(f"its class {name!r:.60} does not say whether it is a defect")
-    return name.strip() if word else ""
+    return name.strip() if _PLAIN.sub("", name) else ""
 
 
-def _may_be_normal(name: str) -> bool:
-    """Whether a class that would be a type of defect speaks of OK (`no scratch`, `good weld`)."""
-    return truth(name)[1] is not None and bool({*_PLAIN.split(name.lower())} & (_NEGATIONS | NORMAL))
-
-
-def _is_number(plain: str) -> bool:
-    with suppress(ValueError):
-        float(plain.replace(",", "."))
-        return True
-    return False
+def _unclear(name: str) -> bool:
+    """Whether the name of a class says nothing, or speaks of OK and is no name of it (`no scratch`, `good weld`)."""
+    words = _PLAIN.split(name.lower())
+    is_type = truth(name)[1] is not None
+    return "".join(words) in _UNDECIDED or (is_type and bool({*words} & (_NEGATIONS | NORMAL)))
 
 
 def sides(row: Row, width: str, height: str) -> tuple[int, int] | None:
