@@ -196,7 +196,7 @@ def subcommands(parser: argparse.ArgumentParser) -> Mapping[str, Any]:
 
 
 def targets(makefile: str) -> set[str]:
-    return set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    return set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
 
 
 def command_faults(page: str, makefile: str) -> list[str]:
