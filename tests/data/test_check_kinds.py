@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from adfm.cli.main import main
 from adfm.data.build import build
 from adfm.data.check import KINDS, Broken, broken, check
 from adfm.data.check.rows import MAX_ASPECT
@@ -463,12 +464,42 @@ def found(built: Built) -> list[str]:
 
 
 @pytest.mark.parametrize("code", CASES)
-def test_a_set_with_one_fault_is_told_this_fault_and_no_other(
-    code: str, built: Built, monkeypatch: pytest.MonkeyPatch
+def test_a_set_with_one_fault_is_told_this_fault_in_one_line_and_no_other(
+    code: str, built: Built, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(masks, "MAX_MARKS", 300)
     CASES[code](built)
-    assert found(built) == [code]
+    known = built.out / "known.txt"
+    known.write_text("".join(f"{sha256} {why}\n" for sha256, why in built.known.items()))
+    fault = KINDS[code].level == "fault"
+    assert main(["data", "check", str(built.out), "--known-bad", str(known)]) == (2 if fault else 0)
+    told = capsys.readouterr()
+    line, summary = told.out.splitlines()
+    assert line.startswith(str(built.out)) and f"[{code}] " in line
+    assert line.endswith(f"; {KINDS[code].fix}")
+    assert summary == ("1 faults, 0 warnings" if fault else "0 faults, 1 warnings")
+    assert told.err == ""
+
+
+NORMALS = (
+    {"width": True},
+    {"label": "fine"},
+    {"split": "dev"},
+    {"image": "/a"},
+    {"boxes": [[0, 0, 4, 4]]},
+    {"defect": "dent"},
+)
+ANOMALOUS = ({"boxes": []}, {"boxes": [[4, 4, 0, 0]]}, {"boxes": {}}, {"mask": "none.png"}, {"image": "none.png"})
+
+
+def test_the_faults_of_many_lines_are_told_in_one_pass(built: Built) -> None:
+    for label, changes in (("normal", NORMALS), ("anomalous", ANOMALOUS)):
+        for row, change in zip([row for row in built.rows if row["label"] == label], changes, strict=False):
+            row.update(change)
+    built.appended("[")
+    expected = ["field-type", "label-unknown", "split-unknown", "path-absolute", "boxes-on-normal", "defect-on-normal"]
+    expected += ["boxes-empty", "box-empty", "boxes-type", "mask-missing", "image-missing", "line-json"]
+    assert sorted(found(built)) == sorted(expected)
 
 
 def test_a_sound_set_is_told_nothing(built: Built) -> None:
@@ -482,7 +513,7 @@ def test_every_kind_has_its_case() -> None:
         code for code, kind in KINDS.items() if kind.part in ("The source folder", "Lists of images in the source")
     }
     assert set(CASES) == set(KINDS) - of_build  # `test_build_faults.py` has the others
-    assert len(KINDS) >= 40
+    assert sum(KINDS[code].level == "fault" for code in CASES) >= 40
 
 
 # What is right and looks odd

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from adfm.data.faults import Broken, broken
 from adfm.data.manifest import mask_paths
 from adfm.data.marks import Mask, read_marks, surrounds
@@ -25,7 +23,7 @@ def read_masks(sample: Sample, places: Sequence[Path], orientation: int) -> tupl
     The second is None where a mask cannot be read. `orientation` is the image's EXIF tag. Nothing is raised.
     """
     faults: list[Broken] = []
-    united = np.zeros((sample.height, sample.width), np.bool_)
+    united: Mask | None = None
     for place in places:
         marks = read_marks(place)
         if isinstance(marks, Broken):
@@ -35,8 +33,8 @@ def read_masks(sample: Sample, places: Sequence[Path], orientation: int) -> tupl
             return [*faults, size_fault(place, marks.pixels.shape, sample.width, sample.height)], None
         if _hidden_rotation(orientation, sample) != _hidden_rotation(marks.orientation, sample):
             faults.append(broken("mask-orientation", path=place))
-        united |= marks.pixels
-    return faults, united if places else None
+        united = marks.pixels if united is None else united | marks.pixels
+    return faults, united
 
 
 def marking_faults(sample: Sample, mask: Mask, *, tiled: bool) -> Iterator[Broken]:
