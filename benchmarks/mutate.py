@@ -42,6 +42,9 @@ AREAS = {
     "check": Area("data/check", ("tests/data/test_check*.py",), 0.8),
 }
 SLOW = (
+    "tests/geometry/test_mask_bounds.py::test_a_coarse_dilation_merges_what_one_a_little_smaller_or_larger_does",
+    "tests/geometry/test_mask_bounds.py::test_memory_is_bounded",
+    "tests/geometry/test_mask_bounds.py::test_without_the_bound_memory_grows_with_the_marks",
     "tests/reasoning/test_gold.py::test_it_is_strict_for_any_name_size_frame_and_protocol",
     "tests/rewards/test_hacking.py::test_no_hack_beats_the_canonical_answer_on_any_sample",
     "tests/rewards/test_hacking.py::test_set_iou_no_hack_beats_any_honest_answer",
