@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from adfm import images
+from adfm.data.contract import MAX_ENTRIES
 from adfm.data.faults import Broken, DataFaultsError, Fault, broken
 from adfm.data.layouts import SourceImage
 from adfm.data.marks import Mask, file_fault, read_marks, surrounds
@@ -67,6 +68,9 @@ class Measurement:
 def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measurement:
     """Open an image and its masks; `root` is absolute and without links. Faults are returned, never raised."""
     try:
+        if len(source.masks) > MAX_ENTRIES:
+            many = broken("field-long", name="mask", count=len(source.masks), most=MAX_ENTRIES)
+            raise DataFaultsError([many.at(root / source.image)])
         image, *masks = (inside(root, path) for path in (source.image, *source.masks))
         if fault := file_fault("image", image, source.image):
             raise DataFaultsError([fault.at(root)])
