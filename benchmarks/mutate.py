@@ -12,6 +12,7 @@ import argparse
 import difflib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -125,7 +126,7 @@ def change(source: Path, name: str) -> str:
     lines = source.read_text().split("\n")
     mutant = name.rpartition(".")[2]
     before, after = (
-        [line.strip() for line in lines[first - 1 : last] if "__mutmut_" not in line]
+        [re.sub(r"__mutmut_\w+", "", line).strip() for line in lines[first - 1 : last]]
         for first, last in (spans[mutant.rpartition("__mutmut_")[0] + "__mutmut_orig"], spans[mutant])
     )
     return "\n".join(line for line in difflib.ndiff(before, after) if line[0] in "+-")
