@@ -7,10 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from adfm.config import is_odd
 from adfm.errors import ModelError
 from adfm.extensions import extended
-from adfm.models.adapter import merge, read_adapter
 from adfm.models.boundary import third_party
 from adfm.models.folder import (
     ADAPTER_CONFIG,
@@ -47,6 +45,8 @@ def resolve(model: str) -> str:
     Raises:
         ModelError: it looks like a folder and is not one, or a folder without a model in it.
     """
+    from adfm.config import is_odd
+
     if model == "nano":
         if not (WEIGHTS / "config.json").is_file():
             raise ModelError("nano: its weights are not installed; run `adfm nano build` and give its folder")
@@ -151,6 +151,8 @@ def load_weights(model: str, *, dtype: str = "float32", device: str = "cpu") -> 
     """
     import torch
     from transformers import AutoModelForImageTextToText
+
+    from adfm.models.adapter import merge, read_adapter
 
     base = base_of(model)
     adapter = read_adapter(copy_of(model)) if base != model else None
