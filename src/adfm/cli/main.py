@@ -33,8 +33,8 @@ EXAMPLE = """example:
   adfm data build parts/ --out data/parts              images + masks -> manifest
   adfm inspect new/ --model runs/mine/final --out out  a verdict and an overlay per image
 
-exit codes: 0 all OK; 1 some NG (inspect); 2 wrong use or bad input; 3 some image without a verdict;
-101 internal error; 130 interrupted"""
+exit codes: 0 all OK; 1 some NG (inspect); 2 wrong use or bad input; 3 some file without a verdict;
+101 internal error; 130 interrupted; 143 stopped by SIGTERM"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         if isinstance(error, UserError):
-            return fail(str(error))
+            return fail(str(error), error.exit_code)
         if isinstance(error, OSError) and error.errno is not None:
             return fail(_refused_by_the_system(error))
         if isinstance(error, MemoryError):

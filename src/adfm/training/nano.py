@@ -26,7 +26,8 @@ from adfm.reasoning import PIXELS, STAGES, Protocol, canonical, prompt
 from adfm.records import Label, Sample
 from adfm.storage import Journal, write_text
 from adfm.training.examples import Example
-from adfm.training.run import StepProgress, cut_journal
+from adfm.training.journal import StepProgress, cut_journal
+from adfm.training.run import is_started
 from adfm.training.scenes import SceneSettings, draw_scene
 from adfm.training.settings import SftSettings
 from adfm.training.sft import fine_tune
@@ -81,7 +82,7 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
     work = WarmUp(model, processor, warm.learning_rate, warm.steps)
     state = out / "warmup.safetensors"
     done = work.load(state) if state.is_file() else 0
-    cut_journal(out / "warmup.jsonl", done)
+    cut_journal(out / "warmup.jsonl", done, f"remove {state} to warm up again")
     journal = Journal(out / "warmup.jsonl", fresh=done == 0)
     write_text(out / "config.yaml", dump_settings(settings))
     check = draw_scenes(settings.scenes, range(VALIDATION_FIRST, VALIDATION_FIRST + 256))
@@ -101,8 +102,10 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
         if step % warm.save_every == 0 or step == warm.steps:
             tokens, images = work.quality(check)
             row |= {"token_ap": tokens, "picture_auroc": images}
-            work.save(state, step)
         journal.append(row)
+        if "token_ap" in row:
+            journal.sync()  # the saved state counts on the row
+            work.save(state, step)
         report(step, warm.steps, row)
     journal.close()
     return model
@@ -183,7 +186,7 @@ def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers
                     recipe,
                     load_subject(recipe),
                     SceneExamples(settings.scenes, first, tune.steps * tune.batch),
-                    resume=any((run / "checkpoints").glob("step-*")),
+                    resume=is_started(run),
                     progress=_with_loss(progress, f"fine-tuning {run.name}"),
                 )
             model, first = run / "final", first + tune.steps * tune.batch

@@ -78,7 +78,9 @@ class TrainSettings(Settings):
     }
 
     model: str = Field("nano", description="what is trained: a model folder, a hub id, or `nano`")
-    out: str = Field("runs/run", description="the run folder")
+    out: str = Field(
+        "runs/run", min_length=1, description="the run folder: a new or empty one, or with --resume that of the run"
+    )
     data: DataSettings = DataSettings()
     protocol: ProtocolFlags = ProtocolFlags()
     seed: int = Field(0, ge=0, lt=1 << 32, description="decides the order of the samples and every random draw")
@@ -108,9 +110,15 @@ class TrainSettings(Settings):
     )
     workers: int = Field(0, ge=0, le=256, description="processes that load rows (0: the training process)")
     save_every: int = Field(
-        0, ge=0, le=MOST_STEPS, description="steps between checkpoints (0: none, so the run cannot be resumed)"
+        0, ge=0, le=MOST_STEPS, description="steps between checkpoints (0: none, so a killed run starts over)"
     )
     keep_checkpoints: int = Field(2, ge=1, le=10_000, description="how many checkpoints are kept")
+    stop_seconds: float = Field(
+        25,
+        ge=0.1,
+        le=1e6,
+        description="seconds that SIGTERM leaves to end the step and save it; then the run leaves without",
+    )
     tracker: Literal["none", "tensorboard", "trackio", "wandb"] = Field(
         "none", description="where the engine also sends its own log; `metrics.jsonl` is always written"
     )

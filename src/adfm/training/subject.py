@@ -16,7 +16,7 @@ import torch
 from peft import LoraConfig, PeftModel
 
 from adfm.config import dump_settings
-from adfm.errors import ConfigError, ModelError, nearest
+from adfm.errors import ConfigError, ModelError, WriteError, nearest
 from adfm.geometry import FrameOf
 from adfm.models.card import ModelCard, TrainedOn, protocol_of, write_card
 from adfm.models.device import best_device
@@ -25,7 +25,8 @@ from adfm.models.files import load_config, load_processor, load_weights, quiet_e
 from adfm.models.local import LocalModel
 from adfm.reasoning import Protocol, ProtocolFlags
 from adfm.reasoning.tasks import task_named
-from adfm.storage import sha256_bytes, sync_folder, sync_tree
+from adfm.storage import STAGING, sha256_bytes
+from adfm.training.engine import publish_folder, require_finite_weights, saving
 from adfm.training.settings import LoraSettings, T, TrainSettings
 
 TRACKERS = {"tensorboard": ("tensorboard", "tensorboardX"), "trackio": ("trackio",), "wandb": ("wandb",)}
@@ -139,6 +140,10 @@ def save_final(run: Path, weights: Any, subject: Subject, settings: TrainSetting
     """Write `final/`: the model (an adapter merged), its processor and its card. Two lines of transformers load it.
 
     `manifest` is the hash of what was trained on, None where that is no manifest.
+
+    Raises:
+        NotFiniteError: a weight is not finite, perhaps only once the adapter was merged.
+        WriteError: it cannot be written.
     """
     trained_on = TrainedOn(
         manifest_sha256=manifest,
@@ -147,21 +152,28 @@ def save_final(run: Path, weights: Any, subject: Subject, settings: TrainSetting
         start=settings.model,
     )
     merged = weights.merge_and_unload() if isinstance(weights, PeftModel) else weights
+    require_finite_weights("the final model", merged)
     card = ModelCard(protocol=subject.protocol, trained_on=trained_on)
     save_model(run / "final", merged, subject.processor, card)
     return run / "final"
 
 
 def save_model(folder: Path, weights: Any, processor: Any, card: ModelCard) -> None:
-    """Write a model to a folder as safetensors and JSON. What was there is replaced only by a complete model."""
+    """Write a model to a folder as safetensors and JSON. What was there is replaced only by a complete model.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
     if not is_first_process():
         return
-    staging = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(staging, ignore_errors=True)
-    weights.save_pretrained(staging)
-    processor.save_pretrained(staging)
-    write_card(staging, card)
-    sync_tree(staging)
-    shutil.rmtree(folder, ignore_errors=True)
-    staging.rename(folder)
-    sync_folder(folder.parent)
+    staging = folder.with_name(f".{folder.name}{STAGING}")
+    try:
+        with saving(folder):
+            shutil.rmtree(staging, ignore_errors=True)
+            weights.save_pretrained(staging)
+            processor.save_pretrained(staging)
+            write_card(staging, card)
+            publish_folder(staged=staging, folder=folder)
+    except WriteError:
+        shutil.rmtree(staging, ignore_errors=True)  # it would take the room that the next attempt needs
+        raise
