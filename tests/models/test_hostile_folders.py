@@ -255,6 +255,13 @@ def test_a_hub_id_is_checked_as_a_folder_is(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert LocalModel.load("some/one", device="cpu").revision == commit
+    adapter = Path(shutil.copytree(lora, tmp_path / "adapter"))
+    put("adapter_config.json", "base_model_name_or_path", "some/one")(adapter)
+    for revision in (None, commit):
+        put("adapter_config.json", "revision", revision)(adapter)
+        LocalModel.load(str(adapter), device="cpu")
+    put("adapter_config.json", "revision", "f" * 40)(adapter)
+    refusal(adapter, "is an adapter of revision ffff")
     put("config.json", "auto_map", {"AutoConfig": "evil.Evil"})(repository / "blobs")
     with pytest.raises(ModelError, match="code of a model"):
         LocalModel.load("some/one", device="cpu")

@@ -53,6 +53,29 @@ def test_metrics_are_computed_where_only_predictions_are(runs: Path, capsys: pyt
     assert "image not found" not in (runs / "r.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("place", ["beside", "inside the evaluation"])
+def test_images_of_the_source_are_shown_by_a_manifest_of_the_users(
+    place: str, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluation = runs / "eval-base"
+    data = tmp_path / "data" if place == "beside" else evaluation / "data"
+    data.mkdir()
+    write_text(data / "manifest.jsonl", "{}\n")
+    write_json(data / "manifest.meta.json", {"source": os.path.relpath(tmp_path, data)})
+    rows = [json.loads(line) for line in (evaluation / "predictions.jsonl").read_text().splitlines()]
+    write_jsonl(
+        evaluation / "predictions.jsonl",
+        ({**row, "image": os.path.relpath(tmp_path / row["image"], data)} for row in rows),
+    )
+    metrics = json.loads((evaluation / "metrics.json").read_text())
+    write_json(evaluation / "metrics.json", {**metrics, "provenance": {"data": str(data)}})
+    code = main(["report", str(evaluation), "--out", str(runs / "r.html")])
+    if place == "beside":
+        assert code == 0 and "data:image/" in (runs / "r.html").read_text(encoding="utf-8")
+    else:  # it came with the evaluation, and could name any folder
+        assert code == 2 and "is outside" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["predictions.jsonl", "metrics.json"])
 def test_a_file_too_large_to_show_is_refused(name: str, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = runs / "eval-base" / name

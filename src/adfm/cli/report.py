@@ -73,7 +73,7 @@ def collect(folders: Sequence[Path], *, names: Sequence[str] | None, data: Path 
     from adfm.errors import DataError, UserError
     from adfm.evaluation import paired_difference
     from adfm.report import Difference, ReportInputs, read_run
-    from adfm.report.inputs import MAX_LINES, require_small
+    from adfm.report.inputs import MAX_LINES, require_small, source_of
     from adfm.storage import read_jsonl
 
     if names and len(names) != len(folders):
@@ -101,6 +101,9 @@ def collect(folders: Sequence[Path], *, names: Sequence[str] | None, data: Path 
             metrics = {metric: (low, middle, high) for metric, (low, middle, high) in bounds}
             differences.append(Difference(of=second.name, to=first.name, metrics=metrics))
     origins = {run.name: _mapping(run.metrics.get("provenance")) for run in evaluations}
+    root = _images_root(data, [origin.get("data") for origin in origins.values()], folders)
+    # A manifest inside an evaluation came with it: it must not name folders elsewhere.
+    own = root is not None and not any(root.resolve().is_relative_to(folder.resolve()) for folder in folders)
     return ReportInputs(
         title=title,
         runs=evaluations,
@@ -108,7 +111,8 @@ def collect(folders: Sequence[Path], *, names: Sequence[str] | None, data: Path 
         journals=journals,
         settings=settings,
         provenance={"adfm": __version__, **origins},
-        images_root=_images_root(data, [origin.get("data") for origin in origins.values()], folders),
+        images_root=root,
+        sources=source_of(root) if root is not None and own else (),
     )
 
 

@@ -7,10 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from adfm.config import is_odd
 from adfm.errors import ModelError
 from adfm.extensions import extended
-from adfm.models.adapter import merge, read_adapter
 from adfm.models.boundary import third_party
 from adfm.models.folder import (
     ADAPTER_CONFIG,
@@ -47,6 +45,8 @@ def resolve(model: str) -> str:
     Raises:
         ModelError: it looks like a folder and is not one, or a folder without a model in it.
     """
+    from adfm.config import is_odd
+
     if model == "nano":
         if not (WEIGHTS / "config.json").is_file():
             raise ModelError("nano: its weights are not installed; run `adfm nano build` and give its folder")
@@ -152,9 +152,14 @@ def load_weights(model: str, *, dtype: str = "float32", device: str = "cpu") -> 
     import torch
     from transformers import AutoModelForImageTextToText
 
+    from adfm.models.adapter import merge, read_adapter
+
     base = base_of(model)
     adapter = read_adapter(copy_of(model)) if base != model else None
     folder, config = copy_of(base, weights=True), load_config(base)
+    wanted = adapter.settings.revision if adapter and not Path(base).is_dir() else None
+    if wanted not in (None, "main", folder.name):
+        raise ModelError(f"{model}: is an adapter of revision {wanted:.80} of {base}, and {folder.name} is here")
     held = check_weights(folder)
     with third_party(base), torch.device("meta"):  # nothing is allocated
         needed = sum(weight.numel() for weight in AutoModelForImageTextToText.from_config(config).parameters())
@@ -203,7 +208,8 @@ def require_finite(model: str, weights: Any) -> None:
 def revision_of(model: str, config: Any = None) -> str:
     """Return the commit of a hub id, or for a folder a hash of every file that can change an answer, its base's too.
 
-    The commit is taken from the configuration where that was loaded from a hub's cache. Every byte is read.
+    The commit is taken from the configuration where that was loaded from a hub's cache. Every byte is read:
+    about a gigabyte a second.
     """
     folder = Path(model)
     if not folder.is_dir():

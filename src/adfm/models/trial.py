@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,9 @@ def limit(seconds: int) -> None:
         import resource
     except ImportError:  # Windows: the clock of the parent is left
         return
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    for kind, most in ((resource.RLIMIT_CPU, seconds), (resource.RLIMIT_AS, MEMORY)):
+        with suppress(ValueError, OSError):  # a lower limit is set already, or the system has none
+            resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
 
 
 def render(template: str, chats: Sequence[dict[str, Any]]) -> list[str]:

@@ -6,7 +6,6 @@ import base64
 from collections.abc import Sequence
 from io import BytesIO
 from itertools import zip_longest
-from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
@@ -133,7 +132,7 @@ def _part(inputs: ReportInputs, shown: Prediction, key: str) -> Part:
         height=shown.height,
         unit=round(max(shown.width, shown.height) / 100, 3),
         shown=shown_size(shown.width, shown.height),
-        thumbnail=embed(inputs.images_root, shown.image),
+        thumbnail=embed(inputs, shown.image),
         true=_marks([Region(box, "") for box in shown.boxes or ()]),
         boxes_known=shown.boxes is not None,
         answers=tuple(answers),
@@ -177,22 +176,25 @@ def _marks(regions: Sequence[Region]) -> tuple[Mark, ...]:
     return tuple(marks)
 
 
-def embed(root: Path | None, image: str) -> Thumbnail | None:
+def embed(inputs: ReportInputs, image: str) -> Thumbnail | None:
     """Return an image shrunk to `SIDE` as a data URI; None where it cannot be read, which the page then says.
 
     Small images stay PNG, pixel for pixel; larger ones become JPEG.
 
     Raises:
-        DataError: the image is not inside `root`, links followed: a page must not show what a file of answers chooses.
+        DataError: the image is in none of the folders of images, links followed: a page must not show what a file of
+            answers chooses.
     """
-    if root is None:
+    if inputs.images_root is None:
         return None
+    roots = (inputs.images_root, *inputs.sources)
     try:
-        path = (root / image).resolve()
+        path = (inputs.images_root / image).resolve()
     except (OSError, ValueError, RuntimeError):  # a loop of links, or no name at all
         return None
-    if not path.is_relative_to(root.resolve()):
-        raise DataError(f"{image!r:.200}: an image outside {root} is not shown; evaluate that manifest again")
+    if not any(path.is_relative_to(root.resolve()) for root in roots):
+        places = " and ".join(map(str, roots))
+        raise DataError(f"{image!r:.200}: is outside {places}, so it is not shown; give the --data that it is from")
     try:
         opened = load(path)
     except ImageError:

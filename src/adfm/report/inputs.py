@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from adfm.data.check.scope import read_scope
+from adfm.data.manifest import manifest_path
 from adfm.errors import DataError
 from adfm.evaluation import evaluate
 from adfm.predictions import PREDICTIONS, Prediction, read_predictions
@@ -43,6 +45,12 @@ def read_run(name: str, folder: Path) -> RunResult:
     return RunResult(name, metrics, predictions)
 
 
+def source_of(manifest: Path) -> tuple[Path, ...]:
+    """Return the folder that a manifest was built from, by the meta file in the manifest's folder; none if unknown."""
+    scope, _ = read_scope(manifest_path(manifest))
+    return scope.roots[1:] if scope.roots else ()
+
+
 def require_small(file: Path, limit: int) -> None:
     """Refuse a file of over `limit` bytes before it is read into memory.
 
@@ -68,7 +76,8 @@ class ReportInputs:
 
     `runs` and `differences` are shown in their order, and each run has a name of its own. The first difference is what
     the page is about. `journals` is a training's name -> the rows of its `metrics.jsonl`. `settings` and `provenance`
-    may nest. `images_root` is the folder of the manifest (None: no images).
+    may nest. `images_root` is the folder of the manifest, to which images are relative (None: no
+    images). `sources` are other folders whose images may be shown.
 
     Raises:
         ValueError: two runs share a name, or a difference names no run.
@@ -81,6 +90,7 @@ class ReportInputs:
     settings: Row = field(default_factory=dict)
     provenance: Row = field(default_factory=dict)
     images_root: Path | None = None
+    sources: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         names = [run.name for run in self.runs]

@@ -24,7 +24,7 @@ from adfm.ownership import MARKER, owned_folder
 from adfm.progress import Progress
 from adfm.reasoning import Protocol, ProtocolFlags
 from adfm.records import Split
-from adfm.report import Difference, ReportInputs, RunResult, read_run, write_report
+from adfm.report import Difference, ReportInputs, RunResult, read_run, source_of, write_report
 from adfm.storage import read_json, read_jsonl, write_json
 from adfm.training.settings import GrpoSettings, SftSettings, TrainSettings, filled_recipe
 from adfm.workflows.provenance import provenance
@@ -218,5 +218,6 @@ def report_arms(
         differences=tuple(differences),
         journals={result.arm.name: result.journal for result in trained},
         images_root=out / "data",
+        sources=source_of(out / "data"),
     )
     write_report(out / "report.html", inputs)
