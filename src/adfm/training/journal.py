@@ -105,8 +105,8 @@ class RunJournal(TrainerCallback):  # type: ignore[misc]
             self._timings.close()
 
 
-def _never_applied(name: str, value: float) -> bool:
-    return name.startswith("reward") and math.isnan(value)
+def _never_applied(name: str, value: float | None) -> bool:
+    return name.startswith("reward") and (value is None or math.isnan(value))
 
 
 def collapsed_at(rows: list[dict[str, Any]]) -> int | None:
