@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adfm.errors import ConfigError, UserError, nearest
 
-MAX_CONFIG_BYTES = 1 << 20
+MAX_CONFIG_BYTES = 1 << 17
 MAX_DEPTH, MAX_TEXT = 10, 4096
 """How deep settings nest, and characters of one text: a longer one is no path."""
 _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
@@ -35,11 +35,13 @@ S = TypeVar("S", bound=Settings)
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """The safe loader, without aliases (bombs) and without repeated keys (the later one would win silently)."""
+    """The safe loader, without aliases (bombs), tags, and repeated keys (the later one would win silently)."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not allowed")
+        if getattr(self.peek_event(), "tag", None):  # type: ignore[no-untyped-call]
+            raise yaml.YAMLError("tags (!name) are not allowed")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
@@ -63,14 +65,14 @@ def parse_yaml(text: str, origin: str) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file of at most 1 MiB as plain data.
+    """Read a YAML file of at most 128 KiB as plain data.
 
     Raises:
         ConfigError: it cannot be read, is too large, or is not valid.
     """
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ConfigError(f"{path}: is larger than a settings file can be (1 MiB)")
+            raise ConfigError(f"{path}: is larger than a settings file can be ({MAX_CONFIG_BYTES >> 10} KiB)")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as a settings file ({error})") from error
@@ -99,7 +101,7 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals or not name:
-            raise ConfigError(f"'{override}': an override must look like name=value")
+            raise ConfigError(f"'{override:.80}': an override must look like name=value")
         *parents, last = name.split(".")
         if len(parents) > MAX_DEPTH:
             raise ConfigError(f"'{override[:80]}': names a setting inside over {MAX_DEPTH} others")
@@ -108,7 +110,7 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
             child = target.get(parent)
             target[parent] = dict(child) if isinstance(child, dict) else {}
             target = target[parent]
-        target[last] = float(text) if _EXPONENT.fullmatch(text) else parse_yaml(text, override)
+        target[last] = float(text) if _EXPONENT.fullmatch(text) else parse_yaml(text, f"{override:.80}")
     return result
 
 
@@ -123,7 +125,8 @@ def make_settings(kind: type[S], values: dict[str, Any], origin: str, overrides:
         return kind.model_validate(values)
     except ValidationError as error:
         name, fault, given = first_fault(error)
-        if any(f"{override.partition('=')[0]}.".startswith(f"{name}.") for override in overrides):
+        given_names = [f"{override.partition('=')[0]}." for override in overrides]
+        if any(one.startswith(f"{name}.") or f"{name}.".startswith(one) for one in given_names):
             origin = "the command line"
         if name in kind.renamed:
             raise ConfigError(f"{origin}: setting '{name}' is now '{kind.renamed[name]}'") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -208,6 +209,24 @@ def test_an_end_from_outside_keeps_what_is_done(sent: signal.Signals, source: Pa
     assert (made.returncode, error) == (0, "")
     assert f"{IMAGES} OK -> {out}" in printed and len(results(out)) == IMAGES
     assert printed.count("asked") == IMAGES - 2 - 3  # two were kept, three lines were read before
+
+
+def test_a_full_disk_keeps_what_is_done(source: Path, opened: None, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", COMMAND, str(source), str(out), "0"]
+
+    def no_file_over_4_kib() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    stopped = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=60, cwd=TESTS, preexec_fn=no_file_over_4_kib
+    )
+    assert (stopped.returncode, stopped.stderr.count("\n")) == (2, 1)
+    assert f"adfm: {out}" in stopped.stderr and "File too large" in stopped.stderr
+    kept = [json.loads(line) for line in (out / "results.jsonl").read_text().split("\n")[:-1]]  # the last one is cut
+    assert 0 < len(kept) < IMAGES
+    assert main(["inspect", str(source), "--out", str(out)]) == 0
+    assert results(out)[: len(kept)] == kept and len(results(out)) == IMAGES
 
 
 def test_the_command_also_runs_outside_the_main_thread(source: Path, opened: None, tmp_path: Path) -> None:

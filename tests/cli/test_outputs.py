@@ -49,6 +49,7 @@ FOLDERS = {
     "build": "data build {parts} --out {out}",
     "export": "data export {data} --to coco --out {out}",
     "eval": "eval --model {tiny} --data {data} --out {out} --max-new-tokens 4",
+    "inspect": "inspect {parts} --model {tiny} --out {out}",
     "compare": "eval --compare {a} {b} --out {out}",
     "adapt": "adapt {parts} --out {out} --model {tiny}",
     "demo": "demo --out {out} --images 40 --steps 1",

@@ -20,7 +20,8 @@ from PIL import Image
 from adfm.data.build import build
 from adfm.data.check import KINDS, Broken, broken, check
 from adfm.data.check.rows import MAX_ASPECT
-from adfm.data.contract import LineError, sample_from_json
+from adfm.data.contract import MAX_ENTRIES, LineError, sample_from_json
+from adfm.data.manifest import MAX_LINE
 from adfm.data.meta import counts
 from adfm.data.settings import BuildSettings
 from adfm.geometry import Frame, masks
@@ -201,6 +202,7 @@ def _(built: Built) -> None:
 
 
 case("line-json")(lambda built: built.appended('{"id": "a",}'))
+case("line-long")(lambda built: built.appended('{"id": "' + "a" * MAX_LINE + '"}'))
 case("line-object")(lambda built: built.appended("[1]"))
 
 
@@ -331,6 +333,7 @@ def _(built: Built) -> None:
 # Boxes
 
 boxed("boxes-type", {"x1": 0})
+boxed("field-long", [[0, 0, 1, 1]] * (MAX_ENTRIES + 1))
 boxed("box-malformed", [[0, 0, 4]])
 boxed("box-empty", [[30, 20, 10, 5]])
 boxed("box-outside", [[0, 0, 49, 4]])
@@ -371,6 +374,14 @@ added("id-case", id=GOOD.upper())
 copied("same-picture")
 copied("same-picture-splits", split="test")
 copied("same-picture-labels", label="anomalous", defect="dent", boxes=None)
+
+
+@case("same-pixels-splits")
+def _(built: Built) -> None:
+    """A mirrored copy without losses."""
+    image = Image.open(built.place(built.row(GOOD))).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    built.rows.append(built.draw_image(built.row(GOOD) | {"id": "new", "split": "test"}, saved(image), "new.png"))
+    built.save()
 
 
 @case("near-duplicate")

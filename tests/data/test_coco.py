@@ -372,12 +372,16 @@ CONTRADICTIONS: dict[str, tuple[Row, tuple[str, ...]]] = {
     "more area than the box": (first(area=400), ("its area 400 is more than its bbox of 16 x 10 holds",)),
     "an angle of unknown sense": (first(angle=30), ("its 'angle' turns the box",)),
     "a rotation as a text": (first(attributes={"rotation": "90"}), ("rotation must be numbers",)),
-    "to be ignored": (first(ignore=1), ("is to be ignored",)),
-    "ignore in words": (first(ignore="maybe"), ("'ignore' must be true, false, 1 or 0",)),
+    "to be ignored": (first(ignore=1), ("its 'ignore' is 1, which says neither",)),
+    "ignore in words": (first(ignore="maybe"), ("its 'ignore' is 'maybe', which says neither",)),
     "crowd in words": (first(iscrowd="no"), ("'iscrowd' must be true, false, 1 or 0",)),
     "a class that says nothing": (
         {"categories": [{"id": 1, "name": "unknown"}, {"id": 2, "name": "dent"}]},
         ("its class 'unknown' does not say whether it is a defect",),
+    ),
+    "a class that speaks of OK": (
+        {"categories": [{"id": 1, "name": "good-weld"}, {"id": 2, "name": "dent"}]},
+        ("its class 'good-weld' does not say whether it is a defect",),
     ),
     "half a size": (
         {"images": [image(1, "a.png", width=None), *THREE["images"][1:]]},
@@ -398,6 +402,22 @@ CONTRADICTIONS: dict[str, tuple[Row, tuple[str, ...]]] = {
     "boxes as corners": (
         {"annotations": [annotation(1, id=1, bbox=(4, 5, 20, 15)), annotation(2, id=2, bbox=(30, 4, 40, 20))]},
         ("[boxes-corners] its boxes reach over the borders",),
+    ),
+    "nobody looked": (
+        {"images": [*THREE["images"][:2], image(3, "c.png", annotated=False)]},
+        ("'c.png': it is not 'annotated', so nothing says that it is normal",),
+    ),
+    "a label against its annotations": (
+        {"images": [image(1, "a.png", label="normal"), *THREE["images"][1:]]},
+        ("it says both OK and that there is a defect",),
+    ),
+    "a label that says nothing": (
+        {"images": [*THREE["images"][:2], image(3, "c.png", label="unknown")]},
+        ("'unknown' does not say whether it is normal",),
+    ),
+    "removed": (
+        {"images": [*THREE["images"][:2], image(3, "c.png", annotated=True, deleted=True)]},
+        ("it is marked as deleted",),
     ),
     "several of these": (
         first(category_id=3) | {"images": [image(1, "a.png"), image(2, "b.png"), image(3, "c.png", width=-1)]},
@@ -574,3 +594,23 @@ def test_boxes_on_a_picture_that_exif_turns_are_noted(tmp_path: Path, turn: int)
     build(root, tmp_path / "bare", BuildSettings())
     warnings = read_json(tmp_path / "bare" / "manifest.meta.json")["warnings"]
     assert any("taken as of the image as shown" in line for line in warnings) == (turn != 1)
+
+
+@pytest.mark.parametrize("below", ["", "a", "a/b", "a/b/c"])
+def test_a_list_is_found_down_to_three_levels_and_counts_once(tmp_path: Path, draw_image: Write, below: str) -> None:
+    root = tmp_path / "set"
+    draw_image(root / below / "images" / "p.png")
+    file = instances(root / below / "labels.json", [image(1, "p.png")], [annotation(1)])
+    for name in ("again.json", "zero.json"):
+        (root / name).symlink_to(file)
+    assert [path.rpartition("images/")[2] for path in read(root)] == ["p.png"]
+
+
+def test_an_image_may_say_itself_that_it_is_anomalous(boards: Path) -> None:
+    rows = [image(1, "a.png", label="normal"), image(2, "b.png", label="anomalous"), image(3, "c.png", label=0)]
+    instances(boards / "instances.json", rows, [])
+    assert [(each.label, each.boxes) for each in read(boards).values()] == [
+        ("normal", ()),
+        ("anomalous", ()),
+        ("normal", ()),
+    ]

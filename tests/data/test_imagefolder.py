@@ -11,7 +11,7 @@ import pytest
 
 from adfm.data.build import build
 from adfm.data.faults import DataFaultsError
-from adfm.data.layouts import LAYOUTS, SourceImage, choose, listed
+from adfm.data.layouts import LAYOUTS, SourceImage, choose, stated
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
 from adfm.errors import DataError
@@ -219,7 +219,24 @@ TRUTHS = [
         (value, None)
         for value in ("", " ", "nan", "NaN", "null", "None", "N/A", "unknown", "maybe", "?", "-", "2", "-1")
     ],
-    *[(value, None) for value in ("0.5", "1e9", "inf", "1,0", "yes", "no", "unlabeled", "Not sure", "to-do", "-0")],
+    *[
+        (value, None)
+        for value in (
+            "0.5",
+            "1e9",
+            "inf",
+            "1,0",
+            "yes",
+            "no",
+            "unlabeled",
+            "Not sure",
+            "no scratch",
+            "good weld",
+            "scratch-free",
+            "to-do",
+            "-0",
+        )
+    ],
 ]
 
 
@@ -256,8 +273,8 @@ def test_control_a_truth_from_no_list_would_be_a_defect(
     tmp_path: Path, draw_image: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = table(lay(tmp_path / "set", draw_image, "a.png", "b.png"), "file_name,label", "a.png,nan", "b.png,0")
-    monkeypatch.setattr(listed, "_UNDECIDED", frozenset())
-    monkeypatch.setattr(listed, "_is_number", lambda _plain: False)
+    monkeypatch.setattr(stated, "_UNDECIDED", frozenset())
+    monkeypatch.setattr(stated, "_is_number", lambda _plain: False)
     assert {each.image.name: each.label for each in read(root)} == {"a.png": "anomalous", "b.png": "normal"}
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from adfm.data.build import build
 from adfm.data.faults import DataFaultsError
-from adfm.data.layouts import LAYOUTS, SourceImage, choose, label_studio
+from adfm.data.layouts import LAYOUTS, SourceImage, choose, studio
 from adfm.data.layouts.drawn import brush_shape
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
@@ -336,7 +336,7 @@ def test_what_is_not_understood_is_refused(parts: Path, results: list[Row], said
 
 def test_control_a_result_of_unknown_type_would_be_normal(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unknown = task("images/a.png", region("keypointlabels", {"x": 1, "y": 2, "keypointlabels": ["dent"]}))
-    monkeypatch.setattr(label_studio, "_SILENT", label_studio._SILENT | {"keypointlabels"})
+    monkeypatch.setattr(studio, "SILENT", studio.SILENT | {"keypointlabels"})
     assert read(export(parts, unknown))["images/a.png"].label == "normal"
 
 

@@ -219,6 +219,13 @@ REFUSED = {
     "a product without OK parts": ("A/train/good/0.png B/test/dent/1.png", "B/test/dent", "folder-unread"),
     "parts without a split": ("train/good/0.png good/1.png", "", "split-partial"),
     "a folder of masks of an unknown name": ("ok/0.png ng/1.png truth/ng/1.png", "", "category-mixed"),
+    "a mask beside a folder of masks": ("ok/0.png ng/1.png gt/1.png gt/1/0.png", "gt/1/0.png", "mask-twice"),
+    "perhaps masks of a class": ("ok/0.png ng/1.png ng/gt_2/2.png", "ng/gt_2", "folder-unread"),
+    "an image outside 1cls": (
+        "1cls/candle/train/good/0.png 1cls/pcb1/test/bad/1.png 2.png",
+        "",
+        "folder-unread",
+    ),
     "a picture of another format": ("ok/0.png ng/1.png ng/2.gif", "", "file-unread"),
     "a picture that is not complete": ("ok/0.png ng/1.png ng/2.png.part", "", "file-unread"),
     "a class of other files": ("A/ok/0.png A/ng/1.png B/ok/2.png B/ng/3.npy", "B/ng", "class-empty"),
@@ -268,7 +275,10 @@ def test_control_without_the_rule_masks_become_parts(tmp_path: Path, monkeypatch
     assert len(read(root)) == 2
     monkeypatch.setattr(names, "qualifier", lambda name, beside: None)
     monkeypatch.setattr(names, "MASKS", frozenset())
-    with pytest.raises(DataFaultsError, match="name-twice"):  # the second guard
+    with pytest.raises(DataFaultsError, match="may hold masks"):  # the second guard
+        read(root)
+    monkeypatch.setattr(names, "doubt", lambda name: None)
+    with pytest.raises(DataFaultsError, match="name-twice"):  # the third
         read(root)
     monkeypatch.setattr(pairing.Index, "twice", lambda self, root: [])
     assert len(read(root)) == 3

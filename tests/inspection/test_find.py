@@ -13,7 +13,7 @@ from PIL import Image
 
 from adfm.errors import DataError
 from adfm.inspection import find as module
-from adfm.inspection.find import NOTHING, find
+from adfm.inspection.find import HOLDS, NOTHING, find
 from adfm.inspection.folder import find_images
 from adfm.ownership import owned_folder
 
@@ -98,13 +98,14 @@ def test_what_desktops_leave_is_nothing(tmp_path: Path) -> None:
     assert find(tmp_path) == ({"a.png": tmp_path / "a.png"}, {})
 
 
-def test_results_of_another_run_are_no_parts(tmp_path: Path) -> None:
+def test_results_of_another_inspection_are_no_parts(tmp_path: Path) -> None:
     draw(tmp_path / "a.png")
-    with owned_folder(tmp_path / "out", "an inspection"):
-        draw(tmp_path / "out" / "a.png.overlay.png")
+    for name, holds in {"out": HOLDS, "parts": "synthetic parts"}.items():
+        with owned_folder(tmp_path / name, holds):
+            draw(tmp_path / name / "b.png")
     found = find(tmp_path)
-    assert list(found.images) == ["a.png"]
-    assert "folder of adfm's own results, 'out'" in found.left_out["out/a.png.overlay.png"]
+    assert list(found.images) == ["a.png", "parts/b.png"]
+    assert "holds the results of another inspection" in found.left_out["out/b.png"]
 
 
 def unreadable(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -57,6 +57,13 @@ def by_level(image: Image.Image, _: str) -> Answer:
 MODEL = ScriptedModel(by_level)
 
 
+def changed_model(field: str) -> ScriptedModel:
+    """The same model with another revision or way of scoring."""
+    model = ScriptedModel(by_level)
+    setattr(model, field, "changed")
+    return model
+
+
 def rows(out: Path) -> dict[str, dict[str, Any]]:
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len({row["image"] for row in lines}) == len(lines), "one line per image"
@@ -191,14 +198,27 @@ def test_a_stopped_run_continues(tmp_path: Path) -> None:
         lambda source, out: run(MODEL, source, out, category="nut"),
         lambda source, out: run(MODEL, source, out, protocol=Protocol(stages="verdict")),
         lambda source, out: run(MODEL, source, out, threshold=Threshold(0.5, "test")),
+        lambda source, out: run(MODEL, source, out, threshold=Threshold(None, "calibration 1")),
+        lambda source, out: run(changed_model("revision"), source, out),
+        lambda source, out: run(changed_model("scoring"), source, out),
     ],
-    ids=["model", "category", "stages", "threshold"],
+    ids=["model", "category", "stages", "threshold", "calibration", "revision", "scoring"],
 )
 def test_results_of_other_settings_are_refused(changed: Callable[[Path, Path], Any], tmp_path: Path) -> None:
     draw_image(tmp_path / "in" / "a.png")
     run(MODEL, tmp_path / "in", tmp_path / "out")
     with pytest.raises(UserError, match="another model or other settings"):
         changed(tmp_path / "in", tmp_path / "out")
+
+
+def test_control_without_the_comparison_a_verdict_of_another_revision_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_image(tmp_path / "in" / "a.png")
+    run(MODEL, tmp_path / "in", tmp_path / "out")
+    monkeypatch.setattr(Inspector, "would_ask", lambda *_: True)
+    (verdict,) = run(changed_model("revision"), tmp_path / "in", tmp_path / "out")
+    assert verdict.revision == MODEL.revision
 
 
 NAMES = (

@@ -134,7 +134,7 @@ def test_without_the_comparison_an_adapter_with_missing_weights_loads(
     folder = Path(shutil.copytree(lora, tmp_path / "adapter"))
     put("adapter_config.json", "target_modules", ["layers.0.self_attn.q_proj"])(folder)
     refusal(folder, "belong to no layer")
-    monkeypatch.setattr(adapters, "_require_fit", lambda *_: None)
+    monkeypatch.setattr(adapters, "require_fit", lambda *_: None)
     LocalModel.load(str(folder), device="cpu")
 
 
@@ -143,7 +143,7 @@ def test_without_the_comparison_an_adapter_with_missing_weights_loads(
     [
         (with_one("down_proj", filled(float("nan"))), files, "require_finite", lambda *_: None),
         (link("chat_template.jinja", "{out}/chat_template.jinja"), files, "check_folder", lambda _: None),
-        (put("config.json", "auto_map", {"AutoConfig": "x.Y"}), folders, "_check_settings", lambda *_: None),
+        (put("config.json", "auto_map", {"AutoConfig": "x.Y"}), folders, "check_settings", lambda *_: None),
         (put("processor_config.json", "image_processor.image_std", [1e-9] * 3), files, "check_images", lambda *_: None),
         (put("generation_config.json", "min_new_tokens", 9), files, "GENERATION_SETTINGS", {"min_new_tokens"}),
         (sharded(lambda index: index["weight_map"].update(no="model-1-of-2.safetensors")), folders, "shapes", None),

@@ -21,6 +21,7 @@ FRAME = Frame.original(100, 80)
 REGION = {"bbox_2d": [10, 20, 30, 40], "label": "scratch"}
 BAD = {"verdict": "anomalous", "regions": [REGION]}
 GOOD: dict[str, Any] = {"verdict": "normal", "regions": []}
+GOOD_TEXT = json.dumps(GOOD)
 
 
 def dump(value: Any) -> str:
@@ -154,6 +155,8 @@ def test_what_looks_like_regions_outside_the_blocks_is_noted(outside: str, noted
         (text() + "<|im_end|>", ("text_outside",)),
         (text().replace("</locate>\n", "</locate>\nso "), ("text_outside",)),
         ("\u00a0" + text(), ("text_outside",)),
+        (text() + "\u00a0", ("text_outside",)),
+        (text().replace("</locate>\n", "</locate>\u2003"), ("text_outside",)),
         ("\ufeff" + text(), ("text_outside",)),
         ("```\n" + text() + "\n```", ("text_outside",)),
         ("\n".join(reversed(text().split("\n"))), ("wrong_order",)),
@@ -249,6 +252,10 @@ def test_an_unreadable_neighbour_does_not_cost_the_verdict() -> None:
         [10, 20, math.nan, 40],
         [10, 20, math.inf, 40],
         [-math.inf, 20, 30, 40],
+        [130, 20, 110, 40],  # outside as well, but first of all it is no box
+        [10, 90, 30, 85],
+        [110, 20, 110, 40],
+        [10, 90, 30, 90],
     ],
 )
 def test_a_box_that_is_no_box_is_dropped_never_mended(edges: Any) -> None:
@@ -306,6 +313,11 @@ def test_a_box_given_twice_is_ambiguous() -> None:
     response = read(text(answer=f'{{"verdict": "anomalous", "regions": [{entry}]}}'), FRAME)
     assert response.regions == ()
     assert response.problems == ("duplicate_key", "bad_box", "no_regions")
+
+
+def test_an_object_whose_known_keys_all_repeat_has_no_unknown_one() -> None:
+    twice = GOOD_TEXT.removesuffix("}") + ", " + GOOD_TEXT.removeprefix("{")
+    assert read(text(answer=twice), FRAME).problems == ("duplicate_key", "bad_verdict", "bad_regions")
 
 
 @pytest.mark.parametrize("entry", [[10, 20, 30, 40], "scratch", None, 5, True])

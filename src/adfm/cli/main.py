@@ -33,7 +33,7 @@ EXAMPLE = """example:
   adfm data build parts/ --out data/parts              images + masks -> manifest
   adfm inspect new/ --model runs/mine/final --out out  a verdict and an overlay per image
 
-exit codes: 0 all OK; 1 some NG (inspect); 2 wrong use or bad input; 3 some image without a verdict;
+exit codes: 0 all OK; 1 some NG (inspect); 2 wrong use or bad input; 3 some file without a verdict;
 101 internal error; 130 interrupted; 143 stopped by SIGTERM"""
 
 

@@ -125,11 +125,13 @@ manifest-empty | fault | holds no sample | run `adfm data build` first
 
 A line
 line-json | fault | is not JSON ({why}) | remove the line or build again
+line-long | fault | has {length} bytes, more than {most} | remove the line or build again
 line-object | fault | is not a JSON object | write one sample a line, in braces
 key-twice | fault | names '{name}' twice, and only one can count | remove one of them
 field-unknown | fault | unknown field '{name}'{hint} | remove or rename it
 field-missing | fault | '{name}' is missing | add it or build again
 field-type | fault | '{name}' must be {kind} | correct the value or build again
+field-long | fault | '{name}' holds {count} entries, more than {most} | build again with a larger --dilate
 text-control | fault | '{name}' holds a control character or half a character | rename it
 label-unknown | fault | 'label' must be one of {known} | correct the label
 split-unknown | fault | 'split' must be one of {known} | correct the split
@@ -200,7 +202,8 @@ id-case | warning | id '{id}' differs from {first} in its case alone | rename on
 same-picture-labels | fault | is the same image as {first} with the opposite label | remove one
 same-picture-splits | fault | is the same image as {first} in another split | keep one of them
 same-picture | warning | is the same image as {first} | it counts twice: remove one
-near-duplicate | warning | looks like line {first} in another split (grey levels apart: {distance}) | put both in one split, or a --group-by
+same-pixels-splits | fault | has the pixels of {first} in another split ({turn}) | keep one of them
+near-duplicate | warning | looks like line {first} in another split ({turn}, {distance} grey levels off) | keep both in one, or --group-by
 group-splits | fault | group '{group}' is in another split on {first} | a group is never split
 name-variants | warning | {field} '{name}' differs from '{other}' (line {first}) in case or spaces alone | use one name
 

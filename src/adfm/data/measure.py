@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from adfm import images
+from adfm.data.contract import MAX_ENTRIES
 from adfm.data.faults import Broken, DataFaultsError, Fault, broken
 from adfm.data.layouts import SourceImage
 from adfm.data.marks import Mask, file_fault, read_marks, surrounds
@@ -67,6 +68,7 @@ class Measurement:
 def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measurement:
     """Open an image and its masks; `root` is absolute and without links. Faults are returned, never raised."""
     try:
+        _require_bounds(root, source)
         image, *masks = (inside(root, path) for path in (source.image, *source.masks))
         if fault := file_fault("image", image, source.image):
             raise DataFaultsError([fault.at(root)])
@@ -79,10 +81,7 @@ def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measure
         label = source.label or ("anomalous" if marked else "normal")
         if label == "normal" and marked:
             raise DataFaultsError([broken("mask-on-normal").at(image)])
-        if source.size not in (None, (width, height)):
-            listed = dict(zip(("listed_width", "listed_height"), source.size or (), strict=True))
-            fault = broken("image-size", path=source.image, width=width, height=height, origin="its list", **listed)
-            raise DataFaultsError([fault.at(root)])
+        _require_listed_size(root, source, width, height)
         boxes = () if label == "normal" else None
         notes = (*source.doubts, *map(DOUBTS.__getitem__, doubts))
         measured = Measurement(source, width, height, digest, label, boxes, doubts=notes)
@@ -98,6 +97,19 @@ def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measure
     except OSError as error:
         fault = broken("image-unreadable", path=source.image, why=error.strerror)
     return Measurement(source, faults=(fault.at(root),))
+
+
+def _require_bounds(root: Path, source: SourceImage) -> None:
+    if len(source.masks) > MAX_ENTRIES:
+        many = broken("field-long", name="mask", count=len(source.masks), most=MAX_ENTRIES)
+        raise DataFaultsError([many.at(root / source.image)])
+
+
+def _require_listed_size(root: Path, source: SourceImage, width: int, height: int) -> None:
+    if source.size not in (None, (width, height)):
+        listed = dict(zip(("listed_width", "listed_height"), source.size or (), strict=True))
+        fault = broken("image-size", path=source.image, width=width, height=height, origin="its list", **listed)
+        raise DataFaultsError([fault.at(root)])
 
 
 def _drawn(root: Path, measured: Measurement, settings: BuildSettings) -> Measurement:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from adfm.config import Settings
+from adfm.data.contract import MAX_ENTRIES
 from adfm.geometry.masks import DEFAULT_MAX_BOXES, DEFAULT_MIN_AREA, DEFAULT_RATIO
 
 SplitRule = Literal["official", "fractions", "labelled"]
@@ -25,7 +26,7 @@ class BuildSettings(Settings):
     annotators: Annotators | None = None
     dilate: float = Field(default=DEFAULT_RATIO, ge=0, le=1)
     min_area: int = Field(default=DEFAULT_MIN_AREA, ge=0)
-    max_boxes: int = Field(default=DEFAULT_MAX_BOXES, ge=1)
+    max_boxes: int = Field(default=DEFAULT_MAX_BOXES, ge=1, le=MAX_ENTRIES)
     tile: int | None = Field(default=None, ge=16)
     tile_overlap: float = Field(default=0.25, ge=0, le=0.9)
     tile_normals: int | None = Field(default=None, ge=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from adfm.ownership import MARKER
 
 NOTHING = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", ".directory", ".localized"})
 """Names in lower case of the files that desktops leave in folders. Only these are not mentioned."""
+HOLDS = "an inspection"
+"""What the marker of our output folder says, by which another inspection knows overlays from parts."""
 NO_IMAGE = "is not a PNG, JPEG, BMP, TIFF or WebP image"
 
 
@@ -69,14 +72,23 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
         except OSError as error:
             yield folder, f"is a folder that cannot be read ({error.strerror})"
             continue
-        if folder != root and any(entry.name == MARKER for entry in entries):
-            left_out = left_out or f"is in a folder of adfm's own results, '{folder.name}'"
+        if folder != root and any(entry.name == MARKER and _is_ours(entry) for entry in entries):
+            left_out = left_out or f"is in '{folder.name}', which holds the results of another inspection"
         for entry in entries:
             path = Path(entry.path)
             if entry.is_dir(follow_symlinks=False):
                 waiting.append((path, left_out or _reason_of_folder(entry.name)))
             elif not (entry.name.lower() in NOTHING and entry.is_file(follow_symlinks=False)):
                 yield path, left_out or _reason_of_file(path, real)
+
+
+def _is_ours(marker: os.DirEntry[str]) -> bool:
+    """Whether the marker of an output folder says that it is an inspection's."""
+    if not marker.is_file(follow_symlinks=False):
+        return False
+    with suppress(OSError), Path(marker.path).open("rb") as opened:
+        return f'"{HOLDS}"'.encode() in opened.read(4096)
+    return False
 
 
 def _reason_of_folder(name: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from adfm import images
 from adfm.calibration import Decision
 from adfm.errors import DataError, ImageError, UserError
-from adfm.inspection.find import as_text, find
+from adfm.inspection.find import HOLDS, as_text, find
 from adfm.inspection.inspector import Decoded, Inspector, milliseconds_since
 from adfm.inspection.overlay import draw
 from adfm.inspection.places import OVERLAY, VERDICT, places
@@ -60,7 +60,7 @@ def inspect_folder(inspector: Inspector, path: Path, out: Path, *, progress: Pro
     """
     found = find(path)
     require_outside(out, path)
-    with owned_folder(out, "an inspection"):
+    with owned_folder(out, HOLDS):
         earlier = earlier_verdicts(out / RESULTS, inspector)
         place, verdicts = places(found.images), []
         with closing(Journal(out / RESULTS, fresh=False)) as journal:

@@ -98,7 +98,7 @@ def merge(weights: Any, adapter: Adapter) -> None:
 
     layers = {name: module for name, module in weights.named_modules() if isinstance(module, torch.nn.Linear)}
     chosen = targeted(adapter, layers)
-    _require_fit(adapter, {name: (layer.in_features, layer.out_features) for name, layer in chosen.items()})
+    require_fit(adapter, {name: (layer.in_features, layer.out_features) for name, layer in chosen.items()})
     with third_party(str(adapter.folder)), torch.no_grad():
         values = load_file(adapter.folder / ADAPTER)
         for name, layer in chosen.items():
@@ -142,7 +142,7 @@ def rank_of(settings: AdapterSettings, module: str) -> int:
     return ranks.get(_named(module, ranks) or "", settings.r)
 
 
-def _require_fit(adapter: Adapter, sides: Mapping[str, tuple[int, int]]) -> None:
+def require_fit(adapter: Adapter, sides: Mapping[str, tuple[int, int]]) -> None:
     """Compare an adapter's weights with the layers, (inputs, outputs) each, that it should change.
 
     Raises:

@@ -81,7 +81,7 @@ def check_folder(folder: Path) -> None:
         raise ModelError(f"{folder / 'additional_chat_templates'}: is not read; keep {TEMPLATE} alone")
     for name in SETTINGS:
         if name != INDEX and (folder / name).is_file():
-            _check_settings(folder / name, read_object(folder / name))
+            check_settings(folder / name, read_object(folder / name))
 
 
 def root_of(folder: Path) -> Path:
@@ -138,7 +138,7 @@ def _walk(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield from _walk(inner, f"{place}.{key}".lstrip("."))
 
 
-def _check_settings(file: Path, settings: dict[str, Any]) -> None:
+def check_settings(file: Path, settings: dict[str, Any]) -> None:
     """Refuse settings that ask for code or for other weights, and numbers that no model has.
 
     Raises:

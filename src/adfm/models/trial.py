@@ -46,7 +46,7 @@ def tried(request: str) -> dict[str, Any]:
     return answer
 
 
-def _limit(seconds: int) -> None:
+def limit(seconds: int) -> None:
     """Limit this process's time and memory, where the system can."""
     try:
         import resource
@@ -56,7 +56,7 @@ def _limit(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
-def _render(template: str, chats: Sequence[dict[str, Any]]) -> list[str]:
+def render(template: str, chats: Sequence[dict[str, Any]]) -> list[str]:
     """Render a chat template as transformers does."""
     from jinja2 import TemplateError
     from jinja2.ext import Extension, loopcontrols
@@ -86,12 +86,12 @@ def _render(template: str, chats: Sequence[dict[str, Any]]) -> list[str]:
     return texts
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
+def answer_to(request: dict[str, Any]) -> dict[str, Any]:
     """Do what a request asks."""
     if "pattern" in request:
         pattern = re.compile(request["pattern"])
         return {"matches": [name for name in request["names"] if pattern.fullmatch(name)]}
-    texts = [text for template in request["templates"] for text in _render(template, request["chats"])]
+    texts = [text for template in request["templates"] for text in render(template, request["chats"])]
     if request["tokenizer"]:
         from tokenizers import Tokenizer
 
@@ -102,10 +102,10 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _main() -> None:
-    _limit(int(sys.argv[1]))
+def main() -> None:
+    limit(int(sys.argv[1]))
     try:
-        answer = _answer(json.load(sys.stdin))
+        answer = answer_to(json.load(sys.stdin))
     except MemoryError:
         sys.exit(3)
     except BaseException as error:  # noqa: BLE001 - a library's panic is no Exception
@@ -114,4 +114,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    main()

@@ -24,6 +24,7 @@ from adfm.models.families import Family, family_of
 from adfm.models.files import load_config, load_processor, load_weights, quiet_environment, resolve
 from adfm.models.local import LocalModel
 from adfm.reasoning import Protocol, ProtocolFlags
+from adfm.reasoning.tasks import task_named
 from adfm.storage import STAGING, sha256_bytes
 from adfm.training.engine import publish_folder, require_finite_weights, saving
 from adfm.training.settings import LoraSettings, T, TrainSettings
@@ -43,8 +44,13 @@ class Subject(NamedTuple):
 
 
 def resolved(settings: T) -> T:
-    """Return the settings with the whole protocol filled in: the start model's, changed by what the settings say."""
+    """Return the settings with the whole protocol filled in: the start model's, changed by what the settings say.
+
+    Raises:
+        UserError: the model cannot be found, or its task is not known.
+    """
     protocol = protocol_of(settings.model).with_flags(settings.protocol)
+    task_named(protocol.task)
     return settings.model_copy(update={"protocol": ProtocolFlags(**protocol.model_dump())})
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from adfm.data.layouts import tree
 from adfm.data.layouts.walk import below, recogniser
 
@@ -12,9 +10,7 @@ SHAPE = "train/ok, test/ok, test/ko, ground_truth/ko (one product or several)"
 TERMS: str | None = "BTAD: not known here; see its publisher"
 
 
-def _is_category(folder: Path) -> bool:
-    return below(folder, "train", "ok") and below(folder, "test", "ko")
-
-
-recognise = recogniser(_is_category, "train/ok and test/ko")
+recognise = recogniser(
+    lambda folder: below(folder, "train", "ok") and below(folder, "test", "ko"), "train/ok and test/ko"
+)
 read = tree.read

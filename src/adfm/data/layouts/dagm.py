@@ -21,11 +21,9 @@ TERMS: str | None = "DAGM 2007: not known here; see the contest"
 _LABEL = re.compile(r"\S+_label\.\w+", re.IGNORECASE)  # in Labels.txt
 
 
-def _is_category(folder: Path) -> bool:
-    return any(below(folder, split, "label") for split in names.TRAIN_TEST)
-
-
-recognise = recogniser(_is_category, "Train/Label or Test/Label")
+recognise = recogniser(
+    lambda folder: any(below(folder, split, "label") for split in names.TRAIN_TEST), "Train/Label or Test/Label"
+)
 
 
 def read(root: Path) -> Iterator[SourceImage]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from adfm.data.layouts import tree
 from adfm.data.layouts.walk import below, recogniser
@@ -13,9 +12,5 @@ SHAPE = "image/good, image/<defect>, mask/<defect>/<stem>_mask.png (one category
 TERMS: str | None = "Defect Spectrum: MIT for its annotations; the images are MVTec AD's, CC BY-NC-SA 4.0"
 
 
-def _is_category(folder: Path) -> bool:
-    return below(folder, "image", "good") and below(folder, "mask")
-
-
-recognise = recogniser(_is_category, "image/good and mask")
+recognise = recogniser(lambda folder: below(folder, "image", "good") and below(folder, "mask"), "image/good and mask")
 read = partial(tree.read, splits={"image": "test"})

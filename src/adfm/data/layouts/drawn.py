@@ -91,6 +91,8 @@ def coco_shape(row: dict[str, Any]) -> Box:
     CVAT's attribute `rotation` turns a `bbox` about its middle. A segmentation holds polygons [[x, y, x, y, ...], ...],
     or run lengths {size, counts}, which go down the columns and begin with background.
     """
+    if row.get("ignore"):
+        raise ValueError(f"its 'ignore' is {row['ignore']!r:.60}, which says neither OK nor defective")
     drawn = _segmented(row.get("segmentation"))
     if not row.get("bbox"):
         if drawn is None:

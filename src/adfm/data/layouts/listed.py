@@ -1,4 +1,4 @@
-"""Lists that name every image of a set: what they may say, and where their images are."""
+"""Lists that name every image of a set: how their files are read, what they refer to, and where their images are."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import csv
 import json
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import StringIO
 from itertools import chain
@@ -16,43 +16,36 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from adfm.data.faults import DataFaultsError, Fault, broken
-from adfm.data.layouts.names import SPLIT_IN_PATH, SPLIT_NAMES
-from adfm.data.layouts.walk import SourceImage, image_files, truth
-from adfm.geometry import Box
-from adfm.records import Label, Split
+from adfm.data.layouts.names import SPLIT_NAMES
+from adfm.records import Split
 
 Row = dict[str, Any]
 
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")
+_LEVELS = 3  # below the root, where lists are looked for
 _HEAD_BYTES = 65_536  # enough to see what a list is
 _MAX_ENDS = 8  # folders of an address that the set may have too
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _SEPARATORS = ",;\t|"
-_PLAIN = re.compile(r"[\W_]+")
-# What is no name of a class. With "yes" it depends on the question, which no list says.
-_UNDECIDED = frozenset(
-    {"na", "nan", "none", "null", "nil", "unknown", "unsure", "uncertain", "unclear", "undecided", "undefined"}
-    | {"ambiguous", "maybe", "perhaps", "possible", "probably", "doubtful", "borderline", "notsure", "unlabeled"}
-    | {"unlabelled", "unclassified", "unchecked", "todo", "tbd", "pending", "review", "skip", "skipped", "ignore"}
-    | {"ignored", "yes", "no", "y", "n", "t", "f", "positive", "negative", "pos", "neg", "background", "void"}
-)
-_FLAGS = {"normal": ("0", "false"), "defect": ("1", "true")}
 
 
 def list_files(root: Path, names: str, beginning: re.Pattern[bytes]) -> list[Path]:
-    """Return the files of such names in a folder or one level below whose first bytes fit, even if the rest is damaged.
+    """Return the files of such names in a folder or up to three levels below whose first bytes fit, even if the rest is damaged.
 
-    Hidden files, and links that lead out of the folder, are left out.
+    Hidden files, and links that lead out of the folder, are left out. A file counts once.
     """
-    fitting = []
-    for path in sorted(path for pattern in (names, f"*/{names}") for path in root.glob(pattern) if path.is_file()):
+    fitting, whole = [], root.resolve()
+    patterns = (f"{'*/' * depth}{names}" for depth in range(_LEVELS + 1))
+    found = [path for pattern in patterns for path in root.glob(pattern) if path.is_file()]
+    found.sort(key=lambda path: path.resolve() == whole / path.relative_to(root))  # the last of one file stays: no link
+    for real, path in {path.resolve(): path for path in found}.items():
         hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if not hidden and path.resolve().is_relative_to(root.resolve()):
+        if not hidden and real.is_relative_to(whole):
             with suppress(OSError), path.open("rb") as file:
                 head = file.read(_HEAD_BYTES)
                 encoding = "utf-16" if head.startswith(_UTF_16) else "utf-8-sig"
                 fitting += [path] if beginning.search(head.decode(encoding, "ignore").encode()) else []
-    return fitting
+    return sorted(fitting)
 
 
 def recogniser(beginning: re.Pattern[bytes]) -> Callable[[Path], str | None]:
@@ -171,27 +164,6 @@ def gathered() -> Iterator[Faults]:
         raise DataFaultsError(faults.found)
 
 
-def split_in(path: Path) -> Split | None:
-    """Return the split that a relative path names last (`train/...`, `instances_val2017.json`), or None."""
-    names = SPLIT_IN_PATH.findall(path.as_posix().lower())
-    return SPLIT_NAMES[names[-1]] if names else None
-
-
-def split_of(row: Row, path: Path) -> Split | None:
-    """Return the split that an entry names in `split` or `subset`, else the one of its path; None where neither does.
-
-    Raises:
-        ValueError: the entry names no split that is known, or another one than its path.
-    """
-    given = str(next(filter(None, (row.get(name) for name in ("split", "subset"))), "")).strip().lower()
-    if given and given not in SPLIT_NAMES:
-        raise ValueError(f"'{given:.60}' is no split (known: {', '.join(SPLIT_NAMES)})")
-    named, own = SPLIT_NAMES.get(given), split_in(path)
-    if named and own and named != own:
-        raise ValueError(f"it says the split {named}, its path says {own}")
-    return named or own
-
-
 def objects(file: Path, value: Any, name: str) -> list[Row]:
     """Return the list of objects under a name of an object.
 
@@ -261,81 +233,17 @@ def identified(file: Path, rows: Iterable[Row], what: str) -> dict[int | str, Ro
     return dict(pairs)
 
 
-def flag(row: Row, name: str) -> bool:
-    """Return a field that is true (1) or false (0, null, missing).
-
-    Raises:
-        ValueError: it is anything else.
-    """
-    value = row.get(name)
-    if value not in (None, False, True):
-        raise ValueError(f"'{name}' must be true, false, 1 or 0, not {value!r:.60}")
-    return bool(value)
-
-
-def named_class(value: Any) -> str:
-    """Return the class that a truth value names: `normal` for 0 and false, `defect` for 1 and true, else its text.
-
-    Numbers may be written in any way (0.0, "1.0").
-
-    Raises:
-        ValueError: it is another number, which could be any class, or it says nothing ("", NaN, "unknown").
-    """
-    plain = str(value).strip() if isinstance(value, str | int | float) else ""
-    with suppress(ValueError, OverflowError):
-        plain = f"{float(plain):g}"
-    word = _PLAIN.sub("", plain.lower())
-    if known := next((name for name, flags in _FLAGS.items() if plain.lower() in flags), None):
-        return known
-    if not word or word.isdigit() or word in _UNDECIDED or _is_number(plain):
-        raise ValueError(f"{value!r:.60} does not say whether it is normal: use 0, 1 or the name of a class")
-    return plain
-
-
-def shape_class(name: str) -> str:
-    """Return the class of something drawn, which may be nameless or a number.
-
-    Raises:
-        ValueError: it says that the place is not judged.
-    """
-    if (word := _PLAIN.sub("", name.lower())) in _UNDECIDED:
-        raise ValueError(f"its class {name!r:.60} does not say whether it is a defect")
-    return name.strip() if word else ""
-
-
-def _is_number(plain: str) -> bool:
-    with suppress(ValueError):
-        float(plain.replace(",", "."))
-        return True
-    return False
-
-
-def sides(row: Row, width: str, height: str) -> tuple[int, int] | None:
-    """Return the (width, height) in pixels that a row gives for its image, or None where it gives none.
-
-    Raises:
-        ValueError: they are no whole numbers above 0.
-    """
-    given = [row.get(width), row.get(height)]
-    if all(side in (None, "") for side in given):
-        return None
-    with suppress(ValueError, OverflowError):
-        first, second = (float(side) if isinstance(side, str | int | float) else 0.0 for side in given)
-        if first >= 1 and second >= 1 and first.is_integer() and second.is_integer():
-            return int(first), int(second)
-    raise ValueError(f"'{width}' and '{height}' must be whole numbers above 0, not {given!r:.60}")
-
-
-def one_size(sizes: Iterable[tuple[int, int] | None]) -> tuple[int, int] | None:
-    """Return the size that an entry gives, however often; None where it gives none.
-
-    Raises:
-        ValueError: it gives several.
-    """
-    known = sorted({size for size in sizes if size})
-    if len(known) > 1:
-        raise ValueError(f"it gives the sizes {' and '.join(f'{width} x {height}' for width, height in known)}")
-    return known[0] if known else None
+def referring(
+    file: Path, rows: Iterable[Row], name: str, known: Container[int | str], faults: Faults
+) -> dict[int | str, list[Row]]:
+    """Return rows by the id under `name`, which refers to an image; one that is not known is a fault."""
+    found: dict[int | str, list[Row]] = defaultdict(list)
+    for row in rows:
+        with faults.caught(file, name):
+            if (key := identity(file, row, name)) not in known:
+                raise DataFaultsError([broken("list-image-unknown", id=f"{key!r:.60}").at(file)])
+            found[key].append(row)
+    return found
 
 
 def inside(root: Path, file: Path, name: str) -> Path:
@@ -405,70 +313,12 @@ def address_names(address: str) -> list[str]:
 
 def is_file(path: Path) -> bool:
     """Whether a path is a file; a name that no file can have is not."""
-    return _exists(path, Path.is_file)
+    return exists(path, Path.is_file)
 
 
-def _exists(path: Path, fits: Callable[[Path], bool]) -> bool:
+def exists(path: Path, fits: Callable[[Path], bool]) -> bool:
+    """Whether there is a path of that kind; a name that no file can have is not."""
     try:
         return fits(path)
     except (OSError, ValueError):  # a name that is too long
         return False
-
-
-def annotated_image(
-    image: Path,
-    category: str,
-    shapes: Sequence[tuple[str, Box]],
-    split: Split | None,
-    *,
-    classes: Iterable[str] = (),
-    masks: tuple[Path, ...] = (),
-    size: tuple[int, int] | None = None,
-    tight: bool = True,
-    doubts: tuple[str, ...] = (),
-) -> SourceImage:
-    """Return an image with the shapes (defect type, box) drawn on it and the classes given to it.
-
-    A shape of a class named as OK is no defect. With masks alone, they decide the label; with nothing it is normal. An
-    image with several defect types has none.
-
-    Raises:
-        ValueError: it is normal and anomalous at once.
-    """
-    judged = [(truth(kind) if kind else ("anomalous", None), box) for kind, box in shapes]
-    truths = {*map(truth, classes), *(each for each, _ in judged if each[0] == "anomalous")}
-    labels, kinds = {label for label, _ in truths}, {kind for _, kind in truths if kind}
-    if len(labels) > 1:
-        raise ValueError("it says both OK and that there is a defect")
-    default: Label | None = None if masks and not shapes else "normal"
-    label: Label | None = "anomalous" if "anomalous" in labels else "normal" if labels else default
-    boxes = tuple(box for (each, _), box in judged if each == "anomalous")
-    if len(boxes) < len(judged):
-        doubts += ("a region of a class named as OK is no defect",)
-    defect = kinds.pop() if len(kinds) == 1 else None
-    return SourceImage(image, label, category, defect, masks, split, tight, boxes=boxes, size=size, doubts=doubts)
-
-
-def require_normal(file: Path, images: Sequence[SourceImage]) -> None:
-    """Refuse images that the name of a class alone makes anomalous where no image is normal: that class could be OK.
-
-    Raises:
-        DataFaultsError: there are such.
-    """
-    named = sorted({image.defect for image in images if image.defect and not image.boxes and not image.masks})
-    if named and all(image.label == "anomalous" for image in images):
-        raise DataFaultsError([broken("list-no-normal", names=", ".join(named)).at(file)])
-
-
-def listed_image(
-    root: Path, image: Path, category: str, defect: str | None, mask: Path | None, split: Split
-) -> SourceImage:
-    """Return a listed image; without a defect it is normal. A folder of the image's name holds several masks."""
-    masks: tuple[Path, ...] = ()
-    if mask and _exists(
-        root / mask, Path.is_dir
-    ):  # another folder is that of all masks, and says nothing about the image
-        masks = tuple(path.relative_to(root) for path in image_files(root / mask) if mask.name == image.stem)
-    elif mask and (defect or is_file(root / mask)):
-        masks = (mask,)
-    return SourceImage(image, "anomalous" if defect else "normal", category, defect, masks, split)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adfm.data.layouts import listed
-from adfm.data.layouts.listed import Row, items, listed_image, read_list, text, wrong_shape
+from adfm.data.layouts.listed import Row, items, read_list, text, wrong_shape
+from adfm.data.layouts.stated import listed_image, named_class
 from adfm.data.layouts.walk import SourceImage, truth
 from adfm.records import Split
 
@@ -41,9 +42,9 @@ def read(root: Path) -> Iterator[SourceImage]:
 def _image(root: Path, file: Path, row: Row, split: Split) -> SourceImage:
     path, category = text(file, row, "img_path"), text(file, row, "cls_name")
     mask, kind = str(row.get("mask_path") or ""), str(row.get("specie_name") or "")
-    stated = truth(listed.named_class(row.get("anomaly")))
-    if stated[1] or (kind and truth(kind)[0] != stated[0]):
+    label = truth(named_class(row.get("anomaly")))
+    if label[1] or (kind and truth(kind)[0] != label[0]):
         raise ValueError(f"'anomaly' must be 0 or 1 and agree with 'specie_name', not {row.get('anomaly')!r:.60}")
-    defect = (kind or "defect") if stated[0] == "anomalous" else None
+    defect = (kind or "defect") if label[0] == "anomalous" else None
     place = listed.locate(root, file, [mask]) if mask else None
     return listed_image(root, listed.locate(root, file, [path]), category, defect, place, split)

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Collection
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -38,7 +39,8 @@ MASKS = _set(
 )
 # Between the folders that say something there may be such a level: no category and no type of defect.
 LEVELS = _set(
-    "images image img imgs rgb data raw original originals pictures pics photos jpegimages jpeg_images jpg jpeg png bmp"
+    "images image img imgs rgb data raw original originals pictures pics photos jpegimages jpeg_images jpg jpeg png bmp "
+    "1cls"
 )
 # Folders of what is neither a part nor a mask: point clouds, depth, coloured masks, tests without truth.
 LEFT_OUT = ("xyz", "depth", "rgb_mask", "rbg_mask", "template", "templates", "test_private*")
@@ -76,9 +78,11 @@ _MASK_STEM = re.compile(
 )
 _MASK_START = re.compile(r"(?:mask|gt|ground[_\- ]?truth|seg|segmentation)[_\-. ](?P<of>.+)", re.IGNORECASE)
 _COPY = re.compile(r"(?P<of>.+?)[_.](?:jpe?g|png|bmp|tiff?|webp)\.rf\.[0-9A-Za-z]+", re.IGNORECASE)
+_REMEMBERED = 4096  # names, of folders mostly; they repeat
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)")
 
 
+@lru_cache(_REMEMBERED)
 def folded(name: str) -> str:
     """Return a name as names are compared: composed, in lower case."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()).strip()
@@ -89,14 +93,21 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name).strip()
 
 
+@lru_cache(_REMEMBERED)
 def _words(name: str) -> str:
     """Return a name with one `_` between its words."""
     return re.sub(r"[\W_]+", "_", folded(name)).strip("_")
 
 
+@lru_cache(_REMEMBERED)
+def _parted(name: str) -> str:
+    """Return a name with one `_` between its words, also where they are written as one (`GroundTruth`, `good2`)."""
+    return _words(_HUMP.sub("_", name))
+
+
 def _known(name: str, vocabulary: Collection[str]) -> str | None:
-    """Return the word of a vocabulary that a name is, also where its words are written as one (`GroundTruth`)."""
-    return next((word for word in (_words(name), _words(_HUMP.sub("_", name))) if word in vocabulary), None)
+    """Return the word of a vocabulary that a name is, or None."""
+    return next((word for word in (_words(name), _parted(name)) if word in vocabulary), None)
 
 
 def is_normal(name: str) -> bool:
@@ -127,7 +138,7 @@ def qualifier(name: str, beside: Collection[str]) -> str | None:
     """
     if _known(name, MASKS):
         return ""
-    tokens = _words(_HUMP.sub("_", name)).replace("ground_truth", "groundtruth").split("_")
+    tokens = _parted(name).replace("ground_truth", "groundtruth").split("_")
     rest = [token for token in tokens if token not in _MASK_WORDS]
     if len(rest) == len(tokens):
         return None
@@ -157,7 +168,7 @@ def is_unread_picture(path: Path) -> bool:
 
 def doubt(name: str) -> str | None:
     """Return what the name of a class may also mean, or None; a misspelt `good` may mean OK."""
-    tokens = set(_words(_HUMP.sub("_", name)).split("_"))
+    tokens = set(_parted(name).split("_"))
     if tokens & NORMAL or tokens & _NEGATIONS or get_close_matches(_words(name), ("good", "normal", "pass"), 1, 0.8):
         return "OK"
     if tokens & _MASK_WORDS:
@@ -167,7 +178,7 @@ def doubt(name: str) -> str | None:
 
 def may_be_split(name: str) -> bool:
     """Whether a name that is no split resembles one (`train_set`, `val2`, `eval`)."""
-    tokens = _words(_HUMP.sub("_", name)).split("_")
+    tokens = _parted(name).split("_")
     return any(
         token in SPLIT_NAMES or token in ("eval", "evaluation", "holdout") or token.startswith(("train", "test"))
         for token in tokens

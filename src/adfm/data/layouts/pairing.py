@@ -80,7 +80,8 @@ class Index:
         for number in self._ends.get(end, ()):
             folders, _ = self._places[number]
             rest = folders[len(above) :]
-            if folders[: len(above)] == above and _within(tail, rest):
+            names_left = iter(rest)
+            if folders[: len(above)] == above and all(name in names_left for name in tail):  # in this order
                 ranks[0 if rest == tail else 1 if rest[len(rest) - len(tail) :] == tail else 2].append(number)
         return ranks
 
@@ -97,12 +98,6 @@ class Index:
     def same(self, found: Sequence[int]) -> bool:
         """Whether images differ by their suffix alone."""
         return len({self._places[number] for number in found}) == 1
-
-
-def _within(some: Folders, all_: Folders) -> bool:
-    """Whether names are among others, in their order."""
-    rest = iter(all_)
-    return all(name in rest for name in some)
 
 
 def _paired(tree: Tree, index: Index) -> tuple[list[SourceImage], list[Fault]]:
@@ -143,10 +138,12 @@ def _images(mask: Mask, index: Index) -> tuple[list[int], bool]:
 def _masks_twice(root: Path, masks: Sequence[tuple[Mask, bool]]) -> list[Fault]:
     """Return a fault where two masks of an image have one name; numbers, or a folder of its name, make them several."""
     first: dict[object, Path] = {}
+    alone = next((mask.path for mask, single in masks if single), None)
     faults = []
     for mask, single in masks:
         name = "single" if single else (mask.path.parent, names.plain_stem(mask.path.name))
-        other = first.setdefault(name, mask.path)
+        in_folder = mask.single and not single
+        other = alone if alone and in_folder else first.setdefault(name, mask.path)
         if other != mask.path:
             faults.append(broken("mask-twice", other=other).at(root / mask.path))
     return faults

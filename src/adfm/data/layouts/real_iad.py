@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from adfm.data.layouts.listed import inside, items, listed_image, read_list, text
+from adfm.data.layouts.listed import inside, items, read_list, text
+from adfm.data.layouts.stated import listed_image
 from adfm.data.layouts.walk import SourceImage, folders
 
 NAME = "real-iad"

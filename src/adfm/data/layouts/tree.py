@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Place:
     named: bool
 
 
-def place(parts: Collection[str], splits: Splits) -> Place | str:
+def place(parts: Sequence[str], splits: Splits) -> Place | str:
     """Return what the folders of an image say, or why they do not say enough.
 
     Args:
@@ -37,16 +37,19 @@ def place(parts: Collection[str], splits: Splits) -> Place | str:
         splits: names of folders that are splits in this layout alone.
     """
     roles = ["split" if name in splits else names.role(name) for name in parts]
-    pivot, labels = _pivot(roles), {role for role in roles if role in ("normal", "defective")}
-    if pivot is None or len(labels) > 1:
-        return "its names say both OK and NG" if labels else "no folder above says OK, NG or a split"
-    found = [
-        splits.get(name) or names.split_of(name) for name, role in zip(parts, roles, strict=True) if role == "split"
-    ]
-    plain = [(i, name) for i, (name, role) in enumerate(zip(parts, roles, strict=True)) if role in ("name", "unclear")]
+    labels = [role for role in roles if role in ("normal", "defective")]
+    if len(set(labels)) > 1:
+        return "its names say both OK and NG"
+    split_at = [i for i, role in enumerate(roles) if role == "split"]
+    if not labels and not split_at:
+        return "no folder above says OK, NG or a split"
+    # The category is before the first folder that says OK or NG, else before the last split; a defect type is after it.
+    pivot = roles.index(labels[0]) if labels else split_at[-1]
+    plain = [(i, name) for i, name in enumerate(parts) if roles[i] in ("name", "unclear")]
     before = list(dict.fromkeys(name for i, name in plain if i < pivot))  # archives nest a folder in itself
     after = [name for i, name in plain if i > pivot]
-    split = found[-1] if found else None
+    last = parts[split_at[-1]] if split_at else ""
+    split = splits.get(last) or names.split_of(last)
     if doubt := _doubt(before, after, split, bool(labels)):
         return doubt
     category = names.composed(before[0]) if before else None
@@ -55,21 +58,14 @@ def place(parts: Collection[str], splits: Splits) -> Place | str:
     return Place(category, split, "anomalous", names.composed(after[0]) if after else None, bool(labels))
 
 
-def _pivot(roles: Sequence[str]) -> int | None:
-    """Return which folder parts the category from the type of defect: the first that says OK or NG, else the last split."""
-    classes = [i for i, meaning in enumerate(roles) if meaning in ("normal", "defective")]
-    splits = [i for i, meaning in enumerate(roles) if meaning == "split"]
-    return classes[0] if classes else splits[-1] if splits else None
-
-
 def _doubt(before: list[str], after: list[str], split: Split | None, has_class: bool) -> str | None:
     """Return why names cannot be relied on, or None."""
     if len(before) > 1:
         return f"'{before[0]}' and '{before[1]}' cannot both be the category"
     if split is None and before and names.may_be_split(before[0]):
         return f"'{before[0]}' may be a split: name it train, validation or test"
-    if before and names.doubt(before[0]) == "masks":
-        return f"'{before[0]}' may hold masks: name it masks"
+    if maybe := next((name for name in (*before, *after) if names.doubt(name) == "masks"), None):
+        return f"'{maybe}' may hold masks: name it masks"
     if has_class:
         return None
     if not after:
@@ -112,7 +108,7 @@ def _mixed(root: Path, known: Mapping[Path, Place]) -> list[Fault]:
 def _empty(tree: Tree, splits: Splits, read_: Iterable[Place]) -> list[Fault]:
     """Return a fault for each class whose folder holds files, but no image."""
     filled = set(read_)
-    held = Counter(path.parent for path in tree.others)
+    held = Counter(path.parent for path in tree.others if path.parent not in tree.mask_folders)
     places = {folder: place(folder.parts, splits) for folder in held}
     return [
         broken("class-empty", count=held[folder]).at(tree.root / folder)

@@ -23,11 +23,7 @@ SHAPE = "<object>/Data/Images/{Normal,Anomaly}, <object>/Data/Masks/Anomaly, spl
 TERMS: str | None = "VisA: CC BY 4.0 (its LICENSE-DATASET)"
 
 
-def _is_category(folder: Path) -> bool:
-    return below(folder, "data", "images", "normal")
-
-
-recognise = recogniser(_is_category, "Data/Images/Normal")
+recognise = recogniser(lambda folder: below(folder, "data", "images", "normal"), "Data/Images/Normal")
 
 
 def read(root: Path) -> Iterator[SourceImage]:

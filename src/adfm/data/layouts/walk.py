@@ -138,12 +138,16 @@ class Mask:
 
 @dataclass(frozen=True)
 class Tree:
-    """Every image below a folder, relative to it and sorted: parts, masks apart; and what could not be read."""
+    """Every image below a folder, relative to it and sorted: parts, masks apart; and what could not be read.
+
+    `mask_folders` are the folders where every image is a mask.
+    """
 
     root: Path
     images: tuple[Path, ...]
     masks: tuple[Mask, ...]
     others: tuple[Path, ...]
+    mask_folders: frozenset[Path]
     faults: tuple[Fault, ...]
 
 
@@ -160,6 +164,7 @@ def walk(root: Path) -> Tree:
         tuple(sorted(tree.images)),
         tuple(sorted(tree.masks, key=lambda mask: mask.path)),
         tuple(sorted(tree.others)),
+        frozenset(tree.inside),
         tuple(sorted(tree.faults, key=lambda fault: fault.file)),
     )
 
