@@ -17,13 +17,13 @@ QUICK: dict[str, Any] = {"micro_batch": 4, "learning_rate": 1e-3, "warmup_steps"
 LORA = {"rank": 2, "alpha": 4}
 
 
-def sft_settings(model: Path, data: Path, out: Path, **more: Any) -> SftSettings:
+def sft_settings(model: Path, data: Path, out: Path, /, **more: Any) -> SftSettings:
     """Settings of a quick fine-tuning."""
     given = {"model": str(model), "out": str(out), "data": {"manifest": str(data)}}
     return SftSettings.model_validate(QUICK | given | more)
 
 
-def grpo_settings(model: Path, data: Path, out: Path, **more: Any) -> GrpoSettings:
+def grpo_settings(model: Path, data: Path, out: Path, /, **more: Any) -> GrpoSettings:
     """Settings of a quick GRPO: two prompts x two answers a step."""
     given = {"model": str(model), "out": str(out), "data": {"manifest": str(data), "balance": False}}
     return GrpoSettings.model_validate(QUICK | {"generations": 2, "protocol": {"max_new_tokens": 8}} | given | more)

@@ -32,6 +32,9 @@ from adfm.training.settings import GrpoSettings
 from adfm.training.shared_prefix.selfcheck import SelfCheckedSteps
 from adfm.training.subject import Subject, load_subject, lora_config, resolved, save_model
 
+# The engine prints a whole row, its image too, where a reward does not apply. `incidents.jsonl` has the reason.
+logging.getLogger("trl.trainer.grpo_trainer").addFilter(lambda record: "functions returned None" not in str(record.msg))
+
 
 class GroundedGRPOTrainer(DurableRun, SelfCheckedSteps, GRPOTrainer):  # type: ignore[misc]
     """TRL's trainer with our repairs.

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from adfm.data.faults import DataFaultsError
 from adfm.errors import DataError, ImageError
 from adfm.storage import Journal, encode_line, read_jsonl, writing
 from adfm.training.examples import Example, Source
@@ -92,6 +93,8 @@ class Readable:
                 return with_image(example)
             except ImageError as error:
                 self._leave_out(name, str(error))
+            except DataFaultsError as error:  # a loader process can hand on an error that is made of its text alone
+                raise DataError(str(error)) from error
         raise DataError(
             f"no training image with the label '{first.sample.label}' can be read any more; restore them and resume"
         )

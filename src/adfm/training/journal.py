@@ -13,7 +13,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from adfm.errors import DataError, NotFiniteError
-from adfm.storage import Journal, sync_folder, write_bytes
+from adfm.storage import Journal, sync_folder, write_bytes, writing
 from adfm.training.subject import is_first_process
 
 StepProgress = Callable[[int, int, dict[str, float]], None]
@@ -95,7 +95,8 @@ class RunJournal(TrainerCallback):  # type: ignore[misc]
         if self._writes:
             self._metrics.sync()
             self._timings.sync()
-            sync_folder(self._run)
+            with writing(self._run):
+                sync_folder(self._run)
 
     def close(self) -> None:
         """Flush both files and close them."""
@@ -104,8 +105,8 @@ class RunJournal(TrainerCallback):  # type: ignore[misc]
             self._timings.close()
 
 
-def _never_applied(name: str, value: float) -> bool:
-    return name.startswith("reward") and math.isnan(value)
+def _never_applied(name: str, value: float | None) -> bool:
+    return name.startswith("reward") and (value is None or math.isnan(value))
 
 
 def collapsed_at(rows: list[dict[str, Any]]) -> int | None:

@@ -164,7 +164,7 @@ def _of_loader(error: UserError) -> UserError:
     text = str(error)
     if "DataLoader worker process" not in text:
         return error
-    return UserError(text.strip().splitlines()[-1].partition(": ")[2])
+    return type(error)(text.strip().splitlines()[-1].partition(": ")[2])
 
 
 def claimed(run: Path) -> AbstractContextManager[None]:
