@@ -86,7 +86,7 @@ class DurableRun(Engine):  # type: ignore[misc]
                 self.accelerator.wait_for_everyone()  # each process writes a random state of its own
                 if self.args.should_save:
                     staged = staging / f"checkpoint-{step}"
-                    list_contents(staged, self._needed())
+                    list_contents(staged, self.needed_files())
                     publish_checkpoint(staged, staging.parent, step, self.keep_checkpoints)
                     shutil.rmtree(staging, ignore_errors=True)
                 self.accelerator.wait_for_everyone()
@@ -94,7 +94,7 @@ class DurableRun(Engine):  # type: ignore[misc]
             shutil.rmtree(staging, ignore_errors=True)  # it would take the room that the next attempt needs
             raise
 
-    def _needed(self) -> list[str]:
+    def needed_files(self) -> list[str]:
         """Return the files without which a resume is not exact. Sharded weights and optimizers have names of their own."""
         processes = self.accelerator.num_processes
         states = [f"rng_state_{rank}.pth" for rank in range(processes)] if processes > 1 else ["rng_state.pth"]
@@ -233,7 +233,7 @@ def require_complete(checkpoint: Path) -> None:
     Raises:
         ModelError: names the first such file, or the list where it cannot be read.
     """
-    sizes: dict[str, int | None] = {CONTENTS: None, **_listed(checkpoint / CONTENTS)}
+    sizes: dict[str, int | None] = {CONTENTS: None, **listed_sizes(checkpoint / CONTENTS)}
     for name, size in sizes.items():
         file = checkpoint / name
         if not file.is_file() or size not in (None, file.stat().st_size):
@@ -243,7 +243,7 @@ def require_complete(checkpoint: Path) -> None:
             )
 
 
-def _listed(file: Path) -> dict[str, int]:
+def listed_sizes(file: Path) -> dict[str, int]:
     """Return the names and sizes of a list. One that is damaged is a file of another size."""
     try:
         return dict(read_json(file)["files"])

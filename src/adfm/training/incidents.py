@@ -92,14 +92,19 @@ class Readable:
             try:
                 return with_image(example)
             except ImageError as error:
-                self._leave_out(name, str(error))
+                self.leave_out(name, str(error))
             except DataFaultsError as error:  # a loader process can hand on an error that is made of its text alone
                 raise DataError(str(error)) from error
         raise DataError(
             f"no training image with the label '{first.sample.label}' can be read any more; restore them and resume"
         )
 
-    def _leave_out(self, name: str, reason: str) -> None:
+    def leave_out(self, name: str, reason: str) -> None:
+        """Leave an image out for the rest of the run.
+
+        Raises:
+            DataError: so many are out that the run would learn something else.
+        """
         self._out.add(name)
         self._incidents.note("image", image=name, reason=reason)
         images = len({self._source[index].sample.image for index in range(len(self))})

@@ -61,12 +61,12 @@ class RunJournal(TrainerCallback):  # type: ignore[misc]
         The closing summary of a run has no loss and is left out.
         """
         if logs and "loss" in logs:
-            named = {ours: logs[theirs] for theirs, ours in self._names.items() if theirs in logs}
+            named = {ours: logs[theirs] for theirs, ours in self._names.items() if logs.get(theirs) is not None}
             self.receive(state.global_step, named)
             if control.should_save:
                 self.sync()
 
-    def receive(self, step: int, quantities: dict[str, float]) -> None:
+    def receive(self, step: int, quantities: Mapping[str, float]) -> None:
         """Append one row and report progress. The mean of a reward that applied to no answer is left out.
 
         Raises:
@@ -74,11 +74,13 @@ class RunJournal(TrainerCallback):  # type: ignore[misc]
         """
         if not self._writes:
             return
-        finite = {name: value for name, value in quantities.items() if not _never_applied(name, value)}
-        for name, value in finite.items():
+        applied = {
+            name: value for name, value in quantities.items() if not (name[:6] == "reward" and math.isnan(value))
+        }
+        for name, value in applied.items():
             if not math.isfinite(value):
                 raise NotFiniteError(f"step {step}: {name} is {value}")
-        row = {"step": step, **finite}
+        row = {"step": step, **applied}
         self.rows.append(row)
         self._metrics.append(row)
         self._timings.append({"step": step, "seconds": round(self.seconds(), 3)})
@@ -88,7 +90,7 @@ class RunJournal(TrainerCallback):  # type: ignore[misc]
                 f"{step - COLLAPSED_AFTER + 1}): the policy has collapsed, or it was never taught the format by `adfm train sft`"
             )
         if self._progress:
-            self._progress(step, self._steps, finite)
+            self._progress(step, self._steps, applied)
 
     def sync(self) -> None:
         """Flush both files to the disk: a power cut loses no row that a checkpoint counts on."""
@@ -103,10 +105,6 @@ class RunJournal(TrainerCallback):  # type: ignore[misc]
         if self._writes:
             self._metrics.close()
             self._timings.close()
-
-
-def _never_applied(name: str, value: float | None) -> bool:
-    return name.startswith("reward") and (value is None or math.isnan(value))
 
 
 def collapsed_at(rows: list[dict[str, Any]]) -> int | None:

@@ -94,10 +94,10 @@ def execute(
         if warm and checkpoint is None:
             set_seed(settings.seed)
             warm(run)
-        return _train(settings, subject, build, names, manifest, checkpoint, stop, progress)
+        return train_opened(settings, subject, build, names, manifest, checkpoint, stop, progress)
 
 
-def _train(
+def train_opened(
     settings: TrainSettings,
     subject: Subject,
     build: Callable[[Path], Any],
@@ -150,7 +150,7 @@ def stepping(trainer: Any, stop: StopRequest) -> Iterator[None]:
             "run with a lower learning_rate or max_grad_norm"
         ) from error
     except UserError as error:
-        raise _of_loader(error) from error
+        raise without_traceback(error) from error
     except RuntimeError as error:
         if stop.asked is None or "DataLoader worker" not in str(error):
             raise
@@ -159,7 +159,7 @@ def stepping(trainer: Any, stop: StopRequest) -> Iterator[None]:
         stop.stepping = False
 
 
-def _of_loader(error: UserError) -> UserError:
+def without_traceback(error: UserError) -> UserError:
     """Return an error without the traceback that a loader process puts before its message."""
     text = str(error)
     if "DataLoader worker process" not in text:
