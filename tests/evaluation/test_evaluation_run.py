@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL.Image import Image
+from PIL.Image import open as open_image
 
 from adfm.data.manifest import Manifest, read_manifest
 from adfm.errors import UserError
@@ -20,6 +21,7 @@ from adfm.models.local import LocalModel
 from adfm.predictions import read_predictions
 from adfm.reasoning import Protocol, canonical
 from adfm.records import Sample
+from adfm.storage import sha256_file
 from scripted import ScriptedModel
 
 ANOMALOUS = replace(
@@ -147,3 +149,28 @@ def test_batches(count: int, size: int, manifest: Manifest) -> None:
     parts = list(batches(samples, size))
     assert [sample for part in parts for sample in part] == list(samples)
     assert all(0 < len(part) <= size for part in parts)
+
+
+@pytest.fixture
+def replaced(parts_folder: Path, tmp_path: Path) -> Manifest:
+    """A manifest of one sample whose image file was saved again after the build, with one pixel changed."""
+    path = tmp_path / "part.png"
+    source = next(parts_folder.rglob("good/*.png"))
+    path.write_bytes(source.read_bytes())
+    sample = Sample("a", path.name, 64, 64, "normal", "part", None, None, (), "test", sha256_file(path))
+    with open_image(path) as image:
+        image.putpixel((0, 0), tuple(255 - value for value in image.getpixel((0, 0))))
+        image.save(path)
+    return Manifest(tmp_path, (sample,))
+
+
+def test_an_image_replaced_after_the_build_is_refused(replaced: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"\[sha256-differs\] .*part\.png: has changed .*; build the manifest again$"):
+        run_evaluation(ScriptedModel(by_brightness), replaced, tmp_path / "out")
+
+
+def test_it_would_be_judged_without_its_hash(replaced: Manifest, tmp_path: Path) -> None:
+    path = tmp_path / "part.png"
+    rebuilt = Manifest(tmp_path, tuple(replace(sample, sha256=sha256_file(path)) for sample in replaced.samples))
+    run_evaluation(ScriptedModel(by_brightness), rebuilt, tmp_path / "out")
+    assert len(read_predictions(tmp_path / "out")) == 1

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from quick import subject_of
 
+from adfm.data.faults import DataFaultsError
 from adfm.data.manifest import Manifest, read_manifest
 from adfm.geometry import Box, Frame
 from adfm.models.files import load_processor
@@ -20,6 +21,7 @@ from adfm.reasoning import read
 from adfm.records import Sample
 from adfm.rewards import reward
 from adfm.rewards.presets import RewardSettings
+from adfm.storage import sha256_file
 from adfm.training.examples import Example, balanced, manifest_examples, row, rows
 from adfm.training.settings import DataSettings
 from adfm.training.views import POSITIONS, SMALLEST_CROP, View, viewed_image, viewed_sample, views
@@ -53,6 +55,17 @@ def test_image_and_boxes_turn_together(position: int, box: Box) -> None:
     assert turned.boxes
     assert image.size == (turned.width, turned.height)
     assert np.array_equal(np.asarray(image), np.asarray(marked(turned.boxes[0], image.size)))
+
+
+def test_an_image_replaced_after_the_build_is_no_example(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    built = Sample("a", "a.png", 8, 8, "normal", "nut", None, None, (), "train", sha256_file(tmp_path / "a.png"))
+    (example,) = manifest_examples(Manifest(tmp_path, (built,)), DataSettings(flips_rotations=False))
+    assert example.image().size == (8, 8)
+    Image.new("RGB", (8, 8), "white").save(tmp_path / "a.png")
+    (example,) = manifest_examples(Manifest(tmp_path, (built,)), DataSettings(flips_rotations=False))
+    with pytest.raises(DataFaultsError, match="sha256-differs"):
+        example.image()
 
 
 def test_flips_and_rotations_are_eight_different_ones() -> None:

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from PIL import Image
+
+from adfm import images
 from adfm.data.contract import LineError, sample_from_json, sample_json
 from adfm.data.faults import DataFaultsError, broken
 from adfm.errors import DataError
@@ -42,6 +45,19 @@ class Manifest(NamedTuple):
     def image_path(self, sample: Sample) -> Path:
         """Return the path of a sample's image file."""
         return self.root / sample.image
+
+    def load(self, sample: Sample) -> Image.Image:
+        """Decode a sample's image as `images.decode` does, from the bytes that the manifest was built from and no others.
+
+        Raises:
+            ImageError: it cannot be read or decoded.
+            DataFaultsError: its file has other bytes than when the manifest was built.
+        """
+        path = self.image_path(sample)
+        content = images.read(path)
+        if sha256_bytes(content) != sample.sha256:
+            raise DataFaultsError([broken("sha256-differs", path=path).at(self.root / MANIFEST)])
+        return images.decode(content, str(path))
 
 
 def mask_paths(sample: Sample) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from adfm import __version__, images
+from adfm import __version__
 from adfm.calibration.decision import READ_VERDICT, Threshold
 from adfm.data.manifest import Manifest
 from adfm.errors import UserError
@@ -46,7 +46,7 @@ def predict(
     for group in batches(manifest.samples, batch):
         questions = [
             ask(
-                images.load(manifest.image_path(sample)),
+                manifest.load(sample),
                 model.frame(sample.width, sample.height),
                 protocol,
                 category=sample.category,
@@ -112,7 +112,7 @@ def run_evaluation(
     evaluation continues where it was, if model, protocol, score and data are the same.
 
     Raises:
-        UserError: `out` holds the evaluation of something else, or an image cannot be read.
+        UserError: `out` holds the evaluation of something else, or an image cannot be read or was replaced after the build.
     """
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)

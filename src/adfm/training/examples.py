@@ -14,7 +14,6 @@ import numpy as np
 from datasets import Dataset
 from PIL import Image
 
-from adfm import images
 from adfm.data.manifest import Manifest
 from adfm.geometry import Box, Frame
 from adfm.reasoning import ask, focus_box, task_named
@@ -48,14 +47,14 @@ def manifest_examples(manifest: Manifest, settings: DataSettings, *, seed: int =
     """
 
     @lru_cache(maxsize=512)
-    def shrunk(name: str) -> Image.Image:
-        loaded = images.load(manifest.root / name)
+    def shrunk(sample: Sample) -> Image.Image:
+        loaded = manifest.load(sample)
         if settings.max_side:
             loaded.thumbnail((settings.max_side, settings.max_side), Image.Resampling.BICUBIC)
         return loaded
 
     def example(sample: Sample, view: View) -> Example:
-        return Example(viewed_sample(sample, view), lambda: viewed_image(shrunk(sample.image), view, sample))
+        return Example(viewed_sample(sample, view), lambda: viewed_image(shrunk(sample), view, sample))
 
     examples = [
         example(sample, view)
