@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from adfm import storage
-from adfm.errors import DataError, UserError
+from adfm.errors import DataError, UserError, WriteError
 
 
 def names(folder: Path) -> list[str]:
@@ -25,7 +28,9 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(
+            WriteError, match=r"a\.json: cannot be written \(No space left on device\); it needs 3 bytes"
+        ):
             storage.write_text(path, "new")
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.json"]
@@ -129,3 +134,69 @@ def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="another --out"), storage.published_folder(tmp_path / taken):
             raise AssertionError("must not be reached")
     assert (tmp_path / "out" / "mine").read_text() == "x"
+
+
+def killed(statement: str) -> None:
+    """Run a statement about `storage` in a process of its own and kill it in the middle: where it calls `stop()`."""
+    program = "import os, signal; from pathlib import Path; from adfm import storage\n"
+    program += "stop = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n" + statement
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+
+
+def test_the_next_write_takes_away_what_a_kill_left(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    killed(f"os.fsync = stop; storage.write_text(Path({str(path)!r}), 'long and never finished')")
+    assert names(tmp_path) == [storage.staging_of(path).name]  # control: the kill did leave something
+    storage.write_text(path, "new")
+    assert names(tmp_path) == ["a.json"]
+    assert path.read_text() == "new"
+
+
+def test_the_next_folder_takes_away_what_a_kill_left(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    killed(f"with storage.published_folder(Path({str(target)!r})) as staging: (staging / 'old').mkdir(); stop()")
+    assert names(tmp_path) == [storage.staging_of(target).name]
+    with storage.published_folder(target) as staging:
+        (staging / "new").write_text("x")
+    assert names(tmp_path) == ["out"]
+    assert names(target) == ["new"]
+
+
+def test_leftovers_go_and_live_writers_and_strangers_stay(tmp_path: Path) -> None:
+    deep = tmp_path / "deep"
+    killed(f"os.fsync = stop; storage.write_text(Path({str(deep / 'a')!r}), 'x')")
+    killed(f"with storage.published_folder(Path({str(deep / 'b')!r})) as staging: stop()")
+    (deep / ".mine.part").write_text("x")
+    with storage.published_folder(deep / "live"):
+        assert len(names(deep)) == 4
+        storage.remove_leftovers(tmp_path)
+        assert names(deep) == sorted([".mine.part", storage.staging_of(deep / "live").name])
+    assert names(deep) == [".mine.part", "live"]
+
+
+def test_two_cannot_make_one_folder(tmp_path: Path) -> None:
+    with (
+        storage.published_folder(tmp_path / "out"),
+        pytest.raises(UserError, match="another process is making it"),
+        storage.published_folder(tmp_path / "out"),
+    ):
+        raise AssertionError("must not be reached")
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_long_name_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 255)
+    storage.write_text(path, "x")
+    assert names(tmp_path) == [path.name]
+    with pytest.raises(WriteError, match="File name too long"):
+        storage.write_text(tmp_path / ("n" * 256), "x")
+
+
+def test_a_link_in_the_place_of_the_staging_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    storage.staging_of(tmp_path / "a").symlink_to("mine")
+    with pytest.raises(WriteError):
+        storage.write_text(tmp_path / "a", "x")
+    assert (tmp_path / "mine").read_text() == "precious"
+    storage.staging_of(tmp_path / "a").open("w").write("x")  # control: whoever follows it overwrites
+    assert (tmp_path / "mine").read_text() == "x"

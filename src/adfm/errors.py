@@ -25,6 +25,10 @@ class ImageError(DataError):
         super().__init__(message)
 
 
+class WriteError(UserError):
+    """A file or folder that the system does not let us write: no room, no right, no such place."""
+
+
 class ConfigError(UserError):
     """A setting that is unknown, of the wrong type or out of range."""
 

@@ -2,32 +2,102 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from adfm.errors import DataError, UserError
+from adfm.errors import DataError, UserError, WriteError
+
+STAGING = ".adfm-part"
+"""How the names of files and folders end that are being written. A kill leaves them, the next start removes them."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to a sibling, flush it to the disk and rename it over `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    """Write `content` to a sibling, flush it to the disk and rename it over `path`.
+
+    Raises:
+        WriteError: there is no room, no right or no such place; what was at `path` is untouched.
+    """
+    with writing(path, len(content)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _staged(path) as handle:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            os.fsync(handle)
+            _publish(staging_of(path), path, 0o666)
+
+
+@contextmanager
+def writing(path: Path, size: int | None = None) -> Iterator[None]:
+    """Turn the system's refusal to write `path` into one line that names it, and how many bytes it needs.
+
+    Raises:
+        WriteError: the block raised an OSError.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        _publish(Path(name), path, 0o666)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        need = "" if size is None else f"; it needs {size:,} bytes"
+        raise WriteError(
+            f"{path}: cannot be written ({error.strerror or error}){need}; make room there or give another place"
+        ) from error
+
+
+def staging_of(path: Path) -> Path:
+    """Return the sibling in which `path` is prepared. Its name is short, however long that of `path` is."""
+    return path.with_name(f".{sha256_bytes(os.fsencode(path.name))[:16]}{STAGING}")
+
+
+@contextmanager
+def _staged(path: Path) -> Iterator[int]:
+    """Yield the handle of an empty staging file. What a killed writer left there is cut, a live writer is waited for."""
+    staged = staging_of(path)
+    while True:
+        handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        try:
+            lock(handle, wait=True)
+            if not _is_at(handle, staged):
+                continue  # the writer that was waited for has renamed it
+            try:
+                os.ftruncate(handle, 0)
+                yield handle
+            except BaseException:
+                staged.unlink(missing_ok=True)
+                raise
+            return
+        finally:
+            os.close(handle)
+
+
+def lock(handle: int, *, wait: bool = False) -> bool:
+    """Lock an open file or folder until its handle is closed or its process dies. Return whether it is ours.
+
+    Where the file system knows no locks, it is.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF):
+            raise
+    return True
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether an open file or folder is still what stands at `path`."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _publish(staged: Path, target: Path, mode: int) -> None:
@@ -118,22 +188,34 @@ class Journal:
     """
 
     def __init__(self, path: Path, *, fresh: bool = True) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        if not fresh and path.exists():
-            content = path.read_bytes()
-            write_bytes(path, content[: content.rfind(b"\n") + 1])
-        self._file: TextIO = path.open("w" if fresh else "a", encoding="utf-8", errors="replace")
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not fresh and path.exists():
+                content = path.read_bytes()
+                write_bytes(path, content[: content.rfind(b"\n") + 1])
+            self._file: TextIO = path.open("w" if fresh else "a", encoding="utf-8", errors="replace")
 
     def append(self, row: dict[str, Any]) -> None:
-        """Append one row and hand it to the operating system."""
-        self._file.write(encode_line(row))
-        self._file.flush()
+        """Append one row and hand it to the operating system.
+
+        Raises:
+            WriteError: there is no room. Part of the row may stand in the file, as after a kill.
+        """
+        line = encode_line(row)
+        with writing(self.path, len(line.encode(errors="replace"))):
+            self._file.write(line)
+            self._file.flush()
+
+    def sync(self) -> None:
+        """Flush every row to the disk, so that it survives a power cut."""
+        with writing(self.path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Flush to the disk and close."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self.sync()
         self._file.close()
 
 
@@ -153,18 +235,52 @@ def published_folder(target: Path) -> Iterator[Path]:
     """Yield a sibling folder to fill; on success it becomes `target`, on failure nothing is left.
 
     Raises:
-        UserError: `target` exists and is not an empty folder.
+        UserError: `target` exists and is not an empty folder, or another process is filling it.
+        WriteError: a file cannot be written.
     """
     require_new_folder(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    staging = staging_of(target)
+    with writing(target):
+        staging.mkdir(parents=True, exist_ok=True)
+        handle = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        yield staging
-        sync_tree(staging)
-        _publish(staging, target, 0o777)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+        if not lock(handle) or not _is_at(handle, staging):
+            raise UserError(f"{target}: another process is making it; wait for that one or give another --out folder")
+        try:
+            with writing(target):
+                _empty(staging)
+                yield staging
+                sync_tree(staging)
+                require_new_folder(target)
+                _publish(staging, target, 0o777)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+    finally:
+        os.close(handle)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove below `folder` what killed writers left. What a live writer holds stays, and so does what is not ours."""
+    for directory, folders, names in os.walk(folder):
+        for name in [name for name in (*folders, *names) if name.startswith(".") and name.endswith(STAGING)]:
+            path = Path(directory) / name
+            with suppress(OSError):
+                handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                try:
+                    if lock(handle):
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+                finally:
+                    os.close(handle)
+        folders[:] = [name for name in folders if not name.endswith(STAGING)]
 
 
 def sync_tree(folder: Path) -> None:

@@ -39,7 +39,7 @@ def faults(source: Path, out: Path, **settings: Any) -> tuple[str, ...]:
     with pytest.raises(DataFaultsError) as error:
         build(source, out, BuildSettings(**settings))
     assert not out.exists()
-    assert not list(out.parent.glob(".*.part"))
+    assert not list(out.parent.glob(".*-part"))
     assert "\n" not in str(error.value)
     return tuple(map(str, error.value.faults))
 
