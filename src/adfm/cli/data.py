@@ -44,6 +44,13 @@ _COUNT, _SHARE = {"type": int, "metavar": "N"}, {"type": float, "metavar": "F"}
 # The options of `BuildSettings` by the title of their group; {} in a help becomes the default.
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "layout": {"layout": {"metavar": "NAME", "help": "auto (default: the one that fits), {}"}},
+    "images": {
+        "white": {
+            "type": float,
+            "metavar": "N",
+            "help": "value shown as white in images of over 8 bits (default: the end of the bits that the set uses)",
+        },
+    },
     "masks to boxes": {
         "dilate": _SHARE | {"help": "merge fragments closer than this share of the short side ({})", "metavar": "R"},
         "min_area": _COUNT | {"help": "drop specks of fewer pixels ({})"},

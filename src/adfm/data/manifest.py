@@ -42,6 +42,12 @@ class Manifest(NamedTuple):
         lines = "".join(encode_line(sample_json(sample)) for sample in self.samples)
         return sha256_bytes(lines.encode("utf-8", "replace"))
 
+    @property
+    def white(self) -> float | None:
+        """The value that is white in images of more than 8 bits; None where there are none, or it is not the same in all."""
+        levels = {sample.white for sample in self.samples if sample.white is not None}
+        return levels.pop() if len(levels) == 1 else None
+
     def image_path(self, sample: Sample) -> Path:
         """Return the path of a sample's image file."""
         return self.root / sample.image
@@ -57,7 +63,7 @@ class Manifest(NamedTuple):
         content = images.read(path)
         if sha256_bytes(content) != sample.sha256:
             raise DataFaultsError([broken("sha256-differs", path=path).at(self.root / MANIFEST)])
-        return images.decode(content, str(path))
+        return images.decode(content, str(path), sample.white)
 
 
 def mask_paths(sample: Sample) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from adfm.geometry import Box, boxes_from_mask, clip, filled, foreground
 from adfm.records import Label, Sample
 from adfm.storage import sha256_file
 
-LOSSY = frozenset({".jpg", ".jpeg"})
+LOSSY = images.JPEG_SUFFIXES
 INVERTED = 0.9  # share of an image; a mask that covers more is probably inverted
 
 Mask = NDArray[np.bool_]
@@ -29,7 +29,10 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Measurement:
-    """What opening an image showed; `boxes` None: unknown. A fault forbids the manifest, a doubt becomes a warning."""
+    """What opening an image showed; `boxes` None: unknown. A fault forbids the manifest, a doubt becomes a warning.
+
+    `depth` and `white` are those of an image of more than 8 bits a channel; which value is white the whole set decides.
+    """
 
     source: SourceImage
     width: int = 0
@@ -39,6 +42,8 @@ class Measurement:
     boxes: tuple[Box, ...] | None = None
     box_ratio: float | None = None
     tight: bool = True
+    depth: images.Depth | None = None
+    white: float | None = None
     faults: tuple[Fault, ...] = ()
     doubts: tuple[str, ...] = ()
 
@@ -59,6 +64,7 @@ class Measurement:
             sha256=self.sha256,
             box_ratio=self.box_ratio,
             tight=self.tight,
+            white=self.white,
         )
 
 
@@ -68,7 +74,7 @@ def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measure
         image, *masks = (inside(root, path) for path in (source.image, *source.masks))
         if fault := file_fault("image", image, source.image):
             raise DataFaultsError([fault.at(root)])
-        width, height = images.decoded_size(image)
+        width, height, depth = images.measured(image)
         digest = sha256_file(image)
         mask = united_mask(image, masks, width, height) if masks else None
         if source.label is None and mask is None:
@@ -77,14 +83,14 @@ def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measure
         label = source.label or ("anomalous" if marked else "normal")
         if label == "normal" and marked:
             raise DataFaultsError([broken("mask-on-normal").at(image)])
-        measured = Measurement(source, width, height, digest, label, () if label == "normal" else None)
+        measured = Measurement(source, width, height, digest, label, () if label == "normal" else None, depth=depth)
         if label == "normal":
             return measured
         return _drawn(root, measured, settings) if source.boxes else _masked(root, measured, mask, settings)
     except DataFaultsError as error:
         return Measurement(source, faults=error.faults)
     except ImageError as error:
-        fault = broken(f"image-{error.reason}", path=source.image, limit=images.MAX_PIXELS)
+        fault = broken(f"image-{error.reason}", path=source.image, limit=images.MAX_PIXELS, why=error.why)
     except OSError as error:
         fault = broken("image-unreadable", path=source.image, why=error.strerror)
     return Measurement(source, faults=(fault.at(root),))

@@ -40,6 +40,7 @@ class Verdict:
         prompt_sha256: of the question that was asked. None where none was.
         threshold: P(anomalous) from which a part is NG. None where the read verdict alone decides.
         review_from: P(anomalous) from which a part is no longer OK.
+        white: the value shown as white, of an image of more than 8 bits.
         protocol_overrides: the fields in which `protocol` is not the model's own.
     """
 
@@ -68,6 +69,7 @@ class Verdict:
     review_from: float | None
     protocol: Protocol
     protocol_overrides: dict[str, str | int | bool]
+    white: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the verdict's file and of its line in `results.jsonl`."""

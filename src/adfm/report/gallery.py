@@ -133,7 +133,7 @@ def _part(inputs: ReportInputs, shown: Prediction, key: str) -> Part:
         height=shown.height,
         unit=round(max(shown.width, shown.height) / 100, 3),
         shown=shown_size(shown.width, shown.height),
-        thumbnail=embed(inputs.images_root, shown.image),
+        thumbnail=embed(inputs.images_root, shown.image, shown.white),
         true=_marks([Region(box, "") for box in shown.boxes or ()]),
         boxes_known=shown.boxes is not None,
         answers=tuple(answers),
@@ -177,7 +177,7 @@ def _marks(regions: Sequence[Region]) -> tuple[Mark, ...]:
     return tuple(marks)
 
 
-def embed(root: Path | None, image: str) -> Thumbnail | None:
+def embed(root: Path | None, image: str, white: float | None = None) -> Thumbnail | None:
     """Return an image shrunk to `SIDE` as a data URI; None where it cannot be read, which the page then says.
 
     Small images stay PNG, pixel for pixel; larger ones become JPEG.
@@ -185,7 +185,7 @@ def embed(root: Path | None, image: str) -> Thumbnail | None:
     if root is None:
         return None
     try:
-        opened = load(root / image)
+        opened = load(root / image, white)
     except ImageError:
         return None
     small = max(opened.size) <= SIDE // 2

@@ -80,7 +80,7 @@ def execute(
     else:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     journal.close()
-    final = save_final(run, trainer.model, subject, settings, manifest.sha256 if manifest else None)
+    final = save_final(run, trainer.model, subject, settings, manifest)
     if is_first_process():
         write_json(run / "summary.json", _summary(settings, journal))
     return final
