@@ -190,10 +190,10 @@ def _on_white(image: Image.Image, name: str) -> Image.Image:
     Raises:
         ImageError: it is transparent all over: on white it would look like a clean part.
     """
-    shown, opaque = Image.new("RGB", image.size), 0
+    shown, opaque = Image.new("RGB", image.size), False
     for area in depth.areas(image):
         part = image.crop(area).convert("RGBA")
-        opaque = max(opaque, part.getchannel("A").getextrema()[1])
+        opaque |= bool(np.max(part.getchannel("A").getextrema()))
         shown.paste(Image.alpha_composite(Image.new("RGBA", part.size, "white"), part).convert("RGB"), area)
     if not opaque:
         raise ImageError.of(name, "is transparent all over", "save it without an alpha channel", "values")

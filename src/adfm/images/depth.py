@@ -67,7 +67,7 @@ def depth_of(image: Image.Image, name: str) -> Depth:
         ImageError: a value is below 0 or not finite.
     """
     if image.mode[0] not in "IF":
-        return Depth(max(band.getextrema()[1] for band in image.split()) * 256 + 255, colour=True)
+        return Depth(int(np.max(image.getextrema())) * 256 + 255, colour=True)
     ranges = [(values.min(), values.max()) for values in (_values(image, area) for area in areas(image))]
     lowest, highest = (float(bound(side)) for bound, side in zip((np.min, np.max), zip(*ranges, strict=True), strict=True))
     if not (math.isfinite(lowest) and math.isfinite(highest)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from math import ceil
+from typing import Any
 
 from PIL import Image, ImageFile
 
@@ -143,8 +144,9 @@ def load(image: ImageFile.ImageFile, content: bytes, ends: list[int]) -> None:
     image.load()
 
 
-def _fed(decoder: Image.core.ImagingDecoder, data: bytes, more: bytes = _MORE) -> int:
+def _fed(decoder: Any, data: bytes, more: bytes = _MORE) -> int:
     """Hand data to a decoder that must use them all, and `more` too; return a negative number when it has finished."""
+    used = 0
     for part in (data, more):
         used, error = decoder.decode(part)
         if error:

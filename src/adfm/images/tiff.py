@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image, ImageFile
 
@@ -102,20 +102,18 @@ def load(image: ImageFile.ImageFile, content: bytes, _: object = None) -> None:
     Raises:
         OSError: strips or tiles are missing or too short, or 0 is white in more than 8 bits, which Pillow ignores.
     """
-    tags = getattr(image, "tag_v2", {})
+    tags: dict[int, Any] = dict(getattr(image, "tag_v2", {}))
     bits, samples = tags.get(_BITS, (1,)), tags.get(_SAMPLES, 1)
     if tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE and max(bits) > 8:
         raise OSError("0 is white in more than 8 bits")
-    planes = samples if tags.get(_PLANAR) == 2 else 1
-    covered = sum((right - left) * (bottom - top) for _, (left, top, right, bottom), *_ in image.tile)
-    lengths = [length for _, tag in _PLACES for length in tags.get(tag, ())]
-    needed = image.width * image.height * samples * bits[0] // 8
     compression = tags.get(_COMPRESSION, _UNCOMPRESSED)
-    missing = compression == _UNCOMPRESSED and (
-        covered < image.width * image.height * planes or (lengths and sum(lengths) < needed)
-    )
-    if missing:
-        raise OSError("strips or tiles are missing or too short")
+    if compression == _UNCOMPRESSED:
+        planes = samples if tags.get(_PLANAR) == 2 else 1
+        covered = sum((right - left) * (bottom - top) for _, (left, top, right, bottom), *_ in image.tile)
+        lengths = [int(length) for _, tag in _PLACES for length in tags.get(tag) or ()]
+        needed = image.width * image.height * samples * bits[0] // 8
+        if covered < image.width * image.height * planes or (lengths and sum(lengths) < needed):
+            raise OSError("strips or tiles are missing or too short")
     if compression == _JPEG:
         _require_whole_jpegs(tags, content)
     image.load()
