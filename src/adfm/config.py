@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adfm.errors import ConfigError, UserError, nearest
+from adfm.storage import read_file, regular_file
 
 MAX_CONFIG_BYTES = 1 << 20
 _EXPONENT = re.compile(r"[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]+")  # a number that YAML 1.1 reads as text without a dot
@@ -67,7 +68,7 @@ def load_settings(kind: type[S], path: Path, overrides: Sequence[str] = ()) -> S
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ConfigError(f"{path}: is larger than a settings file can be (1 MiB)")
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as a settings file ({error})") from error
     values = parse_yaml(text, str(path))
@@ -129,7 +130,7 @@ def read_json_settings(kind: type[S], file: Path, limit: int, refuse: type[UserE
             `fix`.
     """
     try:
-        with file.open("rb") as opened:
+        with regular_file(file) as opened:
             content = opened.read(limit + 1)
     except OSError as error:
         raise refuse(f"{file}: cannot be read ({error.strerror})") from error

@@ -217,6 +217,7 @@ def test_a_set_of_fractions_and_whole_numbers_is_refused(twelve_bits: Path, tmp_
 def test_a_model_carries_the_level_of_its_training_to_inspection(twelve_bits: Path, tmp_path: Path) -> None:
     trained_on = TrainedOn(manifest_sha256=None, recipe_sha256="b" * 64, seed=3, start="nano", white=4095)
     (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
     write_card(tmp_path / "model", ModelCard(protocol=DEFAULT, trained_on=trained_on))
     white = white_of(str(tmp_path / "model"))
     part = twelve_bits / "NG" / "NG1.png"

@@ -26,11 +26,12 @@ def several(form: str, **options: Any) -> bytes:
 
 def multi_picture(kind: int, note: bytes = b"") -> bytes:
     """A JPEG with a second one behind it, of this MPF type; `note` is in a comment of it."""
-    content = several("MPO")
-    at = content.index(b"MPF\0")
-    entry = content.index(b"\0\0\3\0", at) if kind else None
-    content = content[: entry + 16] + struct.pack("<L", kind) + content[entry + 20 :] if entry else content
-    return content + note
+    content = bytearray(several("MPO"))
+    base = content.index(b"MPF\0") + 4  # a little-endian TIFF, in which tag B002 holds entries of 16 bytes
+    entry = content.index(b"\x02\xb0\x07\x00", base)
+    (offset,) = struct.unpack_from("<I", content, entry + 8)
+    struct.pack_into("<L", content, base + offset + 16, kind)
+    return bytes(content) + note
 
 
 def pages(second: int) -> bytes:

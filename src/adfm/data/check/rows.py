@@ -15,6 +15,7 @@ from adfm.data.faults import Broken, Fault, broken
 from adfm.data.manifest import mask_paths
 from adfm.errors import nearest
 from adfm.records import Sample
+from adfm.storage import read_file
 
 MAX_ASPECT = 200  # the same as in `adfm.models.frames`, which is a row above; a test compares the two
 
@@ -40,7 +41,7 @@ class Rows(NamedTuple):
 def read_rows(file: Path) -> Rows:
     """Read every line of a manifest that can be read; whatever the file holds, nothing is raised."""
     try:
-        content = file.read_bytes()
+        content = read_file(file)
         text = content.decode("utf-8")
     except OSError as error:
         return Rows(faults=(broken("manifest-unreadable", why=error.strerror).at(file),))
