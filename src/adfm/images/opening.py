@@ -21,6 +21,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".webp"}) | JPEG_SUFFIXES
 MAX_PIXELS = 100_000_000
+MAX_SIDE = 1_000_000
 MAX_FILE_BYTES = 512 << 20
 DECODER = (
     OSError,
@@ -110,7 +111,9 @@ def _require_small_file(content: bytes, name: str) -> None:
 
 
 def require_few_pixels(image: Image.Image, name: str) -> None:
-    """Refuse an image of more pixels than the limit."""
+    """Refuse an image of more pixels than the limit, or of a longer side: each row costs memory of its own."""
+    if max(image.size) > MAX_SIDE:
+        raise ImageError.of(name, f"{image.width} x {image.height} is over {MAX_SIDE} pixels long", _SHRINK, "limit")
     if image.width * image.height > MAX_PIXELS:
         why = f"{image.width} x {image.height} is over {MAX_PIXELS} pixels"
         raise ImageError.of(name, why, _SHRINK, "limit")
