@@ -172,7 +172,10 @@ def test_a_set_of_12_bits_is_shown_bright_and_says_how(
     twelve_bits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["data", "build", str(twelve_bits), "--out", str(tmp_path / "data")]) == 0
-    assert "12, shown with the value 4095 as white (the highest is 4090; --white N sets another)" in capsys.readouterr().out
+    assert (
+        "12, shown with the value 4095 as white (the highest is 4090; --white N sets another)"
+        in capsys.readouterr().out
+    )
     manifest = read_manifest(tmp_path / "data")
     assert {sample.white for sample in manifest.samples} == {4095} == {manifest.white}
     rows = [json.loads(line) for line in (tmp_path / "data" / "manifest.jsonl").read_text().splitlines()]
@@ -188,7 +191,7 @@ def test_a_given_level_decides_and_a_value_above_it_is_a_fault(twelve_bits: Path
     report = build(twelve_bits, tmp_path / "data", BuildSettings(white=65535))
     assert "65535 as white (as given)" in report.meta["warnings"][0]
     assert read_manifest(report.manifest).white == 65535
-    with pytest.raises(DataFaultsError, match="image-values.*NG0.png.*up to 4090, above 4000") as error:
+    with pytest.raises(DataFaultsError, match=r"image-values.*NG0.png.*up to 4090, above 4000") as error:
         build(twelve_bits, tmp_path / "low", BuildSettings(white=4000))
     assert len(error.value.faults) == 1
     assert not (tmp_path / "low").exists()

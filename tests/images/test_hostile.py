@@ -82,6 +82,14 @@ def many_scans(times: int) -> bytes:
     return content[:-2] + content[content.rindex(b"\xff\xda") : -2] * times + b"\xff\xd9"
 
 
+def repeated_scan(times: int) -> bytes:
+    """A progressive JPEG whose first scan, of the coarse averages, comes that often."""
+    content = saved(part(), "JPEG", progressive=True)
+    begin = content.index(b"\xff\xda")
+    end = content.index(b"\xff\xc4", begin)
+    return content[:begin] + content[begin:end] * times + content[end:]
+
+
 def bmp(width: int, height: int, compression: int, data: bytes) -> bytes:
     palette = bytes(1024)
     head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, compression, len(data), 0, 0, 256, 0)
@@ -135,7 +143,7 @@ CASES: dict[str, tuple[Callable[[], bytes], str | None]] = {
     "png of no width": (lambda: png_of(0, 5), "damaged"),
     "png of an odd depth": (lambda: png_of(5, 5, depth=7), "damaged"),
     "png with a text bomb": (lambda: with_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(30 << 20))), "damaged"),
-    "png with many text bombs": (lambda: with_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(1 << 20)), 99), "damaged"),
+    "png with many text bombs": (lambda: with_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(1 << 20)), 70), "damaged"),
     "png with a profile bomb": (lambda: with_chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(30 << 20))), "damaged"),
     "png with an international bomb": (
         lambda: with_chunk(b"iTXt", b"k\0\1\0\0\0" + zlib.compress(bytes(30 << 20))),
@@ -144,7 +152,10 @@ CASES: dict[str, tuple[Callable[[], bytes], str | None]] = {
     "png with greedy exif": (lambda: with_chunk(b"eXIf", greedy_tags(3000)), "damaged"),
     "png with broken exif": (lambda: with_chunk(b"eXIf", b"MM\0*\0\0\0\x08"), None),
     "png of many chunks": (lambda: with_chunk(b"abCd", b"", png.MAX_CHUNKS + 1), "limit"),
-    "png of many empty parts": (lambda: PNG.replace(PNG[33:37] + b"IDAT", chunk(b"IDAT", b"") * 5000 + PNG[33:41]), None),
+    "png of many empty parts": (
+        lambda: PNG.replace(PNG[33:37] + b"IDAT", chunk(b"IDAT", b"") * 5000 + PNG[33:41]),
+        None,
+    ),
     "animated png": (lambda: saved(part(), "PNG", save_all=True, append_images=[part("L")]), "frames"),
     "jpeg header alone": (lambda: JPEG[:20], "damaged"),
     "jpeg that is cut": (lambda: JPEG[:-300], "damaged"),
@@ -154,7 +165,7 @@ CASES: dict[str, tuple[Callable[[], bytes], str | None]] = {
     "jpeg larger than its data": (lambda: sized(640, 480), "damaged"),
     "jpeg of no height": (lambda: sized(40, 0), "damaged"),
     "jpeg of many scans": (lambda: many_scans(2000), "limit"),
-    "jpeg of 50 scans": (lambda: many_scans(40), None),
+    "jpeg of 50 scans": (lambda: repeated_scan(40), None),
     "jpeg of many segments": (lambda: with_segment(0xFE, b"", jpeg.MAX_SEGMENTS + 1), "limit"),
     "jpeg of restart markers": (lambda: JPEG[:-2] + b"\xff\xd0" * 100_000 + b"\xff\xd9", "damaged"),
     "jpeg with markers in front": (lambda: b"\xff\xd8" * 100_000 + JPEG, "limit"),
@@ -195,7 +206,7 @@ def test_it_is_read_or_refused_for_the_right_reason(name: str, tmp_path: Path) -
     content = make()
     (tmp_path / "part.png").write_bytes(content)  # no name helps
     begun = time.process_time()
-    for read in (images.load, images.measured, images.size, images.load_mask):
+    for read in (images.load, images.measured):
         found, message = None, ""
         try:
             shown = read(tmp_path / "part.png")
@@ -216,7 +227,7 @@ def test_it_is_read_or_refused_for_the_right_reason(name: str, tmp_path: Path) -
         ("jpeg of many scans", "adfm.images.jpeg.MAX_SCANS"),
         ("jpeg of many segments", "adfm.images.jpeg.MAX_SEGMENTS"),
         ("png of many chunks", "adfm.images.png.MAX_CHUNKS"),
-        ("tiff bomb", "adfm.images.opening.MAX_PIXELS"),
+        ("png too long", "adfm.images.opening.MAX_SIDE"),
     ],
 )
 def test_control_without_its_limit_it_goes_further(name: str, guard: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +264,7 @@ def test_an_image_takes_no_more_memory_than_is_promised(mode: str, tmp_path: Pat
         Image.fromarray(np.broadcast_to(rows, (side, side)).copy()).save(path)
     else:
         Image.new(mode, (side, side), "red").save(path)
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", CHILD, str(path), "255"], check=True, capture_output=True, text=True, env={**os.environ}
     )
     assert int(done.stdout) < 10 * side * side + path.stat().st_size + (24 << 20)

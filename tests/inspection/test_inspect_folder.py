@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adfm import images
 from adfm.calibration import Decision, Threshold
 from adfm.errors import ConfigError, DataError, ImageError, UserError
 from adfm.geometry import Box, Frame

@@ -12,9 +12,7 @@ from adfm.data.measure import Measurement
 from adfm.errors import ImageError
 
 
-def levelled(
-    root: Path, measured: Sequence[Measurement], given: float | None
-) -> tuple[list[Measurement], list[str]]:
+def levelled(root: Path, measured: Sequence[Measurement], given: float | None) -> tuple[list[Measurement], list[str]]:
     """Return the measurements with the white level of the deep images filled in, and a line that says which it is.
 
     It is `given`, or the end of the range of whole bits that holds the highest value of all of them.
@@ -32,7 +30,9 @@ def levelled(
     if faults := [fault for one in measured for fault in _faults(root, one, white)]:
         raise DataFaultsError(faults)
     white = int(white) if white and float(white).is_integer() else white
-    origin = "as given" if given else f"the highest is {max(depth.highest for depth in depths):g}; --white N sets another"
+    origin = (
+        "as given" if given else f"the highest is {max(depth.highest for depth in depths):g}; --white N sets another"
+    )
     note = f"images of over 8 bits a channel: {len(depths)}, shown with the value {white:g} as white ({origin})"
     return [replace(one, white=white) if one.depth else one for one in measured], [note]
 

@@ -147,7 +147,7 @@ def plain(path: Path) -> bool:
     Raises:
         ImageError: not an image, damaged, of several frames, or over the limits.
     """
-    header, _ = _with_header(path, lambda found: None)
+    header, _ = _with_header(path, lambda _: None)
     return header.orientation not in range(2, 9) and not header.deep and not header.transparent
 
 

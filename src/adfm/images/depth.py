@@ -69,7 +69,9 @@ def depth_of(image: Image.Image, name: str) -> Depth:
     if image.mode[0] not in "IF":
         return Depth(int(np.max(image.getextrema())) * 256 + 255, colour=True)
     ranges = [(values.min(), values.max()) for values in (_values(image, area) for area in areas(image))]
-    lowest, highest = (float(bound(side)) for bound, side in zip((np.min, np.max), zip(*ranges, strict=True), strict=True))
+    lowest, highest = (
+        float(bound(side)) for bound, side in zip((np.min, np.max), zip(*ranges, strict=True), strict=True)
+    )
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         raise _refusal(name, "holds values that are not finite", "replace them")
     if lowest < 0:
@@ -86,7 +88,9 @@ def require_white(depth: Depth, white: float | None, name: str) -> None:
     if white is None:
         raise _refusal(name, "has over 8 bits a channel and nothing says which value is white", "give --white N")
     if depth.colour and white != _FULL:
-        raise _refusal(name, f"has colours of over 8 bits, which are read with {_FULL} as white alone", "save it with 8")
+        raise _refusal(
+            name, f"has colours of over 8 bits, which are read with {_FULL} as white alone", "save it with 8"
+        )
     if depth.highest > white and not depth.colour:
         raise _refusal(name, f"holds values up to {depth.highest:g}, above {white:g}, which is white", "give --white N")
 

@@ -177,7 +177,7 @@ def opened(source: Path | bytes, name: str = "") -> Iterator[Opened]:
             yield Opened(image, kind, is_deep(image), previews, content, parts)
 
 
-def _whole_webp(content: bytes, name: str) -> None:
+def _whole_webp(content: bytes, _: str) -> None:
     if int.from_bytes(content[4:8], "little") + 8 > len(content):
         raise OSError("is cut off")
 

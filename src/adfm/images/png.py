@@ -11,7 +11,7 @@ from PIL import Image, ImageFile
 from adfm.errors import ImageError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MAX_CHUNKS = 200_000
+MAX_CHUNKS = 70_000
 _BLANK = 0xA5  # pixels have this value before they are decoded: a last row that still has it may be a missing one
 _LOOKED_AT = 64  # pixels of that row
 _BLOCK = 1 << 20

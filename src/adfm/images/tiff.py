@@ -16,7 +16,16 @@ from adfm.images import jpeg
 MAX_ENTRIES = 4_096
 MAX_PAGES = 16
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_REDUCED, _OLD_REDUCED, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, _TABLES = 254, 255, 258, 259, 262, 277, 284, 347
+_REDUCED, _OLD_REDUCED, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, _TABLES = (
+    254,
+    255,
+    258,
+    259,
+    262,
+    277,
+    284,
+    347,
+)
 _PLACES = ((273, 279), (324, 325))
 """Tags of the offsets and lengths of strips, and of tiles."""
 _UNCOMPRESSED, _JPEG, _MIN_IS_WHITE = 1, 7, 0
@@ -109,7 +118,8 @@ def load(image: ImageFile.ImageFile, content: bytes, _: object = None) -> None:
     compression = tags.get(_COMPRESSION, _UNCOMPRESSED)
     if compression == _UNCOMPRESSED:
         planes = samples if tags.get(_PLANAR) == 2 else 1
-        covered = sum((right - left) * (bottom - top) for _, (left, top, right, bottom), *_ in image.tile)
+        areas = [tile[1] or (0, 0, 0, 0) for tile in image.tile]
+        covered = sum((right - left) * (bottom - top) for left, top, right, bottom in areas)
         lengths = [int(length) for _, tag in _PLACES for length in tags.get(tag) or ()]
         needed = image.width * image.height * samples * bits[0] // 8
         if covered < image.width * image.height * planes or (lengths and sum(lengths) < needed):

@@ -24,7 +24,9 @@ THUMB = 32  # side of a thumbnail, px
 
 Thumb = NDArray[np.uint8]
 
-_FORMATS = dict.fromkeys(images.JPEG_SUFFIXES, "JPEG") | {".tif": "TIFF"}  # of the suffixes that are not their format's name
+_FORMATS = dict.fromkeys(images.JPEG_SUFFIXES, "JPEG") | {
+    ".tif": "TIFF"
+}  # of the suffixes that are not their format's name
 _LINE = re.compile(r"(?P<sha256>[0-9a-fA-F]{64})(?:\s+\*?(?P<why>.*))?")
 _PLAIN = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "La", "RGBa")
 
