@@ -1,7 +1,8 @@
 """How fast answers are read and rewarded, and whether the time is linear: `python benchmarks/parse.py [--fuzz N]`.
 
 Prints quantiles on mutated answers, the rate on typical ones, the worst of the hostile texts at 16 KiB, and the ratios
-time(2n) / time(n) up to 1 MiB. With `--fuzz N` also reads N mutated answers and reports any that raise.
+time(2n) / time(n) up to 1 MiB. With `--fuzz N` it only reads N mutated answers, each under every protocol, and rewards
+them under every preset: any that raises, takes longer than 100 ms or earns no bounded number is reported.
 """
 # ruff: noqa: S311
 
@@ -11,15 +12,20 @@ import argparse
 import gc
 import random
 import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
-from mutations import corpus, sample_and_frame
+from mutations import corpus, mutated, sample_and_frame
 
 from adfm.geometry import Frame
 from adfm.reasoning import canonical, parse, read
-from adfm.rewards import RewardSettings, reward
+from adfm.reasoning.protocol import STAGES
+from adfm.records import Sample
+from adfm.rewards import PRESETS, RewardSettings, reward
 
+BOUND = 0.1
+"""Seconds of one thread that one reading may take."""
 FRAME = Frame.thousand(640, 480)
 REGION = '{"bbox_2d": [1, 2, 30, 40], "label": "x"}'
 
@@ -51,6 +57,9 @@ HOSTILE: dict[str, Callable[[int], str]] = {
     "repeated keys": lambda n: _answer("[{" + _filled('"a":1,', n) + '"a":1}]'),
     "brackets in a string": lambda n: _answer('["' + "[" * n + '"]'),
     "wide characters": lambda n: _answer('["' + "😀" * (n // 4) + '"]'),
+    "a number and white space": lambda n: "1" + " " * n + "x",
+    "numbers and commas": lambda n: _filled("1 ,;", n),
+    "round brackets": lambda n: _filled("(  ", n),
     "noise": lambda n: "".join(random.Random(0).choices('<>/answer[]{}",:0 \\', k=n)),
 }
 
@@ -77,9 +86,14 @@ def quantiles(count: int) -> None:
         start = time.thread_time()
         read(text, frame)
         times.append(time.thread_time() - start)
-    times.sort()
-    shown = (f"p{100 * q:g} {times[int(q * (count - 1))] * 1e3:.3f}" for q in (0.5, 0.99, 0.999, 1))
-    print(f"read, {count} mutated answers, ms: " + ", ".join(shown))
+    shown(f"read, {count} mutated answers", times)
+
+
+def shown(what: str, times: Iterable[float]) -> None:
+    """Print the quantiles of some times in seconds of one thread."""
+    ranked = sorted(times)
+    quantiles = (f"p{100 * q:g} {ranked[int(q * (len(ranked) - 1))] * 1e3:.3f}" for q in (0.5, 0.99, 0.999, 1))
+    print(f"{what}, ms: " + ", ".join(quantiles))
 
 
 def rates() -> None:
@@ -120,31 +134,54 @@ def linearity() -> None:
         parse.MAX_BYTES = cap
 
 
+def answers(count: int, seed: int) -> Iterator[tuple[Sample, Frame, str]]:
+    """The corpus of mutated answers. Every hundredth is a mutated hostile text instead, up to beyond the cap."""
+    rng, fillers = random.Random(seed), list(HOSTILE.values())
+    for number, (sample, frame, text) in enumerate(corpus(count, seed)):
+        if number % 100:
+            yield sample, frame, text
+        else:
+            yield sample, frame, mutated(rng.choice(fillers)(1 << rng.randint(6, 17)), rng)
+
+
 def fuzz(count: int, seed: int) -> int:
-    """Read and reward `count` mutated answers; returns how many raised."""
-    settings, raised = RewardSettings(), 0
-    for sample, frame, text in corpus(count, seed):
-        try:
-            reward(read(text, frame), sample, settings)
-        except Exception as error:  # noqa: BLE001 - any exception is the finding
-            raised += 1
-            print(f"raised {error!r} on {text!r:.300}")
-    return raised
+    """Read and reward `count` mutated answers; return how many break a promise, with the time of one reading."""
+    presets = [RewardSettings(preset=name) for name in PRESETS]
+    broken, times = 0, array("d")
+    for sample, frame, text in answers(count, seed):
+        for stages in STAGES.values():
+            start, totals, fault = time.thread_time(), [0.0], ""
+            try:
+                response = read(text, frame, stages=stages)
+                spent = time.thread_time() - start
+                totals = [reward(response, sample, settings).total for settings in presets]
+            except Exception as error:  # noqa: BLE001 - any exception is the finding
+                spent, fault = time.thread_time() - start, f"raised {error!r}"
+            times.append(spent)
+            if spent > BOUND:
+                fault = fault or f"took {spent:.3f} s"
+            elif not all(-1.1 <= total <= 3.5 for total in totals):
+                fault = f"earned {totals}"
+            if fault:
+                broken += 1
+                print(f"{fault} under {stages.name} on {text!r:.300}")
+    shown(f"fuzz: {count} answers (seed {seed}), {broken} faults; {len(times)} readings", times)
+    return broken
 
 
 def main() -> int:
-    """Run the measurements; 1 if any answer raised."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--fuzz", type=int, default=0, metavar="N", help="also read N mutated answers")
+    """Run the measurements; 1 if any answer broke a promise."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--fuzz", type=int, metavar="N", help="only read N mutated answers")
     arguments.add_argument("--seed", type=int, default=0)
     args = arguments.parse_args()
+    if args.fuzz is not None:
+        return 1 if fuzz(args.fuzz, args.seed) else 0
     quantiles(20_000)
     rates()
     hostile()
     linearity()
-    raised = fuzz(args.fuzz, args.seed)
-    print(f"fuzz: {args.fuzz} answers, {raised} raised")
-    return 1 if raised else 0
+    return 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -11,8 +12,22 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from adfm.errors import UserError
-from adfm.geometry import Box, Frame, TextBox, boxes_from_mask, clip, foreground, giou, iou, pairwise, union_mask_iou
-from adfm.geometry.masks import kernel_size
+from adfm.geometry import (
+    Box,
+    Frame,
+    TextBox,
+    best_sum,
+    boxes_from_mask,
+    clip,
+    foreground,
+    giou,
+    iou,
+    pairwise,
+    set_iou,
+    union_mask_iou,
+)
+from adfm.geometry.boxes import matched_sum
+from adfm.geometry.masks import enclosing, filled, kernel_size
 
 # --- masks to boxes, the slow way: plain Python, sets of pixels, no library ---
 
@@ -196,6 +211,68 @@ def test_pairwise_keeps_its_shape_where_a_side_is_empty() -> None:
 def test_clip() -> None:
     assert clip(Box(-3, -2, 5, 6), 4, 4) == Box(0, 0, 4, 4)
     assert clip(Box(4, 0, 9, 4), 4, 4) is None  # half-open: it begins where the image ends
+    assert clip(Box(0, 4, 4, 9), 4, 4) is None
+    assert clip(Box(-5, 0, 0, 4), 4, 4) is clip(Box(0, -5, 4, 0), 4, 4) is None
+    assert clip(Box(3, 7, 9, 9), 4, 8) == Box(3, 7, 4, 8)  # each axis has its own end
+
+
+def slow_matched_sum(gains: list[list[float]]) -> float:
+    """Every one-to-one assignment of the shorter side, one by one."""
+    rows = gains if len(gains) <= len(gains[0]) else [list(column) for column in zip(*gains)]
+    chosen = itertools.permutations(range(len(rows[0])), len(rows))
+    return max(sum(row[column] for row, column in zip(rows, columns)) for columns in chosen)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 4), st.integers(1, 4), st.data())
+def test_the_matched_sum_is_the_best_of_all_assignments(rows: int, columns: int, data: st.DataObject) -> None:
+    gain = st.floats(-1, 1, allow_nan=False)
+    gains = data.draw(st.lists(st.lists(gain, min_size=columns, max_size=columns), min_size=rows, max_size=rows))
+    assert matched_sum(gains) == pytest.approx(slow_matched_sum(gains), abs=1e-12)
+
+
+def test_greedy_pairs_would_be_seen() -> None:
+    """Control: taking the largest gain first is not the best sum, for two and for three."""
+    assert matched_sum([[0.6, 0.5], [0.5, 0.0]]) == 1.0
+    assert matched_sum([[0.6, 0.5, 0.0], [0.5, 0.0, 0.0], [0.0, 0.0, 0.3]]) == pytest.approx(1.3)
+    assert matched_sum([]) == matched_sum([[], []]) == 0.0
+
+
+@settings(deadline=None)
+@given(st.lists(boxes, max_size=4), st.lists(boxes, max_size=4))
+def test_sets_of_boxes_are_matched_one_to_one(predicted: list[Box], true: list[Box]) -> None:
+    table = [[iou(a, b) for b in true] for a in predicted]
+    expected = slow_matched_sum(table) if predicted and true else 0.0
+    assert best_sum(iou, predicted, true) == pytest.approx(expected)
+    assert set_iou(predicted, true) == pytest.approx(expected / max(len(predicted), len(true), 1))
+
+
+def test_the_measure_gets_the_row_first() -> None:
+    a, b = Box(0, 0, 2, 2), Box(0, 0, 4, 4)
+    assert best_sum(lambda row, column: row.area / column.area, [a], [b]) == 0.25
+    assert pairwise(lambda row, column: row.area / column.area, [a], [b]).tolist() == [[0.25]]
+
+
+@settings(deadline=None)
+@given(st.lists(boxes, max_size=5))
+def test_filled_marks_every_pixel_that_a_box_touches(found: list[Box]) -> None:
+    assert np.array_equal(filled(found, 40, 40), raster(*found))
+    shrunk = [Box(box.x1 + 0.25, box.y1 + 0.25, box.x2 - 0.25, box.y2 - 0.25) for box in found]
+    assert np.array_equal(filled(shrunk, 40, 40), raster(*found))
+
+
+def test_filled_has_the_shape_of_the_image() -> None:
+    mask = filled([Box(1, 0, 3, 1)], 4, 2)
+    assert mask.dtype == np.bool_
+    assert mask.tolist() == [[False, True, True, False], [False] * 4]
+
+
+@settings(deadline=None)
+@given(st.lists(boxes, max_size=3))
+def test_enclosing_is_the_smallest_box_around_all_marks(found: list[Box]) -> None:
+    sides = list(zip(*found))
+    expected = Box(min(sides[0]), min(sides[1]), max(sides[2]), max(sides[3])) if found else None
+    assert enclosing(raster(*found).astype(np.uint8)) == expected
 
 
 # --- frames ---
@@ -240,6 +317,19 @@ def test_the_original_frame_is_exact(width: int, height: int) -> None:
 def test_a_frame_is_read_back_from_its_name(width: int, height: int, units_x: int, units_y: int) -> None:
     frame = Frame(width, height, units_x, units_y)
     assert Frame.parse(frame.name, width, height) == frame
+
+
+@pytest.mark.parametrize(
+    ("name", "frame"),
+    [
+        ("original", Frame(640, 480, 640, 480)),
+        ("0-1000", Frame(640, 480, 1000, 1000)),
+        ("resized:644x476", Frame(640, 480, 644, 476)),
+    ],
+)
+def test_each_kind_of_frame_has_a_name(name: str, frame: Frame) -> None:
+    assert Frame.parse(name, 640, 480) == frame
+    assert frame.name == name
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,27 @@ def subcommands(parser: argparse.ArgumentParser) -> Mapping[str, Any]:
 
 
 def targets(makefile: str) -> set[str]:
-    return set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    return set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
+
+
+def unlisted(makefile: str, shown: str) -> set[str]:
+    """Targets that say what they do and are missing from `make help`."""
+    return set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)) - set(re.findall(r"make ([a-z-]+) ", shown))
+
+
+def test_help_lists_every_target() -> None:
+    shown = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert unlisted(read(ROOT / "Makefile"), shown) == set()
+    assert unlisted(read(ROOT / "Makefile"), shown.replace("make fuzz-answers", "")) == {"fuzz-answers"}
+
+
+def test_the_night_runs_every_fuzz_target() -> None:
+    run = subprocess.run(["make", "-n", "fuzz"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    fuzzers = [target for target in targets(read(ROOT / "Makefile")) if target.startswith("fuzz-")]
+    assert "fuzz-answers" in fuzzers
+    for target in fuzzers:
+        one = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert one.rstrip().split("\n")[-1] in run
 
 
 def command_faults(page: str, makefile: str) -> list[str]:

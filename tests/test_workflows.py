@@ -6,21 +6,24 @@ An adaptation evaluates each arm under the protocol that it was trained for.
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from adfm.data.settings import BuildSettings
 from adfm.data.synthetic.make import make
-from adfm.errors import ConfigError, UserError
+from adfm.errors import ConfigError, DataError, UserError
 from adfm.models.card import protocol_of
 from adfm.models.nano import WEIGHTS
 from adfm.predictions import read_predictions
 from adfm.progress import quiet
 from adfm.reasoning import Protocol
 from adfm.workflows.adapt import AdaptSettings, run_adaptation, run_repeats
-from adfm.workflows.arms import Arm, arm_settings, run_arms
+from adfm.workflows.arms import Arm, ArmResult, arm_settings, run_arms
 from adfm.workflows.demo import FEWEST_IMAGES, DemoSettings, run_demo
 
 pytestmark = pytest.mark.skipif(not (WEIGHTS / "model.safetensors").is_file(), reason="the bundled weights are absent")
@@ -100,6 +103,68 @@ def test_an_adaptation_without_normals_to_spare_says_why_it_has_no_threshold(tmp
     with pytest.raises(UserError, match="alpha"):
         run_adaptation(tmp_path / "parts", tmp_path / "other", replace(settings, alpha=2), lambda *_: None)
     assert not (tmp_path / "other").exists()
+
+
+def test_a_fault_of_the_data_leaves_the_choice_of_other_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "parts", images=12, products=1, size=(64, 64), seed=3)
+    mask = next((tmp_path / "parts").rglob("*_mask.png"))
+    mask.write_bytes(b"broken")
+    first = AdaptSettings(BuildSettings(split="labelled", labelled_fraction=0.3))
+    with pytest.raises(DataError):
+        run_adaptation(tmp_path / "parts", tmp_path / "run", first, quiet)
+    make(tmp_path / "whole", images=12, products=1, size=(64, 64), seed=3)
+    mask.write_bytes((tmp_path / "whole" / mask.relative_to(tmp_path / "parts")).read_bytes())
+    monkeypatch.setattr("adfm.workflows.adapt.run_arms", stopped)
+    with pytest.raises(KeyboardInterrupt):  # the data are built, and the run goes on from there
+        run_adaptation(tmp_path / "parts", tmp_path / "run", replace(first, alpha=0.2), quiet)
+    with pytest.raises(UserError, match=r"results of other settings \(alpha\)"):
+        run_adaptation(tmp_path / "parts", tmp_path / "run", first, quiet)
+
+
+def stopped(*_: object, **__: object) -> list[ArmResult]:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("replaced", ["source", "model", "recipe"])
+def test_results_of_what_has_been_replaced_are_refused(
+    replaced: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, model, recipe = tmp_path / "parts", tmp_path / "model", tmp_path / "mine.yaml"
+    make(source, images=12, products=1, size=(64, 64), seed=3)
+    shutil.copytree(tiny, model)
+    recipe.write_text("steps: 3\n")
+    settings = AdaptSettings(
+        BuildSettings(split="labelled", labelled_fraction=0.3), model=str(model), arms=("base", "sft"), sft=str(recipe)
+    )
+
+    def called_again() -> None:
+        monkeypatch.setattr("adfm.workflows.adapt.run_arms", stopped)
+        run_adaptation(source, tmp_path / "run", settings, quiet)
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):  # control: nothing has changed, it goes on
+            called_again()
+    if replaced == "source":
+        image = next(source.rglob("test/good/*.png"))
+        Image.open(image).rotate(180).save(image)
+        name = "source_sha256"
+    elif replaced == "model":
+        weights = load_file(model / "model.safetensors")
+        save_file({key: value * 2 for key, value in weights.items()}, model / "model.safetensors", {"format": "pt"})
+        name = f"model {model}"
+    else:
+        recipe.write_text("steps: 4\n")
+        name = "recipe of sft"
+    with pytest.raises(UserError, match=rf"holds results of other settings \({name}\)"):
+        called_again()
+
+
+def test_a_run_inside_its_source_is_refused(tmp_path: Path) -> None:
+    make(tmp_path / "parts", images=12, products=1, size=(64, 64), seed=3)
+    with pytest.raises(UserError, match="is inside the source"):
+        run_adaptation(tmp_path / "parts", tmp_path / "parts" / "run", AdaptSettings(BuildSettings()), quiet)
 
 
 def hashes(out: Path, key: str) -> tuple[set[str], set[str]]:

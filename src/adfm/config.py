@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -11,20 +12,23 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adfm.errors import ConfigError, UserError, nearest
-from adfm.storage import read_file, regular_file
+from adfm.storage import regular_file
 
-MAX_CONFIG_BYTES = 1 << 20
+MAX_CONFIG_BYTES = 1 << 17
+MAX_DEPTH, MAX_TEXT = 10, 4096
+"""How deep settings nest, and characters of one text: a longer one is no path."""
+_CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _EXPONENT = re.compile(r"[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]+")  # a number that YAML 1.1 reads as text without a dot
 
 
 class Settings(BaseModel):
-    """Base of every settings record: frozen, no unknown names, no silent conversion of numbers to text.
+    """Base of every settings record: frozen, no unknown names, finite numbers, no silent conversion of them to text.
 
     A field's `description` says what the setting does. `renamed` maps old dotted names to new ones. It belongs to the
     record that a file is read into, so that an old file is refused with the new name.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
     renamed: ClassVar[Mapping[str, str]] = {}
 
 
@@ -32,16 +36,18 @@ S = TypeVar("S", bound=Settings)
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """The safe loader, without aliases (bombs) and without repeated keys (the later one would win silently)."""
+    """The safe loader, without aliases (bombs), tags, and repeated keys (the later one would win silently)."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not allowed")
+        if getattr(self.peek_event(), "tag", None):  # type: ignore[no-untyped-call]
+            raise yaml.YAMLError("tags (!name) are not allowed")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        repeated = {str(key) for key in keys if keys.count(key) > 1}
+        repeated = [str(key) for key, times in Counter(keys).items() if times > 1]
         if repeated:
             raise yaml.YAMLError(f"'{min(repeated)}' is given twice")
         return super().construct_mapping(node, deep)
@@ -59,19 +65,28 @@ def parse_yaml(text: str, origin: str) -> Any:
         raise ConfigError(f"{origin}: is not a valid settings file ({' '.join(str(error).split())[:160]})") from error
 
 
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file of at most 128 KiB as plain data.
+
+    Raises:
+        ConfigError: it cannot be read, is too large, or is not valid.
+    """
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{path}: is larger than a settings file can be ({MAX_CONFIG_BYTES >> 10} KiB)")
+        text = read_file(path).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a settings file ({error})") from error
+    return parse_yaml(text, str(path))
+
+
 def load_settings(kind: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
     """Read settings from a YAML file and apply `a.b=value` overrides, which win.
 
     Raises:
         ConfigError: the file cannot be read, or a setting is unknown, of the wrong type or out of range.
     """
-    try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ConfigError(f"{path}: is larger than a settings file can be (1 MiB)")
-        text = read_file(path).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as a settings file ({error})") from error
-    values = parse_yaml(text, str(path))
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold 'name: value' lines")
     return make_settings(kind, apply_overrides(values, overrides), str(path), overrides)
@@ -87,14 +102,16 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals or not name:
-            raise ConfigError(f"'{override}': an override must look like name=value")
+            raise ConfigError(f"'{override:.80}': an override must look like name=value")
         *parents, last = name.split(".")
+        if len(parents) > MAX_DEPTH:
+            raise ConfigError(f"'{override[:80]}': names a setting inside over {MAX_DEPTH} others")
         target = result
         for parent in parents:
             child = target.get(parent)
             target[parent] = dict(child) if isinstance(child, dict) else {}
             target = target[parent]
-        target[last] = float(text) if _EXPONENT.fullmatch(text) else parse_yaml(text, override)
+        target[last] = float(text) if _EXPONENT.fullmatch(text) else parse_yaml(text, f"{override:.80}")
     return result
 
 
@@ -105,10 +122,12 @@ def make_settings(kind: type[S], values: dict[str, Any], origin: str, overrides:
         ConfigError: names the first fault, its place and the nearest known name.
     """
     try:
+        _require_plain(values, origin)
         return kind.model_validate(values)
     except ValidationError as error:
         name, fault, given = first_fault(error)
-        if any(f"{override.partition('=')[0]}.".startswith(f"{name}.") for override in overrides):
+        given_names = [f"{override.partition('=')[0]}." for override in overrides]
+        if any(one.startswith(f"{name}.") or f"{name}.".startswith(one) for one in given_names):
             origin = "the command line"
         if name in kind.renamed:
             raise ConfigError(f"{origin}: setting '{name}' is now '{kind.renamed[name]}'") from error
@@ -118,6 +137,27 @@ def make_settings(kind: type[S], values: dict[str, Any], origin: str, overrides:
             siblings = [other.removeprefix(parent).split(".")[0] for other in known]
             raise ConfigError(f"{origin}: unknown setting '{name}'{nearest(last, siblings)}") from error
         raise ConfigError(f"{origin}: setting '{name}': {fault} (given: {given})") from error
+
+
+def _require_plain(value: Any, origin: str, place: str = "", depth: int = 0) -> None:
+    """Refuse what neither a message nor a file can hold: deep nesting, and text with control characters or no end.
+
+    Raises:
+        ConfigError: names the place.
+    """
+    if depth > MAX_DEPTH:
+        raise ConfigError(f"{origin}: setting '{place[:80]}': nests over {MAX_DEPTH} deep")
+    if isinstance(value, str) and is_odd(value):
+        raise ConfigError(f"{origin}: setting '{place[:80]}': has control characters or is over {MAX_TEXT} long")
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    for name, inner in pairs:
+        _require_plain(str(name), origin, f"{place}.{name}"[:200].lstrip("."), depth + 1)
+        _require_plain(inner, origin, f"{place}.{name}"[:200].lstrip("."), depth + 1)
+
+
+def is_odd(text: str) -> bool:
+    """Whether a text can be no path or name: control characters, halves of broken characters, or far too long."""
+    return len(text) > MAX_TEXT or _CONTROL.search(text) is not None
 
 
 def read_json_settings(kind: type[S], file: Path, limit: int, refuse: type[UserError], *, what: str, fix: str) -> S:
@@ -147,10 +187,14 @@ def read_json_settings(kind: type[S], file: Path, limit: int, refuse: type[UserE
 def first_fault(error: ValidationError) -> tuple[str, str, str]:
     """Return the dotted place, the rule and the given value (at most 80 characters) of pydantic's first complaint."""
     fault = error.errors()[0]
+    try:
+        given = str(fault["input"])[:80]
+    except (ValueError, RecursionError):  # a number of thousands of digits, or very deep lists
+        given = type(fault["input"]).__name__
     return (
-        ".".join(str(part) for part in fault["loc"]),
+        ".".join(str(part) for part in fault["loc"])[:200],
         fault["msg"].removeprefix("Value error, "),
-        f"{str(fault['input'])[:80]!r}",
+        f"{given!r}",
     )
 
 

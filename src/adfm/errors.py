@@ -12,6 +12,8 @@ ImageReason = Literal["missing", "format", "limit", "damaged", "frames", "values
 class UserError(Exception):
     """A mistake that the user can fix; the message is one line that names the file, the rule and the fix."""
 
+    exit_code = 2
+
 
 class DataError(UserError):
     """A data set, manifest or image that breaks a rule of its contract."""
@@ -38,6 +40,18 @@ class ImageError(DataError):
 
 class WriteError(UserError):
     """A file or folder that the system does not let us write: no room, no right, no such place."""
+
+
+class NotFiniteError(UserError):
+    """A loss, gradient, reward or weight that is not a finite number. A training that went on would learn nothing from it."""
+
+
+class StoppedError(UserError):
+    """A signal asked the program to leave; `exit_code` is the one that a shell gives for that signal."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        self.exit_code = 128 + signal_number
+        super().__init__(message)
 
 
 class ConfigError(UserError):

@@ -62,6 +62,22 @@ def require_claimable(folder: Path) -> None:
             )
 
 
+def require_replaceable(file: Path, mark: bytes) -> None:
+    """Refuse an output file that is there and that we did not write: its first 4 KiB lack `mark`. An empty one may go.
+
+    Raises:
+        UserError: it is a folder, or somebody else's file.
+    """
+    if file.is_dir():
+        raise UserError(f"{file}: is a folder; give a file")
+    if file.is_file() and file.stat().st_size:
+        with file.open("rb") as opened:
+            if mark not in opened.read(4096):
+                raise UserError(f"{file}: was not written by this command and is kept; give another --out")
+    elif file.exists() and not file.is_file():
+        raise UserError(f"{file}: is no regular file; give another --out")
+
+
 def _mark(handle: int, folder: Path, holds: str) -> None:
     """Write the marker into an empty file, or check that an earlier one says the same."""
     found = os.read(handle, 4096)

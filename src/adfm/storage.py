@@ -96,7 +96,7 @@ def lock(handle: int, *, wait: bool = False) -> bool:
 
 
 def _is_at(handle: int, path: Path) -> bool:
-    """Whether an open file or folder is still what stands at `path`."""
+    """Whether an open file or folder is still what is at `path`."""
     try:
         return os.path.samestat(os.fstat(handle), path.lstat())
     except FileNotFoundError:
@@ -147,7 +147,7 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: the file is missing or is not JSON.
     """
-    return _parsed(_text(path, "strict"), str(path))
+    return _parsed(_text(path), str(path))
 
 
 def read_jsonl(path: Path, *, torn_tail: bool = False) -> list[dict[str, Any]]:
@@ -156,9 +156,8 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> list[dict[str, Any]]:
     Raises:
         DataError: the file is missing, or a line is not a JSON object.
     """
-    lines = _text(path, "replace" if torn_tail else "strict").split("\n")
     rows = []
-    for number, line in enumerate(lines[:-1] if torn_tail else lines, 1):
+    for number, line in enumerate(_text(path, torn_tail=torn_tail).split("\n"), 1):
         if line.strip():
             row = _parsed(line, f"{path}:{number}")
             if not isinstance(row, dict):
@@ -196,10 +195,11 @@ def read_file(path: Path) -> bytes:
         return file.read()
 
 
-def _text(path: Path, errors: str) -> str:
-    """Read UTF-8 text; `errors` says what becomes of other bytes, as in `bytes.decode`."""
+def _text(path: Path, *, torn_tail: bool = False) -> str:
+    """Read UTF-8 text, with `torn_tail` up to the last newline."""
     try:
-        return read_file(path).decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n")
+        content = read_file(path)
+        return (content[: content.rfind(b"\n") + 1] if torn_tail else content).decode()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -260,6 +260,13 @@ def sha256_file(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file, read in pieces."""
     with regular_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_tree(folder: Path) -> str:
+    """Return the hexadecimal SHA-256 of every file below `folder`, by name and content. Links to folders are not followed."""
+    paths = [Path(directory) / name for directory, _, names in os.walk(folder) for name in names]
+    lines = [f"{path.relative_to(folder).as_posix()} {sha256_file(path)}" for path in sorted(paths) if path.is_file()]
+    return sha256_bytes(os.fsencode("\n".join(lines)))
 
 
 @contextmanager

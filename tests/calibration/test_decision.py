@@ -16,6 +16,7 @@ from adfm.calibration.decision import Threshold, count_decisions, decide, operat
 from adfm.calibration.fit import Scaling
 from adfm.calibration.record import Asked, Calibration, Level
 from adfm.predictions import Prediction
+from adfm.reasoning import parse
 
 PLAIN = Threshold()
 NUMBERS = st.floats(-1e6, 1e6)
@@ -48,7 +49,7 @@ def level(log_odds: float) -> Level:
 
 
 VERDICTS = st.sampled_from([None, "normal", "anomalous"])
-PROBLEMS = st.sampled_from([(), ("no_verdict",), ("regions_under_normal",)])
+PROBLEMS = st.sampled_from([(), ("no_verdict",), ("missing_locate",), ("regions_under_normal",), ("unknown_key",)])
 SCORED = st.builds(
     SimpleNamespace,
     score=st.one_of(st.none(), st.floats(0, 1), st.just(math.nan)),
@@ -122,6 +123,14 @@ def test_control_a_decision_that_trusts_the_score_is_caught(broken: str, monkeyp
 def test_three_ways(verdict: Any, score: float | None, expected: str) -> None:
     levels = Threshold.of(calibration(level(0.0), level(-1.0)))
     assert decide(verdict, (), SimpleNamespace(score=score), levels)[0] == expected
+
+
+@pytest.mark.parametrize("problem", [*parse.PROBLEMS, "a problem of another reader"])
+def test_normal_is_ok_only_beside_problems_that_leave_nothing_unread(problem: str) -> None:
+    found, why = decide("normal", (problem,), SimpleNamespace(score=None), PLAIN)
+    assert found == ("OK" if problem in ("missing_locate", "missing_examine", "text_outside") else "REVIEW")
+    assert bool(why) == (found == "REVIEW")
+    assert decide("anomalous", (problem,), SimpleNamespace(score=None), PLAIN)[0] == "NG"
 
 
 def test_crossed_levels_leave_no_band() -> None:

@@ -33,6 +33,24 @@ class Source:
         value = {"images": images or [{"id": 1, "file_name": "a.png"}], "annotations": annotations, "categories": []}
         (self.root / "instances.json").write_text(json.dumps(value | more))
 
+    def listed_name(self, name: str) -> None:
+        """Let the list name another image."""
+        file = self.root / "instances.json"
+        file.write_text(file.read_text().replace("a.png", name))
+
+    def table(self, *lines: str) -> None:
+        """Let a table of metadata take the place of the folders, with `a.png` and `b.png`."""
+        self.folders("a.png", "b.png")
+        (self.root / "metadata.csv").write_text("\n".join(lines))
+
+    def answered(self, *results: list[dict[str, Any]]) -> None:
+        """Let a task with these answers take the place of the folders."""
+        self.folders("a.png")
+        answers = [{"result": result} for result in results]
+        (self.root / "export.json").write_text(
+            json.dumps([{"id": 1, "annotations": answers, "data": {"image": "a.png"}}])
+        )
+
     def folders(self, *places: str) -> None:
         """Let these images take the place of the folders."""
         shutil.rmtree(self.root)
@@ -57,6 +75,22 @@ def two_flat_masks(source: Source) -> None:
     source.mask(source.root / "masks" / "a.png")
 
 
+def unpaired(source: Source) -> None:
+    source.mask(source.root / "ground_truth" / "dent" / "009_mask.png")
+
+
+def two_of_one_name(source: Source) -> None:
+    source.mask(source.root / "ground_truth" / "scratch" / "001.bmp")
+
+
+def one_mask_of_two(source: Source) -> None:
+    source.folders("a.png", "b.png")
+    source.mask(source.root / "m.png")
+    item = {"mask_path": "m.png", "cls_name": "nut", "specie_name": "bent", "anomaly": 1}
+    rows = [item | {"img_path": name} for name in ("a.png", "b.png")]
+    (source.root / "meta.json").write_text(json.dumps({"test": {"nut": rows}}))
+
+
 def undecided(source: Source) -> None:
     source.folders("kos01/Part0.jpg", "kos01/Part1.jpg")
     source.mask(source.root / "kos01" / "Part0_label.bmp")
@@ -71,6 +105,7 @@ def rewritten(place: str, content: bytes) -> Change:
     return lambda source: (source.root / place).write_bytes(content)
 
 
+CHOICE = {"id": "x", "type": "choices", "value": {"choices": ["NG"]}}
 GOOD, MASK = "train/good/003.png", "ground_truth/scratch/001_mask.png"
 CASES: dict[str, Change] = {
     "source-missing": lambda source: shutil.rmtree(source.root),
@@ -82,11 +117,35 @@ CASES: dict[str, Change] = {
     "group-none": lambda source: source.settings.update(group_by="^(tray)"),
     "image-twice": lambda source: source.listed(*({"id": n, "file_name": "a.png"} for n in (1, 2))),
     "label-undecided": undecided,
+    "folder-unread": lambda source: source.draw_image(source.root / "spare" / "a.png"),
+    "folder-link": lambda source: (source.root / "test" / "linked").symlink_to(source.root / "train"),
+    "file-unread": rewritten("test/dent/a.gif", b"GIF89a"),
+    "class-empty": lambda source: [(source.root / "test/dust").mkdir(), rewritten("test/dust/a.npy", b"x")(source)],
+    "category-mixed": lambda source: [
+        source.folders("ok/a.png", "ng/b.png"),
+        source.draw_image(source.root / "truth/ng/c.png"),
+    ],
+    "split-partial": lambda source: source.draw_image(source.root / "good" / "a.png"),
+    "name-twice": lambda source: source.draw_image(source.root / "test" / "dent" / "001.jpg"),
     "mask-ambiguous": two_flat_masks,
+    "mask-unpaired": unpaired,
+    "mask-twice": two_of_one_name,
+    "mask-of-two": one_mask_of_two,
     "list-unreadable": lambda source: [source.listed(), rewritten("instances.json", b'{"images": [')(source)],
     "list-shape": lambda source: source.listed(annotations={}),
     "list-field": lambda source: source.listed({"id": 1}),
     "list-entry": annotated([1, 2, 3, -4]),
+    "list-id-twice": lambda source: source.listed(*({"id": 1, "file_name": f"{name}.png"} for name in "ab")),
+    "list-path-ambiguous": lambda source: [
+        source.listed(),
+        source.draw_image(source.root / "images" / "b.png"),
+        source.draw_image(source.root / "data" / "b.png"),
+        source.listed_name("b.png"),
+    ],
+    "list-no-normal": lambda source: source.table("file_name,label", "a.png,flawless", "b.png,bent"),
+    "list-annotators": lambda source: source.answered([], [CHOICE]),
+    "list-column": lambda source: source.table("file_name,label,quality", "a.png,0,bad"),
+    "boxes-corners": annotated([10, 5, 45, 20]),
     "list-image-unknown": lambda source: source.listed(annotations=[{"image_id": 5}]),
     "path-outside": lambda source: source.listed({"id": 1, "file_name": "../a.png"}),
     "path-text": lambda source: source.listed({"id": 1, "file_name": "a\0.png"}),
@@ -128,8 +187,24 @@ def test_every_type_of_fault_of_a_source_has_its_case() -> None:
     of_build = {
         code for code, kind in KINDS.items() if kind.part in ("The source folder", "Lists of images in the source")
     }
-    assert len(of_build) == 15
-    assert of_build <= set(CASES) <= set(KINDS)
+    assert len(of_build) == 32
+    assert of_build - {"folder-unreadable"} <= set(CASES) <= set(KINDS)
+
+
+def test_a_folder_that_cannot_be_listed_is_one_fault(
+    mvtec_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def refused(path: Any) -> Any:
+        if str(path).endswith("test/dent"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(DataFaultsError, match=r"test/dent: \[folder-unreadable\] cannot be read") as error:
+        build(mvtec_set, tmp_path / "out", BuildSettings())
+    assert len(error.value.faults) == 1
 
 
 def test_a_pipe_is_no_image(mvtec_set: Path, tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ from PIL import Image
 from adfm.data.build import build
 from adfm.data.check import KINDS, Broken, broken, check
 from adfm.data.check.rows import MAX_ASPECT
-from adfm.data.contract import LineError, sample_from_json
+from adfm.data.contract import MAX_ENTRIES, LineError, sample_from_json
+from adfm.data.manifest import MAX_LINE
 from adfm.data.meta import counts
 from adfm.data.settings import BuildSettings
-from adfm.geometry import Frame
+from adfm.geometry import Frame, masks
 from adfm.models.families import FAMILIES
 from adfm.records import Sample
 from adfm.rewards import gold_fault
@@ -111,6 +112,13 @@ def marked(box: tuple[int, int, int, int] = BOX, value: Any = 255, size: tuple[i
     return Image.fromarray(codes)
 
 
+def speckled() -> Image.Image:
+    """A mask of single pixels, on an image that is too small for as many as are refused."""
+    codes = np.zeros((32, 48), np.uint8)
+    codes[::2, ::2] = 255
+    return Image.fromarray(codes)
+
+
 def bomb_header() -> bytes:
     """A PNG whose header says 20,000 x 20,000."""
     content = saved(noise())
@@ -194,6 +202,7 @@ def _(built: Built) -> None:
 
 
 case("line-json")(lambda built: built.appended('{"id": "a",}'))
+case("line-long")(lambda built: built.appended('{"id": "' + "a" * MAX_LINE + '"}'))
 case("line-object")(lambda built: built.appended("[1]"))
 
 
@@ -290,6 +299,8 @@ def _(built: Built) -> None:
 
 changed("mask-missing", SCRATCH, mask="../valve/none.png")
 masked("mask-unreadable", lambda: b"no picture")
+masked("mask-unclear", lambda: saved(Image.fromarray(np.where(np.asarray(marked()), 60, 120).astype(np.uint8))))
+masked("mask-marks", lambda: saved(speckled()))
 masked("mask-size", lambda: saved(marked(size=(49, 32))))
 
 
@@ -328,6 +339,7 @@ def _(built: Built) -> None:
 # Boxes
 
 boxed("boxes-type", {"x1": 0})
+boxed("field-long", [[0, 0, 1, 1]] * (MAX_ENTRIES + 1))
 boxed("box-malformed", [[0, 0, 4]])
 boxed("box-empty", [[30, 20, 10, 5]])
 boxed("box-outside", [[0, 0, 49, 4]])
@@ -368,6 +380,14 @@ added("id-case", id=GOOD.upper())
 copied("same-picture")
 copied("same-picture-splits", split="test")
 copied("same-picture-labels", label="anomalous", defect="dent", boxes=None)
+
+
+@case("same-pixels-splits")
+def _(built: Built) -> None:
+    """A mirrored copy without losses."""
+    image = Image.open(built.place(built.row(GOOD))).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    built.rows.append(built.draw_image(built.row(GOOD) | {"id": "new", "split": "test"}, saved(image), "new.png"))
+    built.save()
 
 
 @case("near-duplicate")
@@ -449,7 +469,10 @@ def found(built: Built) -> list[str]:
 
 
 @pytest.mark.parametrize("code", CASES)
-def test_a_set_with_one_fault_is_told_this_fault_and_no_other(code: str, built: Built) -> None:
+def test_a_set_with_one_fault_is_told_this_fault_and_no_other(
+    code: str, built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(masks, "MAX_MARKS", 300)
     CASES[code](built)
     assert found(built) == [code]
 

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from adfm.data.check.images import look
-from adfm.data.check.near import NEAR, Seen, near_duplicates, nearest
+from adfm.data.check import near
+from adfm.data.check.images import THUMB, look
+from adfm.data.check.near import Seen, Vectors, near_duplicates, nearest, turned
 from adfm.data.check.rows import Line
 from adfm.data.synthetic import make
 from adfm.records import Sample, Split
@@ -29,13 +30,15 @@ def seen(number: int, image: Image.Image, split: Split, folder: Path, group: str
     path = folder / f"{number}.png"
     image.save(path)
     sample = Sample(str(number), path.name, *image.size, "normal", "part", None, None, (), split, str(number), group)
-    thumb = look(sample, path, {}).thumb
-    assert thumb is not None
-    return Seen(Line(number, sample), thumb)
+    looked = look(sample, path, {})
+    assert looked.thumb is not None
+    return Seen(Line(number, sample), looked.thumb, looked.colours)
 
 
 def told(*images_files: Seen) -> list[int]:
-    return [line for line, fault in near_duplicates(images_files) if fault.code == "near-duplicate"]
+    return [
+        line for line, fault in near_duplicates(images_files) if fault.code in ("near-duplicate", "same-pixels-splits")
+    ]
 
 
 def recompressed(image: Image.Image) -> Image.Image:
@@ -84,20 +87,69 @@ def test_one_split_one_group_and_equal_files_are_told_elsewhere_or_not_at_all(
     assert told(one, equal._replace(line=Line(2, seen(1, image, "test", tmp_path).line.sample))) == []
 
 
-def test_the_nearest_is_the_nearest_across_blocks() -> None:
-    draw = np.random.default_rng(0)
-    left, right = (draw.integers(0, 256, (n, 1024)).astype(np.float32) - 128 for n in (70, 2100))
-    right[7], right[2050] = left[3], left[60] + 1
-    index, distance = nearest(left, right)
-    expected = brute(left, right[::50])
-    assert index[::50].tolist() == expected.argmin(axis=1).tolist()
-    assert np.allclose(distance[::50], expected.min(axis=1))
-    assert (index[7], index[2050]) == (3, 60)
-    assert distance[7] == 0
-    assert 0.9 < distance[2050] < 1.1 < NEAR
+def random_thumbs(count: int) -> Vectors:
+    return np.random.default_rng(count).integers(0, 256, (count, THUMB, THUMB)).astype(np.float32) - 128
 
 
-def brute(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
-    """RMS distances, a pair at a time."""
-    wide = right.astype(np.float64)[:, None] - left.astype(np.float64)
-    return np.sqrt((wide**2).mean(axis=2))
+def own(count: int, first: int = 0) -> NDArray[np.int64]:
+    """Owners that no two images share."""
+    return np.arange(first, first + count)[:, None]
+
+
+def test_the_nearest_is_found_in_every_position_and_across_blocks() -> None:
+    left, right = random_thumbs(70), random_thumbs(2100)
+    places = {7 + 290 * turn: turn for turn in range(8)}
+    for place, turn in places.items():
+        right[place] = turned(left[3 * turn], turn) + 1
+    found = list(nearest(left, right, own(70), own(2100, 70)))
+    assert {pair.right: (pair.left, pair.turn) for pair in found} == {p: (3 * t, t) for p, t in places.items()}
+    assert all(0.9 < pair.distance < 1.1 for pair in found)
+
+
+def test_no_nearest_is_missed_where_all_are_alike() -> None:
+    """Compared with every pair in full."""
+    noise = np.random.default_rng(0).normal(0, 0.9, (300, THUMB, THUMB)).astype(np.float32)
+    left, right = noise[:100], noise[100:]
+    full = np.stack([np.sqrt(((turned(left, 0)[:, None] - right) ** 2).mean(axis=(2, 3)))])
+    found = [pair for pair in nearest(left, right, own(100), own(200, 100)) if pair.turn == 0]
+    assert {pair.right: pair.left for pair in found} == dict(enumerate(full[0].argmin(axis=0).tolist()))
+    owned = nearest(left, right, own(100) * 0, own(200) * 0)
+    assert list(owned) == []
+
+
+@pytest.mark.parametrize("turn", range(8))
+def test_turned_and_mirrored_copies_are_faults(turn: int, parts: list[Image.Image], tmp_path: Path) -> None:
+    """Saved again without losses the pixels are the same: a fault; as JPEG they are near: a warning."""
+    shown = Image.fromarray(
+        np.ascontiguousarray(turned(np.asarray(parts[0]).transpose(2, 0, 1), turn).transpose(1, 2, 0))
+    )
+    files = [seen(n, part, "train", tmp_path) for n, part in enumerate(parts)]
+    exact, lossy = (seen(50 + n, image, "test", tmp_path) for n, image in enumerate((shown, recompressed(shown))))
+    found = dict(near_duplicates([*files, exact, lossy]))
+    assert {line: fault.code for line, fault in found.items()} == {50: "same-pixels-splits", 51: "near-duplicate"}
+    assert all("line 0 in another split" in fault.rule for fault in found.values())
+
+
+def test_one_position_alone_would_miss_them(
+    parts: list[Image.Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(near, "TURNS", ("",))
+    mirrored = parts[0].transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    assert told(seen(1, parts[0], "train", tmp_path), seen(2, mirrored, "test", tmp_path)) == []
+
+
+def lamp(number: int) -> Image.Image:
+    """A part without a mark of its own: what differs is noise, and all of them are lit alike."""
+    y, x = np.mgrid[:96, :96] - 48
+    light = 160 - (x**2 + y**2) / 80
+    grain = np.random.default_rng(number).normal(0, 4, (96, 96))
+    return Image.fromarray((light + grain).clip(0, 255).astype(np.uint8))
+
+
+def test_parts_that_look_alike_under_one_lamp_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [seen(n, lamp(n), "train" if n % 2 else "test", tmp_path) for n in range(24)]
+    assert told(*files) == []
+    copy = seen(99, lamp(0).point(lambda level: level - 1), "train", tmp_path)
+    assert told(*files, copy) == [99]
+    monkeypatch.setattr(near, "ALIKE", -1)
+    assert len(told(*files)) > 6

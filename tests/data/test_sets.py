@@ -144,11 +144,11 @@ def test_dagm_is_anomalous_where_a_label_exists(tmp_path: Path, draw_image: Writ
 def test_magnetic_tiles_have_masks_beside_their_photographs(tmp_path: Path, draw_image: Write, mask: Write) -> None:
     for kind in ("Free", "Blowhole", "Crack"):
         draw_image(tmp_path / f"MT_{kind}" / "Imgs" / "exp1_num_1.jpg")
-        mask(tmp_path / f"MT_{kind}" / "Imgs" / "exp1_num_1.png")
+        mask(tmp_path / f"MT_{kind}" / "Imgs" / "exp1_num_1.png", [] if kind == "Free" else [(4, 5, 20, 15)])
     draw_image(tmp_path / "MT_Crack" / "Imgs" / "exp2_num_2.jpg")
     found = read(tmp_path, "magnetic-tiles")
     assert tally(found) == {(None, "normal"): 1, (None, "anomalous"): 3}
-    assert found["MT_Free/Imgs/exp1_num_1.jpg"].masks == ()
+    assert masks(found["MT_Free/Imgs/exp1_num_1.jpg"]) == ["MT_Free/Imgs/exp1_num_1.png"]
     crack = found["MT_Crack/Imgs/exp1_num_1.jpg"]
     assert (crack.defect, masks(crack)) == ("Crack", ["MT_Crack/Imgs/exp1_num_1.png"])
 
@@ -158,7 +158,13 @@ def listed(root: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def item(image: str, mask: str = "", anomaly: int = 0) -> dict[str, Any]:
-    return {"img_path": image, "mask_path": mask, "cls_name": "nut", "specie_name": "bent", "anomaly": anomaly}
+    return {
+        "img_path": image,
+        "mask_path": mask,
+        "cls_name": "nut",
+        "specie_name": "bent" if anomaly else "good",
+        "anomaly": anomaly,
+    }
 
 
 def test_meta_json_lists_every_image(tmp_path: Path, draw_image: Write, mask: Write) -> None:

@@ -124,7 +124,8 @@ def test_the_folder_of_something_else_is_refused(manifest: Manifest, tmp_path: P
 
 
 def test_predictions_without_their_origin_are_refused(manifest: Manifest, tmp_path: Path) -> None:
-    (tmp_path / "predictions.jsonl").write_text("{}\n")
+    run_evaluation(ScriptedModel(by_brightness), manifest, tmp_path)
+    (tmp_path / "provenance.json").unlink()
     with pytest.raises(UserError, match="another model"):
         run_evaluation(ScriptedModel(by_brightness), manifest, tmp_path)
 

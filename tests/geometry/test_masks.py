@@ -164,8 +164,9 @@ def test_pixels_of_other_windows_would_be_seen(monkeypatch: pytest.MonkeyPatch) 
     right = masks.split
 
     def uncut(mask: Mask, side: int) -> Iterator[masks.Window]:
-        for x, y, own, _ in right(mask, side):
-            yield masks.Window(x, y, mask[y : y + own.shape[0], x : x + own.shape[1]])
+        for window in right(mask, side):
+            height, width = window.pixels.shape
+            yield window._replace(pixels=mask[window.y : window.y + height, window.x : window.x + width])
 
     monkeypatch.setattr(masks, "CELL", 3)
     monkeypatch.setattr(masks, "split", uncut)

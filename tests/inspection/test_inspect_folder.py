@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,15 @@ import pytest
 from PIL import Image
 
 from adfm.calibration import Decision, Threshold
-from adfm.errors import ConfigError, DataError, ImageError, UserError
+from adfm.errors import ConfigError, ImageError, UserError
 from adfm.geometry import Box, Frame
 from adfm.images import decoding, opening
-from adfm.inspection.folder import exit_code, find_images, inspect_folder
+from adfm.inspection import folder
+from adfm.inspection.folder import exit_code, inspect_folder
 from adfm.inspection.inspector import Inspector
 from adfm.inspection.verdict import Verdict
 from adfm.models.base import Answer
+from adfm.ownership import MARKER
 from adfm.progress import quiet
 from adfm.reasoning import Protocol, canonical
 from adfm.records import Sample
@@ -51,6 +55,13 @@ def by_level(image: Image.Image, _: str) -> Answer:
 
 
 MODEL = ScriptedModel(by_level)
+
+
+def changed_model(field: str) -> ScriptedModel:
+    """The same model with another revision or way of scoring."""
+    model = ScriptedModel(by_level)
+    setattr(model, field, "changed")
+    return model
 
 
 def rows(out: Path) -> dict[str, dict[str, Any]]:
@@ -187,14 +198,27 @@ def test_a_stopped_run_continues(tmp_path: Path) -> None:
         lambda source, out: run(MODEL, source, out, category="nut"),
         lambda source, out: run(MODEL, source, out, protocol=Protocol(stages="verdict")),
         lambda source, out: run(MODEL, source, out, threshold=Threshold(0.5, "test")),
+        lambda source, out: run(MODEL, source, out, threshold=Threshold(None, "calibration 1")),
+        lambda source, out: run(changed_model("revision"), source, out),
+        lambda source, out: run(changed_model("scoring"), source, out),
     ],
-    ids=["model", "category", "stages", "threshold"],
+    ids=["model", "category", "stages", "threshold", "calibration", "revision", "scoring"],
 )
 def test_results_of_other_settings_are_refused(changed: Callable[[Path, Path], Any], tmp_path: Path) -> None:
     draw_image(tmp_path / "in" / "a.png")
     run(MODEL, tmp_path / "in", tmp_path / "out")
     with pytest.raises(UserError, match="another model or other settings"):
         changed(tmp_path / "in", tmp_path / "out")
+
+
+def test_control_without_the_comparison_a_verdict_of_another_revision_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_image(tmp_path / "in" / "a.png")
+    run(MODEL, tmp_path / "in", tmp_path / "out")
+    monkeypatch.setattr(Inspector, "would_ask", lambda *_: True)
+    (verdict,) = run(changed_model("revision"), tmp_path / "in", tmp_path / "out")
+    assert verdict.revision == MODEL.revision
 
 
 NAMES = (
@@ -218,35 +242,66 @@ def test_any_name_is_kept(tmp_path: Path) -> None:
         assert (tmp_path / "out" / f"{name}.overlay.png").is_file()
 
 
+LONG = [f"{'x' * (length - 4)}.png" for length in range(229, 256)]
+ODD = (
+    *LONG,
+    "ü" * 125 + ".png",
+    "new\nline.png",
+    "tab\tand\x1b[31m.png",
+    "A.png",
+    "a.png",
+    "a.jpg",
+    "a.png.json/b.png",
+    "results.jsonl/a.png",
+    "summary.json/index.html/a.png",
+    "index.html.png",
+    "/".join(["deep" * 10] * 30) + "/a.png",
+    "/".join("d" * 200) + "/a.png",
+)
+
+
+def test_an_odd_name_costs_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ODD:
+        draw_image(tmp_path / "in" / name)
+    for _ in range(2):  # a second run finds all of it
+        verdicts = run(MODEL, tmp_path / "in", tmp_path / "out")
+        assert decisions(verdicts) == dict.fromkeys(ODD, "OK")
+    assert rows(tmp_path / "out").keys() == set(ODD)
+    written = [json.loads(file.read_text()) for file in (tmp_path / "out").rglob("*.json")]
+    assert {row["image"] for row in written} == set(ODD) and len(written) == len(ODD)
+    assert len(list((tmp_path / "out").rglob("*.overlay.png"))) == len(ODD)
+    monkeypatch.setattr(folder, "places", lambda names: {name: name for name in names})
+    for name in (LONG[-1], "results.jsonl/a.png", "a.png.json/b.png"):  # control: each of these stops a run as it is
+        draw_image(tmp_path / "control" / name)
+        draw_image(tmp_path / "control" / "a.png")
+        with pytest.raises((UserError, OSError)):
+            run(MODEL, tmp_path / "control", tmp_path / f"out-{len(name)}")
+        shutil.rmtree(tmp_path / "control")
+
+
+def test_two_names_that_read_the_same_are_not_taken_for_one(tmp_path: Path) -> None:
+    draw_image(tmp_path / "in" / "\\xff.png")
+    other = draw_image(tmp_path / "in" / "a.png", DARK)
+    other.rename(os.fsdecode(os.fsencode(tmp_path / "in") + b"/\xff.png"))
+    verdicts = run(MODEL, tmp_path / "in", tmp_path / "out")
+    assert sorted(verdict.decision for verdict in verdicts) == ["ERROR", "OK"] or [
+        verdict.left_out for verdict in verdicts
+    ] == [False, True]
+    assert exit_code(verdict.decision for verdict in verdicts) == 3
+
+
 def test_a_name_that_is_no_text_costs_nothing(tmp_path: Path) -> None:
     draw_image(tmp_path / "in" / "a.png")
     (tmp_path / "in" / "a.png").rename(os.fsdecode(os.fsencode(tmp_path / "in") + b"/\xff.png"))
     for _ in range(2):  # a resumed run reads it back
         (verdict,) = run(MODEL, tmp_path / "in", tmp_path / "out")
-        assert verdict.decision == "OK"
+        assert (verdict.image, verdict.decision) == ("\\xff.png", "OK")
+    assert list(rows(tmp_path / "out")) == ["\\xff.png"]
 
 
 def test_one_image(tmp_path: Path) -> None:
     file = draw_image(tmp_path / "in" / "a b.png")
     assert decisions(run(MODEL, file, tmp_path / "out")) == {"a b.png": "OK"}
-
-
-def test_links_out_of_the_folder_and_hidden_files_are_ignored(tmp_path: Path) -> None:
-    source = tmp_path / "in"
-    draw_image(source / "a.png")
-    secret = draw_image(tmp_path / "secret" / "s.png")
-    (source / "link.png").symlink_to(secret)
-    (source / "folder").symlink_to(secret.parent)
-    (source / "dead.png").symlink_to(tmp_path / "nothing.png")
-    (source / "inside.png").symlink_to(source / "a.png")
-    draw_image(source / ".hidden.png")
-    draw_image(source / ".cache" / "b.png")
-    assert [file.name for file in find_images(source)] == ["a.png", "inside.png"]
-
-
-def test_a_hidden_folder_may_itself_be_inspected(tmp_path: Path) -> None:
-    draw_image(tmp_path / ".in" / "a.png")
-    assert len(find_images(tmp_path / ".in")) == 1
 
 
 @pytest.mark.parametrize("out", [".", "out", "deep/er"])
@@ -255,14 +310,6 @@ def test_results_inside_the_inspected_folder_are_refused(out: str, tmp_path: Pat
     with pytest.raises(UserError, match="is inside the inspected folder"):
         run(MODEL, tmp_path, tmp_path / out)
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
-
-
-def test_nothing_to_inspect(tmp_path: Path) -> None:
-    (tmp_path / "readme.txt").write_text("x")
-    with pytest.raises(DataError, match="holds no PNG"):
-        find_images(tmp_path)
-    with pytest.raises(DataError, match="no such image or folder"):
-        find_images(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("label", ["../../evil", "/etc/passwd", "a/b", "\x1b[2J", "x" * 500, "nul\x00"])
@@ -274,7 +321,7 @@ def test_the_models_words_choose_no_file(label: str, tmp_path: Path) -> None:
     draw_image(tmp_path / "in" / "a.png")
     run(ScriptedModel(says), tmp_path / "in", tmp_path / "out")
     files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
-    assert files == ["in/a.png", "out/a.png.json", "out/a.png.overlay.png", "out/results.jsonl"]
+    assert files == ["in/a.png", "out/.adfm", "out/a.png.json", "out/a.png.overlay.png", "out/results.jsonl"]
 
 
 class Thousand(ScriptedModel):
@@ -308,7 +355,7 @@ def test_results_of_another_prompt_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ['{"image": "a.png"}', "[]", "7"])
 def test_results_of_another_format_are_refused(content: str, tmp_path: Path) -> None:
     draw_image(tmp_path / "in" / "a.png")
-    (tmp_path / "out").mkdir()
+    run(MODEL, tmp_path / "in", tmp_path / "out")
     (tmp_path / "out" / "results.jsonl").write_text(f"{content}\n")
     with pytest.raises(UserError, match=r"results\.jsonl.*another --out") as caught:
         run(MODEL, tmp_path / "in", tmp_path / "out")
@@ -360,7 +407,8 @@ def test_a_broken_image_alone_is_the_users_mistake(tmp_path: Path) -> None:
             Inspector(MODEL).inspect(source)
     with pytest.raises(ImageError, match=r"a\.png: is not a PNG"):
         run(MODEL, tmp_path / "a.png", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert [file.name for file in (tmp_path / "out").iterdir() if file.name != MARKER] == ["results.jsonl"]
+    assert rows(tmp_path / "out") == {}
 
 
 def test_only_one_thing_decides() -> None:
@@ -386,3 +434,67 @@ def test_the_models_own_protocol_is_asked() -> None:
     own = Protocol(stages="verdict")
     verdict = Inspector(ScriptedModel(note, protocol=own)).inspect(Image.new("RGB", (40, 30)))
     assert "<locate>" not in prompts[0] and verdict.protocol == own and verdict.protocol_overrides == {}
+
+
+def overwritten_while_judged(tmp_path: Path) -> tuple[Path, Path, list[Verdict]]:
+    """Inspect a good part whose file becomes that of a defective one after it was read, before it is judged."""
+    file = draw_image(tmp_path / "in" / "a.png", BRIGHT)
+
+    def overwriting(image: Image.Image, prompt: str) -> Answer:
+        draw_image(file, DARK)
+        return by_level(image, prompt)
+
+    return file, tmp_path / "out", run(ScriptedModel(overwriting), file.parent, tmp_path / "out")
+
+
+def test_a_verdict_carries_the_hash_of_the_bytes_that_were_judged(tmp_path: Path) -> None:
+    good = sha256_file(draw_image(tmp_path / "in" / "a.png", BRIGHT))
+    file, out, first = overwritten_while_judged(tmp_path)
+    assert [(verdict.decision, verdict.sha256) for verdict in first] == [("OK", good)]
+    (second,) = run(MODEL, file.parent, out)
+    assert (second.decision, second.sha256) == ("NG", sha256_file(file))
+
+
+def test_control_a_hash_of_the_file_after_judging_keeps_ok_for_a_defective_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = Inspector.inspect
+
+    def hashed_after(self: Inspector, part: Any, **_: Any) -> Verdict:
+        return replace(honest(self, part), sha256=sha256_file(tmp_path / "in" / "a.png"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Inspector, "inspect", hashed_after)
+        file, out, _ = overwritten_while_judged(tmp_path)
+    (second,) = run(MODEL, file.parent, out)
+    assert second.decision == "OK"
+
+
+def test_an_overlay_of_earlier_bytes_does_not_stay(tmp_path: Path) -> None:
+    file, out = draw_image(tmp_path / "in" / "a.png"), tmp_path / "out"
+    draw_image(tmp_path / "in" / "b.png")
+    run(MODEL, file.parent, out)
+    file.write_bytes(b"no longer an image")
+    run(MODEL, file.parent, out)
+    assert json.loads((out / "a.png.json").read_text())["decision"] == "ERROR"
+    assert not (out / "a.png.overlay.png").exists() and (out / "b.png.overlay.png").exists()
+    file.unlink()
+    os.mkfifo(file)
+    run(MODEL, file.parent, out)
+    assert rows(out)["a.png"]["parse"] == ["left_out"] and not (out / "a.png.json").exists()
+
+
+def test_what_is_left_out_is_in_the_results_and_decides_the_exit_code(tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    draw_image(source / "a.png")
+    (source / "notes.txt").write_text("x")
+    for _ in range(2):
+        verdicts = run(MODEL, source, out)
+        assert decisions(verdicts) == {"a.png": "OK", "notes.txt": "ERROR"}
+        assert rows(out) == {verdict.image: verdict.to_json() for verdict in verdicts}
+        left = rows(out)["notes.txt"]
+        assert left["parse"] == ["left_out"] and left["warnings"] == ["is not a PNG, JPEG, BMP, TIFF or WebP image"]
+        assert exit_code(verdict.decision for verdict in verdicts) == 3
+    (source / "notes.txt").unlink()
+    assert exit_code(verdict.decision for verdict in run(MODEL, source, out)) == 0
+    assert list(rows(out)) == ["a.png"]

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from adfm.calibration import Threshold
+from adfm.calibration import decision as calibration_decision
 from adfm.errors import DataError
 from adfm.geometry import Box, Frame
 from adfm.inspection import inspector
 from adfm.inspection.inspector import Inspector
 from adfm.inspection.verdict import Verdict
 from adfm.models.base import Answer
-from adfm.reasoning import STAGES, Protocol, ask, canonical, read
+from adfm.reasoning import PROBLEMS, STAGES, Protocol, ask, canonical, read
 from adfm.reasoning.protocol import StagesName
 from adfm.records import Sample
 from scripted import ScriptedModel
@@ -75,6 +76,114 @@ def test_normal_beside_defects_is_for_a_person() -> None:
     assert decision(text, 0.0, HALF) == "REVIEW"
 
 
+REGION = '{"bbox_2d": [4, 5, 20, 21], "label": "scratch"}'
+LOCATED, EXAMINED = "<locate>[]</locate>", "<examine>1: a scratch at [4, 5, 20, 21], defect</examine>"
+EMPTY = '<answer>{"verdict": "normal", "regions": []}</answer>'
+NORMAL = f"{LOCATED}\n{EXAMINED}\n{EMPTY}"
+
+
+def saying(answer: str, locate: str = "[]") -> str:
+    """A whole answer with these contents of its blocks."""
+    return f"<locate>{locate}</locate>\n{EXAMINED}\n<answer>{answer}</answer>"
+
+
+DROPPED = {
+    "regions listed": saying(f'{{"verdict": "normal", "regions": [{REGION}]}}'),
+    "regions twice": saying(f'{{"verdict": "normal", "regions": [{REGION}], "regions": []}}'),
+    "regions as text": saying('{"verdict": "normal", "regions": "[4, 5, 20, 21]"}'),
+    "regions as an object": saying(f'{{"verdict": "normal", "regions": {REGION}}}'),
+    "no regions at all": saying('{"verdict": "normal"}'),
+    "regions null": saying('{"verdict": "normal", "regions": null}'),
+    "another case": saying(f'{{"verdict": "normal", "regions": [], "Regions": [{REGION}]}}'),
+    "another key": saying(f'{{"verdict": "normal", "regions": [], "defects": [{REGION}]}}'),
+    "a key with a space": saying(f'{{"verdict": "normal", "regions": [], "regions ": [{REGION}]}}'),
+    "a box of text": saying('{"verdict": "normal", "regions": [{"bbox_2d": "4,5,20,21"}]}'),
+    "a box outside": saying('{"verdict": "normal", "regions": [{"bbox_2d": [900, 5, 990, 21], "label": "x"}]}'),
+    "a located box outside": saying(
+        '{"verdict": "normal", "regions": []}', '[{"bbox_2d": [900, 5, 990, 21], "label": "x"}]'
+    ),
+    "a located entry that is no object": saying('{"verdict": "normal", "regions": []}', "[[4, 5, 20, 21]]"),
+    "locate is no list": saying('{"verdict": "normal", "regions": []}', REGION),
+    "locate is no JSON": saying('{"verdict": "normal", "regions": []}', "a scratch"),
+    "locate is too deep": saying('{"verdict": "normal", "regions": []}', "[" * 9 + "]" * 9),
+    "too many located": saying('{"verdict": "normal", "regions": []}', f"[{', '.join([REGION] * 65)}]"),
+    "a second locate block": f"<locate>[{REGION}]</locate>{NORMAL}",
+    "locate is not closed": f"<locate>[{REGION}]{EXAMINED}{EMPTY}",
+    "locate is not opened": f"[{REGION}]</locate>{EXAMINED}{EMPTY}",
+    "a second answer": f'{NORMAL}<answer>{{"verdict": "anomalous", "regions": [{REGION}]}}</answer>',
+    "a block of another case": f'{NORMAL}<Answer>{{"verdict": "anomalous", "regions": [{REGION}]}}</Answer>',
+    "a list behind the blocks": f"{NORMAL}\n[{REGION}]",
+    "a list and only an answer": f"[{REGION}]\n{EMPTY}",
+    "coordinates in words": f"There is a scratch at (4, 5), (20, 21).\n{EMPTY}",
+    "another model's box": f"<box>4 5 20 21</box>{EMPTY}",
+    "the answer before what it is about": f"{EMPTY}<locate>[{REGION}]</locate>{EXAMINED}",
+}
+
+
+@pytest.mark.parametrize("form", DROPPED)
+def test_normal_beside_what_was_not_read_is_for_a_person(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = inspected(DROPPED[form], 0.1, HALF)
+    assert verdict.decision == "REVIEW" and verdict.warnings
+    if form not in ("regions listed", "a box of text", "a box outside", "a second answer"):
+        monkeypatch.setattr(calibration_decision, "HARMLESS", frozenset(PROBLEMS))
+        assert inspected(DROPPED[form], 0.1, HALF).decision == "OK"  # control: only the list of problems holds it back
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NORMAL,
+        EMPTY,
+        f"{LOCATED}{EMPTY}",
+        f"The part is fine.\n{NORMAL}\nDone.",
+        saying('{"verdict": "normal", "regions": []}', f"[{REGION}]"),  # located, examined, cleared
+        f"I am sorry, I cannot help with images. {EMPTY}",  # a block in the asked form is taken at its word
+    ],
+)
+def test_normal_is_ok_where_nothing_is_left_unread(text: str) -> None:
+    assert decision(text) == "OK"
+
+
+def test_anomalous_beside_what_was_not_read_is_still_ng() -> None:
+    assert decision(f"[{REGION}]\n{NG_TEXT}") == "NG"
+
+
+REMAINS = st.sampled_from(
+    [
+        *(f"[{REGION}]", REGION, f'"regions": [{REGION}]', '"bbox_2d": [4, 5, 20, 21]', "(4, 5, 20, 21)"),
+        *(f"<locate>[{REGION}]</locate>", f"<answer>{REGION}</answer>", f'"Regions": [{REGION}]'),
+    ]
+)
+FIRST_OF_EXAMINE, LAST_OF_EXAMINE = NORMAL.index(EXAMINED) + len("<examine>"), NORMAL.index("</examine>")
+
+
+def no_remain_is_ok(remain: str, place: int, cut: int, joint: str) -> None:
+    """Put a region's remain anywhere into a normal answer but into its prose, perhaps over some of its characters."""
+    if FIRST_OF_EXAMINE <= place <= LAST_OF_EXAMINE:
+        place = len(NORMAL)
+    text = NORMAL[:place] + joint + remain + joint + NORMAL[place + cut :]
+    found = inspected(text, 0.1, HALF)
+    assert found.decision == "REVIEW" or found.located, text  # located: it became a readable suspicion that was cleared
+
+
+@given(REMAINS, st.integers(0, len(NORMAL)), st.integers(0, 8), st.sampled_from(["", " ", ",", ", ", "\n"]))
+@settings(max_examples=500, deadline=None)
+def test_no_answer_with_a_regions_remain_is_ok(remain: str, place: int, cut: int, joint: str) -> None:
+    no_remain_is_ok(remain, place, cut, joint)
+
+
+def test_control_a_decision_that_overlooks_remains_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration_decision, "HARMLESS", frozenset(PROBLEMS))
+
+    @given(REMAINS, st.integers(0, len(NORMAL)), st.integers(0, 8), st.sampled_from(["", " ", ",", ", ", "\n"]))
+    @settings(max_examples=500, deadline=None, database=None, report_multiple_bugs=False)
+    def property_of(remain: str, place: int, cut: int, joint: str) -> None:
+        no_remain_is_ok(remain, place, cut, joint)
+
+    with pytest.raises(AssertionError):
+        property_of()
+
+
 PIECES = st.sampled_from(
     [
         *("<locate>", "</locate>", "<examine>", "</examine>", "<answer>", "</answer>", "[]", "normal", "OK", "{", "}"),
@@ -101,7 +210,7 @@ def never_ok_unread(text: str, score: float | None, threshold: Threshold, stages
     if response.verdict is None:
         assert verdict.decision == "REVIEW"
     if verdict.decision == "OK":
-        assert response.verdict == "normal" and "regions_under_normal" not in response.problems
+        assert response.verdict == "normal" and calibration_decision.HARMLESS.issuperset(response.problems)
         assert threshold.value is None or (score is not None and score < threshold.value)
     assert Verdict.from_json(json.loads(json.dumps(verdict.to_json(), allow_nan=False))) == verdict
 

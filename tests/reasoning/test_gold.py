@@ -37,6 +37,10 @@ def test_a_normal_part_word_for_word() -> None:
     )
 
 
+def test_a_name_is_written_in_its_own_letters() -> None:
+    assert canonical(replace(BAD, defect="缺陷"), FRAME).count("缺陷") == 6  # two regions in each of the three blocks
+
+
 def test_the_focus_is_the_middle_unless_given() -> None:
     assert '"bbox_2d": [112, 75, 336, 225]' in canonical(GOOD, FRAME)
     assert central_box(448, 300) == Box(112, 75, 336, 225)

@@ -21,6 +21,7 @@ FRAME = Frame.original(100, 80)
 REGION = {"bbox_2d": [10, 20, 30, 40], "label": "scratch"}
 BAD = {"verdict": "anomalous", "regions": [REGION]}
 GOOD: dict[str, Any] = {"verdict": "normal", "regions": []}
+GOOD_TEXT = json.dumps(GOOD)
 
 
 def dump(value: Any) -> str:
@@ -120,6 +121,33 @@ def test_a_tag_inside_a_json_text_is_ambiguous_and_not_read() -> None:
     assert response.problems == ("duplicate_answer",)
 
 
+ANSWER = f"<answer>{dump(GOOD)}</answer>"
+
+
+@pytest.mark.parametrize(
+    ("outside", "noted"),
+    [
+        ("The part is fine.", False),
+        ("I am sorry, I cannot help with that.", False),
+        ("<think>it is shiny</think>", False),
+        (dump([REGION]), True),
+        ("```json\n{}\n```", True),
+        ("a scratch at (10, 20)", True),
+        ("a scratch at 10, 20, 30, 40", True),
+        ("a scratch at 10 20 30 40", True),
+        ("<box>x1=10</box>", True),
+        ("<Answer>ANOMALOUS</Answer>", True),
+        ("one Region", True),
+    ],
+)
+def test_what_looks_like_regions_outside_the_blocks_is_noted(outside: str, noted: bool) -> None:
+    """Beside all blocks and beside the answer alone. Inside `<examine>` it is prose."""
+    for written in (f"{outside}{text(locate=[], answer=GOOD)}", f"{ANSWER}{outside}"):
+        assert ("unread_outside" in problems(written)) == noted
+        assert read(written, FRAME).verdict == "normal"
+    assert read(text(locate=[], examine=outside, answer=GOOD), FRAME).strict
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
@@ -127,6 +155,8 @@ def test_a_tag_inside_a_json_text_is_ambiguous_and_not_read() -> None:
         (text() + "<|im_end|>", ("text_outside",)),
         (text().replace("</locate>\n", "</locate>\nso "), ("text_outside",)),
         ("\u00a0" + text(), ("text_outside",)),
+        (text() + "\u00a0", ("text_outside",)),
+        (text().replace("</locate>\n", "</locate>\u2003"), ("text_outside",)),
         ("\ufeff" + text(), ("text_outside",)),
         ("```\n" + text() + "\n```", ("text_outside",)),
         ("\n".join(reversed(text().split("\n"))), ("wrong_order",)),
@@ -222,6 +252,10 @@ def test_an_unreadable_neighbour_does_not_cost_the_verdict() -> None:
         [10, 20, math.nan, 40],
         [10, 20, math.inf, 40],
         [-math.inf, 20, 30, 40],
+        [130, 20, 110, 40],  # outside as well, but first of all it is no box
+        [10, 90, 30, 85],
+        [110, 20, 110, 40],
+        [10, 90, 30, 90],
     ],
 )
 def test_a_box_that_is_no_box_is_dropped_never_mended(edges: Any) -> None:
@@ -279,6 +313,11 @@ def test_a_box_given_twice_is_ambiguous() -> None:
     response = read(text(answer=f'{{"verdict": "anomalous", "regions": [{entry}]}}'), FRAME)
     assert response.regions == ()
     assert response.problems == ("duplicate_key", "bad_box", "no_regions")
+
+
+def test_an_object_whose_known_keys_all_repeat_has_no_unknown_one() -> None:
+    twice = GOOD_TEXT.removesuffix("}") + ", " + GOOD_TEXT.removeprefix("{")
+    assert read(text(answer=twice), FRAME).problems == ("duplicate_key", "bad_verdict", "bad_regions")
 
 
 @pytest.mark.parametrize("entry", [[10, 20, 30, 40], "scratch", None, 5, True])
@@ -387,7 +426,7 @@ def test_each_protocol_accepts_its_own_blocks_only() -> None:
             assert read(written, FRAME, stages=stages).strict == (stages == writer)
         assert read(text(), FRAME, stages=stages).verdict == "anomalous"
     assert read(text(), FRAME, stages=VERDICT).located is None
-    assert read(text(), FRAME, stages=VERDICT).problems == ("text_outside",)
+    assert read(text(), FRAME, stages=VERDICT).problems == ("text_outside", "unread_outside")
 
 
 # --- the vocabulary, and any text at all ------------------------------------------------------------------------------
@@ -398,7 +437,15 @@ def test_every_problem_has_one_line_and_can_occur() -> None:
     seen: set[str] = {"too_long"}
     for block in FULL.blocks:
         seen |= {f"{kind}_{block}" for kind in ("missing", "unopened", "unclosed", "duplicate")}
-    seen |= {"wrong_order", "text_outside", "too_deep", "locate_not_json", "locate_not_a_list", "answer_not_json"}
+    seen |= {
+        "wrong_order",
+        "text_outside",
+        "unread_outside",
+        "too_deep",
+        "locate_not_json",
+        "locate_not_a_list",
+        "answer_not_json",
+    }
     seen |= {"answer_not_an_object", "duplicate_key", "unknown_key", "bad_verdict", "bad_regions", "too_many_regions"}
     seen |= {"bad_region", "bad_box", "box_outside", "bad_label", "regions_under_normal", "no_regions"}
     assert set(PROBLEMS) == seen  # each of these is asserted by name in a test above
@@ -430,6 +477,10 @@ def test_any_text_gives_a_response(written: str) -> None:
         text(answer="[" + "[]," * 20_000 + "[]]"),
         text(answer='{"verdict": "normal", "regions": [' + "1," * 30_000 + "1]}"),
         "\x00" * 60_000,
+        ANSWER + "1" * 60_000,
+        ANSWER + "( " * 30_000,
+        ANSWER + "(" + " " * 60_000,
+        ANSWER + "1" + " ,;" * 20_000,
         "\ud800" * 20_000,
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from jinja2 import Environment
 
+from adfm.errors import DataError
 from adfm.geometry import Box
 from adfm.predictions import Prediction
 from adfm.records import Region, Reward
@@ -192,6 +194,53 @@ def test_images_are_embedded_once_and_their_absence_is_said(make_inputs: Make) -
     assert text.count("<use ") == 2 * text.count("<symbol ")  # one embedded image serves both runs
     without = render(replace(inputs, images_root=None))
     assert "data:image/" not in without and "image not found" in without
+
+
+def outside(inputs: ReportInputs, way: str) -> ReportInputs:
+    """The same inputs, every image named so that it is outside the root: a real image, which a page could show."""
+    root = inputs.images_root
+    assert root is not None
+    other = root.parent / f"{root.name}-outside"
+    other.mkdir()
+    source = next(root.glob("*.png"))
+    (other / "secret.png").write_bytes(source.read_bytes())
+    (root / "link.png").symlink_to(other / "secret.png")
+    (root / "folder").symlink_to(other)
+    names = {"absolute": str(other / "secret.png"), "up": f"../{other.name}/secret.png", "link": "link.png"}
+    name = names.get(way, "folder/secret.png")
+    runs = [replace(run, predictions=tuple(replace(p, image=name) for p in run.predictions)) for run in inputs.runs]
+    return replace(inputs, runs=tuple(runs))
+
+
+@pytest.mark.parametrize("way", ["absolute", "up", "link", "folder"])
+def test_an_image_outside_the_root_is_not_shown(way: str, make_inputs: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = outside(make_inputs(8), way)
+    with pytest.raises(DataError, match="outside"):
+        render(inputs)
+    monkeypatch.setattr(Path, "is_relative_to", lambda *_: True)  # the control: the image is one
+    assert "data:image/" in render(inputs)
+
+
+@pytest.mark.parametrize("name", ["no\0name", "x" * 5000, "loop.png", "pipe.png", "/dev/zero/.."])
+def test_a_name_without_an_image_is_said_or_refused(name: str, make_inputs: Make) -> None:
+    inputs = make_inputs(8)
+    root = inputs.images_root
+    assert root is not None
+    (root / "loop.png").symlink_to("loop.png")
+    os.mkfifo(root / "pipe.png")
+    runs = [replace(run, predictions=tuple(replace(p, image=name) for p in run.predictions)) for run in inputs.runs]
+    try:
+        assert "data:image/" not in render(replace(inputs, runs=tuple(runs)))
+    except DataError as error:
+        assert "outside" in str(error)
+
+
+def test_print_keeps_the_colours_that_carry_meaning() -> None:
+    style = (page.TEMPLATES / "style.css").read_text()
+    assert style.count("{") == style.count("}")
+    printed = style[style.index("@media print") :]
+    assert re.search(r"\.chip, \.box, \.bar svg, \.key, \.share \{ print-color-adjust: exact;", printed)
+    assert "min-width" not in printed and ".flips" not in printed
 
 
 def test_figures_are_those_of_the_metrics(make_inputs: Make) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from adfm.cli.main import main
 from adfm.cli.report import _names
 from adfm.predictions import prediction_json
 from adfm.report import ReportInputs
+from adfm.report.inputs import MAX_LINES
 from adfm.storage import write_json, write_jsonl, write_text
 
 
@@ -49,6 +51,29 @@ def test_metrics_are_computed_where_only_predictions_are(runs: Path, capsys: pyt
     assert "Balanced accuracy" in text and "image not found" in text
     assert main(["report", str(runs / "eval-base"), "--out", str(runs / "r.html"), "--data", str(runs)]) == 0
     assert "image not found" not in (runs / "r.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["predictions.jsonl", "metrics.json"])
+def test_a_file_too_large_to_show_is_refused(name: str, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = runs / "eval-base" / name
+    with file.open("ab") as opened:
+        opened.truncate(MAX_LINES + 1)  # no byte of it is written
+    assert main(["report", str(runs / "eval-base"), "--out", str(runs / "r.html")]) == 2
+    assert f"{file}: is larger than a report can show" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["predictions.jsonl", "metrics.json", "metrics.jsonl", "config.yaml"])
+def test_a_pipe_is_never_waited_for(name: str, runs: Path) -> None:
+    folder = runs / ("grpo" if name in ("metrics.jsonl", "config.yaml") else "eval-base")
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert main(["report", str(folder), "--out", str(runs / "r.html")]) in (0, 2)
+
+
+def test_settings_that_are_no_text_are_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (runs / "grpo" / "config.yaml").write_bytes(b"\xff\xfe")
+    assert main(["report", str(runs / "grpo"), "--out", str(runs / "r.html")]) == 2
+    assert "config.yaml: cannot be read" in capsys.readouterr().err
 
 
 def test_other_parts_are_shown_but_not_compared(runs: Path) -> None:

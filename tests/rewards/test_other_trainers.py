@@ -106,6 +106,11 @@ def test_ms_swift_gets_none_where_grounding_does_not_apply() -> None:
     assert ms_swift.REWARDS["adfm_grounding"]()(["x", "x"], truth=[truth(UNPLACED), truth(BAD)]) == [None, 0.0]
 
 
+def test_ms_swift_gets_no_rewards_where_an_answer_has_no_truth() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        ms_swift.REWARDS["adfm_verdict"]()(["x", "y"], truth=[truth(BAD)])
+
+
 def test_a_wrong_setting_and_a_wrong_truth_are_one_line() -> None:
     with pytest.raises(ConfigError, match="unknown setting 'weight'"):
         verl.compute_score("", "x", truth(BAD), weight=1)

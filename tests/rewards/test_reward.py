@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -15,7 +17,7 @@ from mutations import sample_and_frame
 from adfm.config import make_settings
 from adfm.errors import ConfigError
 from adfm.geometry import Box, Frame
-from adfm.reasoning import STAGES, VERDICT, Protocol, StagesName, canonical, read
+from adfm.reasoning import STAGES, VERDICT, Protocol, StagesName, canonical, read, tasks
 from adfm.records import LABELS, Region, Response, Reward, Sample
 from adfm.rewards import PRESETS, RewardSettings, Weights, gold_fault, maximum, reward
 
@@ -178,6 +180,40 @@ def shortened(text: str) -> str:
 def test_full_marks_in_every_protocol(stages: StagesName, sample: Sample, preset: RewardSettings) -> None:
     for frame in (Frame.original(100, 80), Frame.thousand(100, 80), Frame(100, 80, 28, 28)):
         assert gold_fault(sample, frame, preset, protocol=Protocol(stages=stages)) is None
+
+
+def unlocated(text: str) -> str:
+    return re.sub("<locate>.*</locate>", "<locate>[]</locate>", text)
+
+
+def same(text: str) -> str:
+    return text
+
+
+@pytest.mark.parametrize("frame", [Frame.original(100, 80), Frame.thousand(100, 80), Frame(100, 80, 28, 28)])
+@pytest.mark.parametrize(
+    ("sample", "change", "fault"),
+    [
+        (BAD, same, None),
+        (BAD, shifted, "grounding"),
+        (BAD, flipped, "format"),
+        (BAD, shortened, "unclosed_answer"),
+        (GOOD, same, None),
+        (GOOD, unlocated, "grounding of 0.0000 of 0.5000"),
+        (GOOD, flipped, "format"),
+        (UNPLACED, same, None),
+        (UNPLACED, unlocated, None),
+        (UNPLACED, lambda _: canonical(GOOD, Frame(100, 80, 28, 28)), "does not give its own label"),
+    ],
+)
+def test_a_task_whose_own_answer_is_wrong_is_named(
+    sample: Sample, change: Callable[[str], str], fault: str | None, frame: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = tasks.VERDICT
+    wrong = replace(right, target=lambda *given: change(right.target(*given)))
+    monkeypatch.setitem(tasks.TASKS, right.name, wrong)
+    found = gold_fault(sample, frame)
+    assert found is None if fault is None else fault in (found or "")
 
 
 @pytest.mark.parametrize(

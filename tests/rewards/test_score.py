@@ -19,6 +19,7 @@ from adfm.errors import UserError
 from adfm.geometry import Box, Frame
 from adfm.reasoning import canonical
 from adfm.records import Sample
+from adfm.rewards import summarise
 from adfm.storage import read_jsonl, write_jsonl
 
 BAD = Sample("bad", "bad.png", 100, 80, "anomalous", "cap", "scratch", None, (Box(10, 20, 30, 40),), "test", "0")
@@ -112,7 +113,9 @@ def test_the_model_s_frame_holds_where_none_is_given(tmp_path: Path, monkeypatch
         ([{"id": ["bad"], "response": ""}], (), "is not in the manifest"),
         ([{"id": "bad", "response": ""}] * 2, (), "row 2: id 'bad' has a second response"),
         ([{"id": "bad", "response": None}], (), "'response' of id 'bad' must be a text, is NoneType"),
+        ([{"id": "bad", "response": 5}], (), "must be a text, is int"),
         ([{"id": "bad"}, {"id": "good"}, {"id": "x"}], (), "(and 2 more faults)"),
+        ([{"id": "bad"}, {"id": "good"}], (), "(and 1 more faults)"),
         ([{"id": "bad", "response": "", "frame": "pixels"}], (), "id 'bad': frame 'pixels': must be 'original'"),
         ([{"id": "bad", "response": "", "frame": 1000}], (), "frame '1000'"),
         ([{"id": "bad", "response": "", "frame": "a\nb"}], (), "frame 'a b'"),
@@ -133,6 +136,23 @@ def test_mistakes_are_one_line(
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "scores.jsonl").exists()
+
+
+def test_one_fault_has_no_more(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is NoneType$"):
+        command(tmp_path, [{"id": "bad"}], "--frame", "original")
+
+
+def test_the_summary_counts_the_unread_and_names_the_commonest_problem_first() -> None:
+    def row(verdict: str | None, *problems: str) -> dict[str, Any]:
+        rewards = {"format": 0.0, "verdict": 0.0, "grounding": None, "total": 0.0}
+        return {**rewards, "parsed": {"verdict": verdict}, "problems": list(problems)}
+
+    found = summarise([row(None, "b"), row("normal", "b", "c"), row("normal", "c", "b", "a"), row("normal", "a")], 5)
+    assert (found["responses"], found["unanswered"], found["unread"]) == (4, 1, 0.25)
+    assert list(found["problems"].items()) == [("b", 3), ("a", 2), ("c", 2)]
+    assert found["mean"]["grounding"] is None
+    assert summarise([], 2)["unread"] is None
 
 
 def test_an_input_is_not_overwritten(tmp_path: Path) -> None:

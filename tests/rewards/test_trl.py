@@ -63,6 +63,17 @@ def test_the_frame_is_part_of_what_is_remembered() -> None:
     assert grounding == [1.0, 0.0]
 
 
+def test_columns_of_another_length_are_refused() -> None:
+    for texts, ids, frames in ((2, 1, 2), (1, 2, 2), (2, 2, 1)):
+        with pytest.raises(ValueError, match="zip"):
+            call(trl_rewards({"a": BAD}), ["x"] * texts, ["a"] * ids, ["original"] * frames)
+
+
+def test_a_part_without_text_adds_nothing() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "image", "text": None}, {"type": "image"}, {"text": "b"}]
+    assert completion_text([{"role": "assistant", "content": parts}]) == "ab"
+
+
 def test_no_grounding_where_the_places_are_unknown() -> None:
     columns = call(trl_rewards({"a": replace(BAD, boxes=None)}), ["nothing"], ["a"], ["original"])
     assert columns == [[0.0], [0.0], [None]]

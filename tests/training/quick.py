@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from adfm.data.manifest import read_manifest, write_manifest
+from adfm.storage import sha256_file
+from adfm.training.engine import list_checkpoints
 from adfm.training.settings import GrpoSettings, SftSettings
 from adfm.training.subject import Subject, load_subject
 
@@ -90,3 +92,11 @@ def stop_at(step: int) -> Callable[[int, int, dict[str, float]], None]:
             raise StoppedError
 
     return progress
+
+
+def state(run: Path) -> dict[str, str]:
+    """Hashes of all that a run is: journal, final weights, and weights, optimizer, scheduler and random state of its last checkpoint."""
+    last = list_checkpoints(run / "checkpoints")[-1]
+    files = [*last.glob("*.safetensors"), *last.glob("*.pt"), *last.glob("*.pth")]
+    files += [run / "metrics.jsonl", run / "final" / "model.safetensors"]
+    return {path.relative_to(run).as_posix(): sha256_file(path) for path in files}

@@ -25,12 +25,17 @@ from adfm.training.engine import (
     publish_checkpoint,
 )
 from adfm.training.grpo import GroundedGRPOTrainer
-from adfm.training.run import RunJournal
+from adfm.training.journal import RunJournal
 
 ENGINE: list[tuple[Any, str, list[str]]] = [
     (Trainer, "_get_output_dir", ["self", "trial"]),
     (Trainer, "_save_checkpoint", ["self", "model", "trial"]),
     (Trainer, "_load_from_checkpoint", ["self", "resume_from_checkpoint", "model"]),
+    (Trainer, "_load_optimizer_and_scheduler", ["self", "checkpoint"]),
+    (Trainer, "_load_rng_state", ["self", "checkpoint"]),
+    (Trainer, "_get_grad_norm", ["self", "model", "grad_norm"]),
+    (Trainer, "training_step", ["self", "model", "inputs", "num_items_in_batch"]),
+    (TrainerCallback, "on_step_end", ["self", "args", "state", "control", "kwargs"]),
     (SFTTrainer, "_save_checkpoint", ["self", "model", "trial"]),
     (GRPOTrainer, "_save_checkpoint", ["self", "model", "trial"]),
     (GRPOTrainer, "_get_train_sampler", ["self", "dataset"]),
@@ -163,9 +168,12 @@ def test_only_rows_with_a_loss_are_logged(tmp_path: Path) -> None:
     class State:
         global_step = 3
 
+    class Control:
+        should_save = False
+
     received: list[tuple[int, dict[str, float]]] = []
     callback = RunJournal(tmp_path, resumed_at=0, steps=3, progress=lambda step, _, row: received.append((step, row)))
-    callback.on_log(None, State, None, {"loss": 1.0})
-    callback.on_log(None, State, None, {"train_runtime": 1.0})
-    callback.on_log(None, State, None, None)
+    callback.on_log(None, State, Control, {"loss": 1.0})
+    callback.on_log(None, State, Control, {"train_runtime": 1.0})
+    callback.on_log(None, State, Control, None)
     assert received == [(3, {"loss": 1.0})]

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from adfm.errors import ConfigError, DataError, UserError
+from adfm.errors import ConfigError, DataError, NotFiniteError, UserError, WriteError
 from adfm.models.card import ModelCard, protocol_of
 from adfm.models.families import frame_of_model
 from adfm.models.files import load_weights
 from adfm.reasoning import Protocol
-from adfm.training.run import RunJournal, cut_journal, open_run, training_manifest
+from adfm.training.journal import RunJournal
+from adfm.training.run import open_run, training_manifest
 from adfm.training.settings import DataSettings, SftSettings
 from adfm.training.subject import load_subject, resolved, save_model
 
@@ -30,25 +31,35 @@ def steps(path: Path) -> list[int]:
 
 
 def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
-    open_run(settings(tmp_path / "run"), resume=False)
+    open_run(settings(tmp_path / "run"), {}, resume=False)
     with pytest.raises(UserError, match="already holds a run; add --resume"):
-        open_run(settings(tmp_path / "run"), resume=False)
+        open_run(settings(tmp_path / "run"), {}, resume=False)
 
 
 def test_a_resumed_run_has_the_same_settings(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no run to resume"):
-        open_run(settings(tmp_path / "run"), resume=True)
-    open_run(settings(tmp_path / "run"), resume=False)
-    open_run(settings(tmp_path / "run"), resume=True)
+    open_run(settings(tmp_path / "run"), {}, resume=False)
+    open_run(settings(tmp_path / "run"), {}, resume=True)
     with pytest.raises(UserError, match="'seed: 0' was, 'seed: 1' is"):
-        open_run(settings(tmp_path / "run", seed=1), resume=True)
+        open_run(settings(tmp_path / "run", seed=1), {}, resume=True)
     with pytest.raises(UserError, match="differs from the settings given"):
-        open_run(settings(tmp_path / "run", lora={"rank": 2}), resume=True)
+        open_run(settings(tmp_path / "run", lora={"rank": 2}), {}, resume=True)
+
+
+def test_a_resumed_run_starts_from_the_same(tmp_path: Path) -> None:
+    began = {"the manifest data": "a", "the model nano": "b"}
+    open_run(settings(tmp_path / "run"), began, resume=False)
+    open_run(settings(tmp_path / "run"), began, resume=True)
+    for name in began:
+        with pytest.raises(
+            UserError, match=f"{name} changed since the run was started .*restore it, or train in another"
+        ):
+            open_run(settings(tmp_path / "run"), began | {name: "c"}, resume=True)
 
 
 def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
-    run = open_run(settings(tmp_path / "run"), resume=False)
+    run = tmp_path / "run"
+    open_run(settings(run), {}, resume=False)
     journal = RunJournal(run, resumed_at=0, steps=2, progress=None)
     journal.receive(1, {"loss": 1.0})
     journal.close()
@@ -81,15 +92,22 @@ def test_the_seconds_go_on_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_quantity_that_is_no_number_is_left_out(value: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["loss", "grad_norm", "entropy", "kl"])
+def test_a_quantity_that_is_not_finite_stops_the_run(name: str, value: float, tmp_path: Path) -> None:
     journal = RunJournal(tmp_path, resumed_at=0, steps=1, progress=None)
-    journal.receive(1, {"loss": 1.0, "grad_norm": value})
+    with pytest.raises(NotFiniteError, match=f"step 1: {name} is {value}"):
+        journal.receive(1, {"learning_rate": 1.0, name: value})
+    journal.close()
+    assert (tmp_path / "metrics.jsonl").read_text() == ""
+
+
+def test_the_mean_of_a_reward_that_never_applied_is_left_out(tmp_path: Path) -> None:
+    journal = RunJournal(tmp_path, resumed_at=0, steps=1, progress=None)
+    journal.receive(1, {"loss": 1.0, "reward/grounding": math.nan})
+    with pytest.raises(NotFiniteError, match="reward/grounding is inf"):
+        journal.receive(2, {"reward/grounding": math.inf})
     journal.close()
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 1, "loss": 1.0}
-
-
-def test_a_journal_that_is_not_there_is_empty(tmp_path: Path) -> None:
-    assert cut_journal(tmp_path / "nothing.jsonl", 5) == []
 
 
 def test_no_manifest(tmp_path: Path) -> None:
@@ -133,6 +151,6 @@ def test_saving_replaces_only_by_a_whole_folder(tiny: Path, tmp_path: Path) -> N
     (tmp_path / "final").mkdir()
     (tmp_path / "final" / "old").write_text("x")
     weights = load_weights(str(tiny))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(WriteError, match=r"final: cannot be written \(disk full\); make room there"):
         save_model(tmp_path / "final", weights, Breaks(), CARD)
     assert (tmp_path / "final" / "old").read_text() == "x"

@@ -75,6 +75,9 @@ class Threshold:
         return "OK" if ok is None or value < ok.log_odds else "REVIEW"
 
 
+HARMLESS = frozenset({"missing_locate", "missing_examine", "text_outside"})
+"""The problems beside which `normal` is still OK: no part of the answer that could name a defect is left unread."""
+
 READ_VERDICT = Threshold()
 """No threshold: the read verdict decides."""
 
@@ -82,12 +85,18 @@ READ_VERDICT = Threshold()
 def decide(
     verdict: Label | None, problems: Sequence[str], scored: Scored, threshold: Threshold
 ) -> tuple[Decision, tuple[str, ...]]:
-    """Return the decision and, for REVIEW, why."""
+    """Return the decision and, for REVIEW, why.
+
+    `normal` is OK only where all of the answer was read: what a reader drops may name the defect.
+    """
     if verdict is None:
         return "REVIEW", ("the answer could not be read",)
     read: Decision = "NG" if verdict == "anomalous" else "OK"
-    if "regions_under_normal" in problems:
+    if read == "OK" and "regions_under_normal" in problems:
         return "REVIEW", ("the answer says normal and names defects",)
+    if read == "OK" and not HARMLESS.issuperset(problems):
+        unread = ", ".join(name for name in problems if name not in HARMLESS)
+        return "REVIEW", (f"the answer says normal and part of it could not be read ({unread})",)
     if threshold.value is None and threshold.calibration is None:
         return read, ()
     side = threshold.side(scored)

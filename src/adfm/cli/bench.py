@@ -19,6 +19,7 @@ adfm bench step --size tiny
 adfm bench step --size cpu --generations 8 --pairs 5 --threads 1 --json
 adfm bench step --size h100-3b --out runs/bench
 """
+MEASUREMENTS = "measurements of `adfm bench`"
 
 
 def add(subparsers: Any) -> None:
@@ -145,13 +146,15 @@ def _quantile_row(name: str, values: dict[str, float], digits: str) -> list[str]
 
 def _report(args: argparse.Namespace, measured: dict[str, Any], table: list[list[str]]) -> None:
     """Print the table or the JSON, and write the JSON where asked for."""
+    from adfm.ownership import owned_folder
     from adfm.storage import write_json
     from adfm.workflows.provenance import provenance
 
     origin = provenance(f"adfm bench {args.action}", args.seed) | {"threads": args.threads or "default"}
     result = measured | {"provenance": origin}
     if args.out:
-        write_json(args.out / f"bench-{args.action}.json", result)
+        with owned_folder(args.out, MEASUREMENTS):
+            write_json(args.out / f"bench-{args.action}.json", result)
     if args.json:
         print_json(result)
     else:

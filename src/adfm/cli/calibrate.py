@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         predictions = read_predictions(args.predictions)
     else:
         predictions, provenance = _ask(args, wanted)
-    out = _folder(args, provenance)
+    out = _require_ours(_folder(args, provenance))
     result = calibrate(predictions, provenance, wanted)
     write_calibration(out / CALIBRATION, result.calibration)
     if result.calibration.quality:
@@ -97,7 +97,7 @@ def _ask(args: argparse.Namespace, wanted: Wanted) -> tuple[list[Prediction], di
     from adfm.models.local import LocalModel
 
     args.model, flags = args.model or "nano", protocol_flags(args)
-    _folder(args, {"model": args.model})
+    _require_ours(_folder(args, {"model": args.model}))
     manifest = read_manifest(args.data).only(args.split)
     require_enough(sum(not sample.anomalous for sample in manifest.samples), wanted.alpha, "normal samples")
     use_threads(args.threads)
@@ -128,6 +128,21 @@ def _folder(args: argparse.Namespace, provenance: dict[str, Any]) -> Path:
         return Path(args.out)
     if not local:
         raise UserError(f"{model}: is not a model folder of yours to write beside; give --out")
+    return folder
+
+
+def _require_ours(folder: Path) -> Path:
+    """Return the folder if what would be replaced there is an earlier calibration.
+
+    Raises:
+        UserError: a file of that name is somebody else's.
+    """
+    from adfm.calibration.record import CALIBRATION, SCHEMA
+    from adfm.ownership import require_replaceable
+    from adfm.report.reliability import SOFTWARE
+
+    require_replaceable(folder / CALIBRATION, SCHEMA.encode())
+    require_replaceable(folder / DIAGRAM, SOFTWARE.encode())
     return folder
 
 

@@ -43,7 +43,13 @@ adfm data check --list
 _COUNT, _SHARE = {"type": int, "metavar": "N"}, {"type": float, "metavar": "F"}
 # The options of `BuildSettings` by the title of their group; {} in a help becomes the default.
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
-    "layout": {"layout": {"metavar": "NAME", "help": "auto (default: the one that fits), {}"}},
+    "layout": {
+        "layout": {"metavar": "NAME", "help": "auto (default: the one that fits), {}"},
+        "annotators": {
+            "metavar": "RULE",
+            "help": "where several disagree, a part is defective if any or all say so, or the first (else refused)",
+        },
+    },
     "images": {
         "white": {
             "type": float,

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adfm.cli.common import (
     add_command,
     add_protocol,
     add_score,
+    fail,
     folded,
     print_json,
     progress_bar,
     protocol_flags,
     require_votes,
 )
+
+if TYPE_CHECKING:
+    from adfm.inspection import Verdict
 
 EXAMPLE = """
 adfm inspect new_parts/ --model runs/mine/final --out verdicts
@@ -48,40 +56,77 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Inspect, print a line for each image, and return the exit code of the decisions."""
-    from adfm.calibration import DECISIONS
-    from adfm.inspection.folder import exit_code, find_images, inspect_folder, require_outside
+    """Inspect, print a line for each file, and return the exit code of the decisions."""
+    from adfm.inspection.find import find
+    from adfm.inspection.folder import exit_code, inspect_folder, require_outside
     from adfm.inspection.inspector import Inspector
     from adfm.models.device import use_threads
+    from adfm.ownership import require_claimable
 
     require_votes(args)
-    find_images(args.path)  # a wrong path must not cost a model's loading time
+    # A wrong path must not cost a model's loading time.
+    find(args.path)
     require_outside(args.out, args.path)
+    require_claimable(args.out)
     use_threads(args.threads)
-    inspector = Inspector.open(
-        args.model,
-        calibration=args.calibration,
-        no_calibration=args.no_calibration,
-        threshold=args.threshold,
-        category=args.part,
-        protocol=protocol_flags(args),
-        score=args.score,
-        votes=args.votes,
-        seed=args.seed,
-        white=args.white,
-    )
-    with progress_bar() as bar:
-        verdicts = inspect_folder(inspector, args.path, args.out, progress=bar)
-    decisions = [verdict.decision for verdict in verdicts]
+    try:
+        with terminated_as_interrupted(), progress_bar() as bar:
+            inspector = Inspector.open(
+                args.model,
+                calibration=args.calibration,
+                no_calibration=args.no_calibration,
+                threshold=args.threshold,
+                category=args.part,
+                protocol=protocol_flags(args),
+                score=args.score,
+                votes=args.votes,
+                seed=args.seed,
+                white=args.white,
+            )
+            verdicts = inspect_folder(inspector, args.path, args.out, progress=bar)
+    except KeyboardInterrupt:
+        return fail(f"interrupted; finished verdicts are in {args.out}, and the same command continues", 130)
     if args.json:
         print_json([verdict.to_json() for verdict in verdicts])
-        return exit_code(decisions)
+    else:
+        print_verdicts(verdicts)
+        print(f"{counted(verdicts)} -> {folded(str(args.out))}")
+        if inspector.threshold.value is not None:
+            print(f"threshold {inspector.threshold.value:.4f} from {folded(inspector.threshold.origin)}")
+    return exit_code(verdict.decision for verdict in verdicts)
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, where this is the main thread, which alone gets signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def print_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """Print a line for each file: decision, score, name, and what to know about it."""
     for verdict in verdicts:
+        shown = "LEFT OUT" if verdict.left_out else verdict.decision
         score = "" if verdict.score is None else f"{verdict.score:.3f}"
         note = verdict.warnings[0] if verdict.warnings else f"{len(verdict.regions)} region(s)"
-        print(f"{verdict.decision:<7} {score:<6} {folded(verdict.image)}  {folded(note)}")
+        print(f"{shown:<8} {score:<6} {folded(verdict.image)}  {folded(note)}")
+
+
+def counted(verdicts: Sequence[Verdict]) -> str:
+    """Return how many files got which decision, and how many were left out, in words."""
+    from adfm.calibration import DECISIONS
+
+    decisions = [verdict.decision for verdict in verdicts if not verdict.left_out]
     counts = [f"{decisions.count(name)} {name}" for name in DECISIONS if name in decisions]
-    print(f"{', '.join(counts)} -> {args.out}")
-    if inspector.threshold.value is not None:
-        print(f"threshold {inspector.threshold.value:.4f} from {folded(inspector.threshold.origin)}")
-    return exit_code(decisions)
+    left_out = len(verdicts) - len(decisions)
+    return ", ".join([*counts, f"{left_out} left out"] if left_out else counts)

@@ -33,8 +33,8 @@ EXAMPLE = """example:
   adfm data build parts/ --out data/parts              images + masks -> manifest
   adfm inspect new/ --model runs/mine/final --out out  a verdict and an overlay per image
 
-exit codes: 0 all OK; 1 some NG (inspect); 2 wrong use or bad input; 3 some image without a verdict;
-101 internal error; 130 interrupted"""
+exit codes: 0 all OK; 1 some NG (inspect); 2 wrong use or bad input; 3 some file without a verdict;
+101 internal error; 130 interrupted; 143 stopped by SIGTERM"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,12 +59,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         if isinstance(error, UserError):
-            return fail(str(error))
+            return fail(str(error), error.exit_code)
+        if isinstance(error, OSError) and error.errno is not None:
+            return fail(_refused_by_the_system(error))
+        if isinstance(error, MemoryError):
+            return fail("there is not enough memory for this; use smaller images, a smaller batch or a smaller model")
+        return fail(f"internal error: {type(error).__name__}: {error} ({_kept_traceback()})", 101)
+
+
+def _refused_by_the_system(error: OSError) -> str:
+    """Return what the system refused, in one line: no room, no right, no such file, no folder for temporary files."""
+    where = error.filename if error.filename is not None else "the system"
+    return (
+        f"{os.fsdecode(where) if isinstance(where, bytes) else where}: {error.strerror}; free or fix that and run again"
+    )
+
+
+def _kept_traceback() -> str:
+    """Write the traceback of the current exception to a temporary file. Return where it is, or why it is not."""
+    try:
         with NamedTemporaryFile(
             "w", prefix="adfm-", suffix=".traceback.txt", encoding="utf-8", errors="replace", delete=False
         ) as file:
             traceback.print_exc(file=file)
-        return fail(f"internal error: {type(error).__name__}: {error} (traceback in {file.name})", 101)
+    except OSError:
+        return "its traceback could not be kept; run again with --debug"
+    return f"traceback in {file.name}"
 
 
 def build_parser() -> Parser:

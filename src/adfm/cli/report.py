@@ -39,8 +39,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: a folder that is no run, runs that cannot be read, or a data set without a manifest.
     """
-    from adfm.report import write_report
+    from adfm.ownership import require_replaceable
+    from adfm.report import PAGE_MARK, write_report
 
+    require_replaceable(args.out, PAGE_MARK)
     inputs = collect(args.runs, names=args.name, data=args.data, title=args.title)
     write_report(args.out, inputs)
     written = {
@@ -67,10 +69,11 @@ def collect(folders: Sequence[Path], *, names: Sequence[str] | None, data: Path 
         UserError: a folder holds neither an evaluation nor a training, or a file in it is broken.
     """
     from adfm import __version__
-    from adfm.config import parse_yaml
+    from adfm.config import read_yaml
     from adfm.errors import DataError, UserError
     from adfm.evaluation import paired_difference
     from adfm.report import Difference, ReportInputs, read_run
+    from adfm.report.inputs import MAX_LINES, require_small
     from adfm.storage import read_jsonl
 
     if names and len(names) != len(folders):
@@ -86,9 +89,10 @@ def collect(folders: Sequence[Path], *, names: Sequence[str] | None, data: Path 
         if evaluated:
             runs[name] = read_run(name, folder)
         if trained:
+            require_small(folder / "metrics.jsonl", MAX_LINES)
             journals[name] = tuple(read_jsonl(folder / "metrics.jsonl", torn_tail=True))
             file = folder / "config.yaml"
-            settings[name] = _mapping(parse_yaml(file.read_text("utf-8"), str(file)) if file.is_file() else None)
+            settings[name] = _mapping(read_yaml(file) if file.is_file() else None)
     evaluations, differences = tuple(runs.values()), []
     if len(evaluations) > 1:
         first, second = evaluations[:2]

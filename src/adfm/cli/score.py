@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         UserError: a file, a setting or a row that breaks a rule.
     """
     from adfm.data.manifest import manifest_path, read_manifest
+    from adfm.ownership import require_replaceable
     from adfm.reasoning import Protocol
     from adfm.rewards import score_rows, summarise
     from adfm.rewards.truth import flat_settings
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     for source in (manifest_path(args.data), args.responses):
         if args.out.exists() and source.exists() and args.out.samefile(source):
             raise UserError(f"{args.out}: is an input of the command; give another --out file")
+    require_replaceable(args.out, b'"parsed": ')
     samples, rows = read_manifest(args.data).samples, read_jsonl(args.responses)
     try:
         weights = dict(zip(("format", "verdict", "grounding"), map(float, args.weights.split(",")), strict=True))

@@ -18,7 +18,7 @@ from adfm.data import layouts, meta, split
 from adfm.data.faults import DataFaultsError
 from adfm.data.layouts import SourceImage
 from adfm.data.manifest import MANIFEST, META, write_manifest
-from adfm.data.measure import measure
+from adfm.data.measure import corners, measure
 from adfm.data.settings import BuildSettings
 from adfm.data.threads import Threads
 from adfm.data.tile import cut_all
@@ -47,10 +47,10 @@ def build(source: Path, out: Path, settings: BuildSettings, progress: Progress =
     require_new_folder(out)
     root, target = source.resolve(), out.resolve()
     layout = layouts.choose(source, settings.layout)
-    listed = layouts.listed_images(source, layout)
+    listed = layouts.listed_images(source, layout, settings)
     threads = Threads(settings.workers, progress)
     measured = threads.map("images", lambda image: measure(root, image, settings), listed)
-    if faults := [fault for one in measured for fault in one.faults]:
+    if faults := [fault for one in measured for fault in one.faults] or corners(source, measured):
         raise DataFaultsError(faults)
     measured, said = levelled(root, measured, settings.white)
     way = Path(os.path.relpath(root, target))  # once: it is the same for every image

@@ -31,7 +31,10 @@ from adfm.records import LABELS, SPLITS, Label, Sample, Split
 
 T = TypeVar("T", str, tuple[str, ...])
 
+MAX_ENTRIES = 1000  # boxes or masks of one sample
+
 _ANCHOR = re.compile(r"[A-Za-z]:|[\\/]")  # a drive or a root, on any system
+_HALF = re.compile("[\ud800-\udfff]")
 _NO_NAME = re.compile("[\0\ud800-\udfff]")  # what no name of a file can hold
 _NULLS = {"defect": None, "mask": None, "boxes": None}  # may be left out by other writers; ours writes them
 _CHOICES: dict[str, tuple[str, ...]] = {"label": LABELS, "split": SPLITS}
@@ -68,6 +71,12 @@ def _not_empty(value: T) -> T:
     return value
 
 
+def _whole(text: str, info: ValidationInfo) -> str:
+    if _HALF.search(text):  # it cannot be written again
+        raise _fault("text-control", name=info.field_name)
+    return text
+
+
 def _relative(path: str) -> str:
     if _ANCHOR.match(path):
         raise _fault("path-absolute", path=path)
@@ -88,6 +97,11 @@ def _box(edges: Any, info: ValidationInfo) -> Box:
     return box
 
 
+def _require_few(values: Any, name: str) -> None:
+    if isinstance(values, list) and len(values) > MAX_ENTRIES:
+        raise _fault("field-long", name=name, count=len(values), most=MAX_ENTRIES)
+
+
 def _short(value: Any) -> str:
     """Return a value as at most 60 characters; a whole number may have more digits than Python is willing to write."""
     try:
@@ -96,8 +110,9 @@ def _short(value: Any) -> str:
         return "(too long to show)"
 
 
-Text = Annotated[str, AfterValidator(_not_empty)]
-RelativePath = Annotated[Text, AfterValidator(_relative)]
+FileName = Annotated[str, AfterValidator(_not_empty)]
+Text = Annotated[FileName, AfterValidator(_whole)]
+RelativePath = Annotated[FileName, AfterValidator(_relative)]
 Masks = Annotated[
     Annotated[RelativePath, Tag("one")]
     | Annotated[tuple[RelativePath, ...], Field(strict=False), AfterValidator(_not_empty), Tag("several")],
@@ -149,6 +164,13 @@ class Line(BaseModel):
             raise _fault("defect-on-normal")
         return defect
 
+    @field_validator("mask", mode="before")
+    @classmethod
+    def masks_within_limit(cls, mask: Any) -> Any:
+        """Refuse more masks than any image has."""
+        _require_few(mask, "mask")
+        return mask
+
     @field_validator("boxes", mode="before")
     @classmethod
     def boxes_fit_label(cls, boxes: Any, info: ValidationInfo) -> Any:
@@ -158,6 +180,7 @@ class Line(BaseModel):
             return [] if label == "normal" else None
         if not isinstance(boxes, list):
             raise _fault("boxes-type")
+        _require_few(boxes, "boxes")
         if boxes and label == "normal":
             raise _fault("boxes-on-normal")
         if not boxes and label == "anomalous":

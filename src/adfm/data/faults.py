@@ -91,7 +91,18 @@ split-none | fault | the layout '{name}' has no split of its own | use --split f
 group-none | fault | --group-by '{pattern}' fits no file name | the pattern is searched in names without suffix
 image-twice | fault | {path}: is listed more than once | keep one entry
 label-undecided | fault | {path}: has no mask, and only a mask decides its label | restore the mask, or remove the image
+folder-unread | fault | holds {count} images that are not read ({first}): {why} | rename the folder, or move it away
+folder-link | fault | is a link to a folder, which is not followed | put the folder itself there
+folder-unreadable | fault | cannot be read ({why}) | give the right to read it
+file-unread | fault | {path}: a {suffix} file is not read | convert it to PNG, or move it away
+class-empty | fault | holds {count} files and no image | convert them to PNG, or remove the folder
+category-mixed | fault | holds parts of its own and the category '{name}' | put each category into its own folder
+split-partial | fault | {count} images are in no split ({first}), the others are | put each into the folder of a split
+name-twice | fault | has the name of {other}, so a mask would fit both | rename one; if it is a mask, put it in masks/
 mask-ambiguous | fault | fits several images named {name} | put masks in folders named as theirs
+mask-unpaired | fault | is a mask by its name or folder, and fits no image | name it as its image, or remove it
+mask-twice | fault | is a second mask of the image of {other} | remove one, or number them: _mask_1, _mask_2
+mask-of-two | fault | is the mask of {first} and of {second} | a mask belongs to one image
 
 Lists of images in the source
 list-unreadable | fault | cannot be read ({why}) | export it again
@@ -99,6 +110,12 @@ list-shape | fault | does not have its format's shape: {why} | export it again
 list-field | fault | every item needs {what} | add it to the list
 list-entry | fault | {entry}: {why} | correct or remove it
 list-image-unknown | fault | no image has the id {id} | remove its annotations
+list-id-twice | fault | several {what} have the id {id} | give each its own: lists that are joined need new ids
+list-path-ambiguous | fault | '{name}' fits several files ({places}) | name its folder
+list-no-normal | fault | no image is normal, so its classes ({names}) may not all be defects | name a class normal, or give labels 0 and 1
+list-annotators | fault | {entry}: {count} annotators disagree | choose by --annotators any, all or first
+list-column | fault | the column '{name}' seems to say what is defective, and is not read | rename or remove it
+boxes-corners | fault | its boxes reach over the borders as [x, y, width, height], and fit as [x1, y1, x2, y2] | write width and height
 
 The manifest
 manifest-unreadable | fault | cannot be read ({why}) | run `adfm data build` first
@@ -108,11 +125,13 @@ manifest-empty | fault | holds no sample | run `adfm data build` first
 
 A line
 line-json | fault | is not JSON ({why}) | remove the line or build again
+line-long | fault | has {length} bytes, more than {most} | remove the line or build again
 line-object | fault | is not a JSON object | write one sample a line, in braces
 key-twice | fault | names '{name}' twice, and only one can count | remove one of them
 field-unknown | fault | unknown field '{name}'{hint} | remove or rename it
 field-missing | fault | '{name}' is missing | add it or build again
 field-type | fault | '{name}' must be {kind} | correct the value or build again
+field-long | fault | '{name}' holds {count} entries, more than {most} | build again with a larger --dilate
 text-control | fault | '{name}' holds a control character or half a character | rename it
 label-unknown | fault | 'label' must be one of {known} | correct the label
 split-unknown | fault | 'split' must be one of {known} | correct the split
@@ -153,14 +172,16 @@ known-bad-name | warning | {path}: has the name of a known bad image ({why}) | l
 Masks
 mask-missing | fault | {path}: no such file (a mask) | put it back or build again
 mask-unreadable | fault | {path}: cannot be read as a mask ({why}) | export it again as PNG
+mask-unclear | fault | {path}: {why}, so nobody can tell what it marks | save it as grey: 0 for what is sound, 255 for the defect
+mask-marks | fault | {path}: has more than {most} separate marks | remove its noise, or export it again
 mask-size | fault | {path}: mask is {width} x {height}, its image {image_width} x {image_height} | export it at the image's size
 mask-is-image | fault | '{path}' is given as the image and as its mask | name the mask
 mask-on-normal | fault | is normal but its mask marks a defect | correct the label or the mask
 mask-empty | warning | is anomalous but its mask marks nothing | draw it, or set it to null
 mask-inverted | warning | mask covers {share} of the image | if it is inverted, export it again
-mask-lossy | warning | {path}: a mask is a JPEG, whose noise counts as defect | export it as PNG
+mask-lossy | warning | {path}: a mask is a JPEG; what is brighter than {cut} counts as defect | export it as PNG
 mask-colour | warning | {path}: mask has colours; all but black is defect | export it as grey
-mask-soft | warning | {path}: mask has {levels} grey levels; all above 0 is defect | export it with hard edges
+mask-soft | warning | {path}: mask has over {most} grey levels; all above {cut} is defect | export it with hard edges
 mask-orientation | warning | {path}: mask has another EXIF orientation than its image | see that it covers the image as shown
 mask-shared | warning | '{path}' is also the mask of line {first} | a mask belongs to one image
 
@@ -183,7 +204,8 @@ id-case | warning | id '{id}' differs from {first} in its case alone | rename on
 same-picture-labels | fault | is the same image as {first} with the opposite label | remove one
 same-picture-splits | fault | is the same image as {first} in another split | keep one of them
 same-picture | warning | is the same image as {first} | it counts twice: remove one
-near-duplicate | warning | looks like line {first} in another split (grey levels apart: {distance}) | put both in one split, or a --group-by
+same-pixels-splits | fault | has the pixels of {first} in another split ({turn}) | keep one of them
+near-duplicate | warning | looks like line {first} in another split ({turn}, {distance} grey levels off) | keep both in one, or --group-by
 group-splits | fault | group '{group}' is in another split on {first} | a group is never split
 name-variants | warning | {field} '{name}' differs from '{other}' (line {first}) in case or spaces alone | use one name
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import stat
+from codecs import BOM_UTF8
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image
 
 from adfm import images
 from adfm.data.contract import LineError, sample_from_json, sample_json
-from adfm.data.faults import DataFaultsError, broken
+from adfm.data.faults import Broken, DataFaultsError, broken
 from adfm.errors import DataError
 from adfm.records import Sample, Split
-from adfm.storage import encode_line, read_jsonl, sha256_bytes, write_jsonl
+from adfm.storage import encode_line, regular_file, sha256_bytes, write_jsonl
 
 MANIFEST = "manifest.jsonl"
 META = "manifest.meta.json"
+MAX_LINE = 1 << 20  # bytes
+MAX_BYTES = 1 << 30  # of a manifest: two million lines
 
 
 class Manifest(NamedTuple):
@@ -61,9 +68,10 @@ class Manifest(NamedTuple):
         """
         path = self.image_path(sample)
         content = images.read(path)
+        image = images.decode(content, str(path), sample.white)
         if sha256_bytes(content) != sample.sha256:
             raise DataFaultsError([broken("sha256-differs", path=path).at(self.root / MANIFEST)])
-        return images.decode(content, str(path), sample.white)
+        return image
 
 
 def mask_paths(sample: Sample) -> tuple[str, ...]:
@@ -81,25 +89,98 @@ def manifest_path(path: Path) -> Path:
     return path / MANIFEST if path.is_dir() else path
 
 
+class Row(NamedTuple):
+    """A line that is not blank: its number from 1, its JSON object (None: there is none), and its faults as JSON."""
+
+    number: int
+    content: dict[str, Any] | None
+    faults: tuple[Broken, ...]
+
+
+def manifest_rows(file: Path) -> Iterator[Row]:
+    """Yield the lines of a manifest one by one, whatever they hold. No line of more than `MAX_LINE` bytes is parsed.
+
+    Raises:
+        DataFaultsError: the file as such cannot be read: missing, no regular file, over `MAX_BYTES`, not UTF-8, empty.
+    """
+    try:
+        status = file.stat()
+        why = "not a file" if not stat.S_ISREG(status.st_mode) else "too large" if status.st_size > MAX_BYTES else None
+        if why:  # opening a pipe would wait for ever
+            raise DataFaultsError([broken("manifest-unreadable", why=why).at(file)])
+        with regular_file(file) as lines:
+            yield from _rows(file, lines)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise DataFaultsError([broken("manifest-unreadable", why=why).at(file)]) from error
+
+
+def _rows(file: Path, lines: BinaryIO) -> Iterator[Row]:
+    start, empty = 0, True
+    for number in count(1):
+        line = lines.readline(MAX_LINE + 1)
+        if not line:
+            break
+        if number == 1 and line.startswith(BOM_UTF8):
+            raise DataFaultsError([broken("manifest-bom").at(file)])
+        length, whole = len(line), len(line) <= MAX_LINE
+        while not whole and line and not line.endswith(b"\n"):  # the rest of a line that is too long
+            line = lines.readline(MAX_LINE)
+            length += len(line)
+        try:
+            text = line.decode() if whole else "{"
+        except UnicodeDecodeError as error:
+            raise DataFaultsError([broken("manifest-encoding", byte=start + error.start).at(file)]) from error
+        start += length
+        if text.strip():
+            empty = False
+            yield (
+                _row(number, text) if whole else Row(number, None, (broken("line-long", length=length, most=MAX_LINE),))
+            )
+    if empty:
+        raise DataFaultsError([broken("manifest-empty").at(file)])
+
+
+def _row(number: int, line: str) -> Row:
+    twice: list[str] = []
+    try:
+        row = json.loads(line, object_pairs_hook=lambda pairs: _object(pairs, twice), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        return Row(number, None, (broken("line-json", why=error),))
+    if not isinstance(row, dict):
+        return Row(number, None, (broken("line-object"),))
+    return Row(number, row, tuple(broken("key-twice", name=name) for name in twice))
+
+
+def _object(pairs: list[tuple[str, Any]], twice: list[str]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        twice += [name for name, times in Counter(name for name, _ in pairs).items() if times > 1 and name not in twice]
+    return row
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
 def read_manifest(path: Path | str) -> Manifest:
     """Read a manifest file, or the one in a folder; stops at the first fault (`adfm data check` lists them all).
 
     Raises:
-        DataError: the file is missing or not JSON lines.
-        DataFaultsError: it is empty, a line breaks the contract, or two lines have one id.
+        DataFaultsError: it cannot be read or is empty, a line breaks the contract, or two lines have one id.
     """
     file = manifest_path(Path(path))
-    rows = read_jsonl(file)
-    if not rows:
-        raise DataFaultsError([broken("manifest-empty").at(file)])
     samples: dict[str, Sample] = {}
-    for number, row in enumerate(rows, 1):
+    numbers: dict[str, int] = {}
+    for number, row, faults in manifest_rows(file):
+        if row is None or faults:
+            raise DataFaultsError([fault.at(file, number) for fault in faults])
         try:
             sample = sample_from_json(row)
         except LineError as error:
             raise DataFaultsError([fault.at(file, number) for fault in error.faults]) from error
         if sample.id in samples:
-            first = list(samples).index(sample.id) + 1
-            raise DataFaultsError([broken("id-twice", id=sample.id, first=f"line {first}").at(file, number)])
-        samples[sample.id] = sample
+            first = f"line {numbers[sample.id]}"
+            raise DataFaultsError([broken("id-twice", id=sample.id, first=first).at(file, number)])
+        samples[sample.id], numbers[sample.id] = sample, number
     return Manifest(file.parent, tuple(samples.values()))

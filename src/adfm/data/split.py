@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from adfm.data.faults import DataFaultsError, broken
 from adfm.data.layouts import SourceImage
+from adfm.data.layouts.names import copied_from
 from adfm.data.settings import BuildSettings
 from adfm.errors import ConfigError
 from adfm.records import SPLITS, Label, Sample, Split
@@ -104,24 +105,29 @@ def placed(
 def grouped(source: Path, listed: Sequence[SourceImage], pattern: str | None) -> tuple[list[str | None], list[str]]:
     """Return every image's group and notes: the layout's group, else the first capture group of `pattern` in its stem.
 
+    Augmented copies (`NAME_jpg.rf.HASH`) have the name of their source: in all layouts they are a group, and `pattern`
+    sees the source's name.
+
     Raises:
         DataFaultsError: the pattern fits no file name.
         ConfigError: the pattern is not a regular expression with a capture group.
     """
+    sources = [copied_from(image.image.stem) for image in listed]
     own = [image.group and f"{image.category}/{image.group}" for image in listed]
+    copies = [source and f"{image.category}/{source}" for source, image in zip(sources, listed, strict=True)]
     if pattern is None:
-        return own, []
+        return [first or second for first, second in zip(own, copies, strict=True)], []
     try:
         compiled = re.compile(pattern)
     except re.error as error:
         raise ConfigError(f"--group-by '{pattern}': is not a regular expression ({error})") from error
     if compiled.groups < 1:
         raise ConfigError(f"--group-by '{pattern}': needs a capture group, as in '^([0-9]+)'")
-    matches = [compiled.search(image.image.stem) for image in listed]
+    matches = [compiled.search(name or image.image.stem) for name, image in zip(sources, listed, strict=True)]
     named = [f"{image.category}/{m[1]}" if m and m[1] else None for m, image in zip(matches, listed, strict=True)]
     if not any(named):
         raise DataFaultsError([broken("group-none", pattern=pattern).at(source)])
-    groups = [first or second for first, second in zip(own, named, strict=True)]
+    groups = [first or second or third for first, second, third in zip(own, named, copies, strict=True)]
     missing = groups.count(None)
     return groups, [f"{missing} images fit no --group-by group and stand alone"] if missing else []
 

@@ -22,7 +22,8 @@ from PIL import Image
 
 from adfm import images
 from adfm.data.manifest import mask_paths
-from adfm.data.measure import Mask, reading_order, united_mask
+from adfm.data.marks import Mask
+from adfm.data.measure import reading_order, united_mask
 from adfm.data.settings import BuildSettings
 from adfm.data.threads import Threads
 from adfm.geometry import Box, clip, enclosing, filled
@@ -130,7 +131,7 @@ def _cut(sample: Sample, *, root: Path, staging: Path, settings: BuildSettings) 
     path, *masks = (Path(os.path.normpath(root / path)) for path in (sample.image, *mask_paths(sample)))
     image, size = images.load(path, sample.white), (sample.width, sample.height)
     # Of drawn boxes all of their area counts as marked.
-    mask = united_mask(path, masks, *size) if masks else filled(sample.boxes or (), *size)
+    mask = united_mask(path, masks, *size)[0] if masks else filled(sample.boxes or (), *size)
     grid_of_tiles = grid(*size, settings.tile, settings.tile_overlap)
     planned = [(tile, tile_boxes(mask, sample.boxes or (), tile)) for tile in grid_of_tiles]
     normals = [tile for tile, shown in planned if not shown.visible and not shown.sliver]

@@ -16,6 +16,7 @@ from adfm.evaluation.definitions import METRICS
 from adfm.evaluation.metrics import build_table, values_of
 from adfm.evaluation.repeats import aligned, paired_difference, truth_of
 from adfm.numbers import metric_row
+from adfm.ownership import owned_folder
 from adfm.predictions import PREDICTIONS, Prediction
 from adfm.storage import write_json, write_text
 
@@ -146,7 +147,11 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def write_comparison(result: dict[str, Any], out: Path) -> None:
-    """Write `compare.json` and `table.md` to a folder."""
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / COMPARISON, result)
-    write_text(out / TABLE, markdown(result))
+    """Write `compare.json` and `table.md` to a folder.
+
+    Raises:
+        UserError: it holds something else.
+    """
+    with owned_folder(out, "a comparison"):
+        write_json(out / COMPARISON, result)
+        write_text(out / TABLE, markdown(result))

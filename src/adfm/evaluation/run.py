@@ -16,6 +16,7 @@ from adfm.data.manifest import Manifest
 from adfm.errors import UserError
 from adfm.evaluation.summary import evaluate
 from adfm.models.base import Answer, Model
+from adfm.ownership import owned_folder
 from adfm.predictions import PREDICTIONS, Prediction, prediction_json, read_predictions
 from adfm.progress import Progress, quiet
 from adfm.reasoning import Protocol, Question, ask
@@ -25,6 +26,8 @@ from adfm.storage import Journal, read_json, read_jsonl, write_json, write_jsonl
 
 METRICS_FILE = "metrics.json"
 PROVENANCE = "provenance.json"
+EVALUATION = "an evaluation"
+"""What the marker of an evaluation's folder says."""
 SCORING = RewardSettings(preset="set_iou")
 T = TypeVar("T")
 
@@ -113,22 +116,22 @@ def run_evaluation(
     evaluation continues where it was, if model, protocol, score and data are the same.
 
     Raises:
-        UserError: `out` holds the evaluation of something else, or an image cannot be read or was replaced after the build.
+        UserError: `out` holds something else or is in use, or an image cannot be read or was replaced after the build.
     """
     started = time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
-    provenance = provenance_of(model, manifest, protocol or model.protocol)
-    kept = kept_rows(out, provenance)
-    write_json(out / PROVENANCE, provenance)
-    rest = Manifest(manifest.root, manifest.samples[len(kept) :])
-    journal = Journal(out / PREDICTIONS, fresh=not kept)
-    for prediction in predict(model, rest, protocol=protocol, batch=batch, progress=progress, stage=stage):
-        journal.append(prediction_json(prediction))
-    journal.close()
-    result = evaluate(read_predictions(out), seed=seed, threshold=threshold)
-    result |= {"provenance": provenance | {"seconds": round(time.monotonic() - started, 2), "batch": batch}}
-    write_json(out / METRICS_FILE, result)
-    return result
+    with owned_folder(out, EVALUATION):
+        provenance = provenance_of(model, manifest, protocol or model.protocol)
+        kept = kept_rows(out, provenance)
+        write_json(out / PROVENANCE, provenance)
+        rest = Manifest(manifest.root, manifest.samples[len(kept) :])
+        journal = Journal(out / PREDICTIONS, fresh=not kept)
+        for prediction in predict(model, rest, protocol=protocol, batch=batch, progress=progress, stage=stage):
+            journal.append(prediction_json(prediction))
+        journal.close()
+        result = evaluate(read_predictions(out), seed=seed, threshold=threshold)
+        result |= {"provenance": provenance | {"seconds": round(time.monotonic() - started, 2), "batch": batch}}
+        write_json(out / METRICS_FILE, result)
+        return result
 
 
 def kept_rows(out: Path, provenance: dict[str, Any]) -> list[dict[str, Any]]:

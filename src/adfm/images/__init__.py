@@ -6,14 +6,14 @@ from adfm.images.decoding import (
     as_rgb,
     decode,
     load,
-    load_mask,
-    load_mask_with_header,
     load_with_header,
     measured,
+    orientation,
     plain,
     size,
 )
 from adfm.images.depth import Depth, require_white, white_level
+from adfm.images.masks import StoredMask, load_mask, load_mask_with_header, opacity
 from adfm.images.opening import FORMATS, JPEG_SUFFIXES, MAX_FILE_BYTES, MAX_PIXELS, SUFFIXES, is_image, read
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Depth",
     "Header",
     "Measured",
+    "StoredMask",
     "as_rgb",
     "decode",
     "is_image",
@@ -33,6 +34,8 @@ __all__ = [
     "load_mask_with_header",
     "load_with_header",
     "measured",
+    "opacity",
+    "orientation",
     "plain",
     "read",
     "require_white",

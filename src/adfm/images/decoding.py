@@ -1,13 +1,12 @@
-"""Decodes images: pixels complete, EXIF orientation applied, 8 bits a channel in RGB, and masks as the codes they store."""
+"""Decodes images: every pixel there, EXIF orientation applied, 8 bits a channel in RGB."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from adfm.errors import ImageError
@@ -63,6 +62,16 @@ def size(path: Path) -> tuple[int, int]:
         return (image.height, image.width) if swapped else (image.width, image.height)
 
 
+def orientation(path: Path) -> int:
+    """Return the EXIF orientation of an image, 1 to 8 (1: stored as it is shown), without decoding.
+
+    Raises:
+        ImageError: not an image, cut off, or over the limits.
+    """
+    with opened(path) as (image, *_):
+        return _orientation(image)
+
+
 def load(path: Path, white: float | None = None) -> Image.Image:
     """Decode a file as RGB, 8 bits a channel, EXIF orientation applied.
 
@@ -94,7 +103,7 @@ def as_rgb(image: Image.Image, name: str = "image", white: float | None = None) 
     with faults_named(name):
         require_few_pixels(image, name)
         deep = depth.is_deep(image)
-        return _to_rgb(_turned(image.copy()), white, name, deep=deep)
+        return _to_rgb(turned(image.copy()), white, name, deep=deep)
 
 
 def measured(path: Path) -> Measured:
@@ -104,23 +113,11 @@ def measured(path: Path) -> Measured:
         ImageError: as `load`.
     """
     with opened(path) as found:
-        upright = _turned(found.load())
+        upright = turned(found.load())
         if upright.has_transparency_data:
             _on_white(upright, str(path))
         upright.crop((0, 0, 1, 1)).convert("RGB")  # one pixel is enough to see whether a mode can become RGB
         return Measured(*upright.size, depth.depth_of(upright, str(path)) if found.deep else None)
-
-
-def load_mask(path: Path) -> NDArray[Any]:
-    """Decode a mask as stored codes: (H, W), or (H, W, 3) for a colour mask, EXIF orientation applied.
-
-    An alpha channel is no code, and a palette image keeps its indices.
-
-    Raises:
-        ImageError: not an image, damaged, of several frames, or over the limits.
-    """
-    with opened(path) as found:
-        return _codes(found)
 
 
 def load_with_header(path: Path, white: float | None = None) -> tuple[Header, Image.Image]:
@@ -129,16 +126,7 @@ def load_with_header(path: Path, white: float | None = None) -> tuple[Header, Im
     Raises:
         ImageError: as `load`.
     """
-    return _with_header(path, lambda found: _rgb(found, white, str(path)))
-
-
-def load_mask_with_header(path: Path) -> tuple[Header, NDArray[Any]]:
-    """Decode a mask as `load_mask` does, and say how it was stored.
-
-    Raises:
-        ImageError: as `load_mask`.
-    """
-    return _with_header(path, _codes)
+    return with_header(path, lambda found: _rgb(found, white, str(path)))
 
 
 def plain(path: Path) -> bool:
@@ -147,29 +135,30 @@ def plain(path: Path) -> bool:
     Raises:
         ImageError: not an image, damaged, of several frames, or over the limits.
     """
-    header, _ = _with_header(path, lambda _: None)
+    header, _ = with_header(path, lambda _: None)
     return header.orientation not in range(2, 9) and not header.deep and not header.transparent
 
 
-def _with_header(path: Path, convert: Callable[[Opened], _Pixels]) -> tuple[Header, _Pixels]:
+def with_header(path: Path, convert: Callable[[Opened], _Pixels]) -> tuple[Header, _Pixels]:
+    """Open and decode an image, and return how it is stored and what `convert` makes of it."""
     with opened(path) as found:
         image = found.load()  # some formats must be decoded for their EXIF
-        transparent, turned = image.has_transparency_data, _orientation(image)
-        return Header(found.kind, image.mode, turned, found.deep, transparent, found.previews), convert(found)
+        transparent, tag = image.has_transparency_data, _orientation(image)
+        return Header(found.kind, image.mode, tag, found.deep, transparent, found.previews), convert(found)
 
 
 def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(0x0112, 1))
 
 
-def _turned(image: Image.Image) -> Image.Image:
+def turned(image: Image.Image) -> Image.Image:
     """Return a decoded image upright: turned as its EXIF orientation says."""
     turn = _TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
 def _rgb(found: Opened, white: float | None, name: str) -> Image.Image:
-    return _to_rgb(_turned(found.load()), white, name, deep=found.deep)
+    return _to_rgb(turned(found.load()), white, name, deep=found.deep)
 
 
 def _to_rgb(image: Image.Image, white: float | None, name: str, *, deep: bool) -> Image.Image:
@@ -198,22 +187,3 @@ def _on_white(image: Image.Image, name: str) -> Image.Image:
     if not opaque:
         raise ImageError.of(name, "is transparent all over", "save it without an alpha channel", "values")
     return shown
-
-
-def _codes(found: Opened) -> NDArray[Any]:
-    """Return what an open mask stores, (H, W) or (H, W, channels).
-
-    Pillow copies an image twice on its way to numpy, which takes half as long as decoding it. Through Arrow an 8-bit
-    grey image is lent without a copy.
-    """
-    image = _turned(found.load())
-    if image.mode in ("RGBA", "LA", "PA", "CMYK", "YCbCr"):
-        image = image.convert({"LA": "L", "PA": "P"}.get(image.mode, "RGB"))
-    if image.mode == "L" and hasattr(image, "__arrow_c_array__"):
-        try:
-            import pyarrow
-
-            return np.asarray(pyarrow.array(image)).reshape(image.height, image.width)
-        except (ImportError, ValueError):  # not installed, or a very large image that is in several pieces
-            pass
-    return np.asarray(image)

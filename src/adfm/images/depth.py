@@ -1,4 +1,4 @@
-"""Shows images of more than 8 bits in 8: which value is white is said by whoever asks, and nothing is cut or guessed."""
+"""Shows images of more than 8 bits in 8: the caller says which value is white, and nothing is cut or guessed."""
 
 from __future__ import annotations
 

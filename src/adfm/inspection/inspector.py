@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +226,10 @@ class Inspector:
     def without_answer(self, name: str, sha256: str | None, reason: str) -> Verdict:
         """Return the verdict on an image that cannot be read: ERROR, with every field of the format."""
         return Verdict(image=name, sha256=sha256, decision="ERROR", warnings=(reason,), timings_ms={}, **self._settings)
+
+    def left_out(self, name: str, reason: str) -> Verdict:
+        """Return the row of a file that was not inspected: an ERROR that nothing was even read for."""
+        return replace(self.without_answer(name, None, reason), parse=("left_out",))
 
     def would_ask(self, verdict: Verdict) -> bool:
         """Whether a verdict is of this model, these settings and the question that is asked today."""

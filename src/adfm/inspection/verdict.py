@@ -30,12 +30,13 @@ class Verdict:
         image: its name, in a folder the path below the folder.
         sha256: of the bytes that were decoded. None for an image that was decoded elsewhere or could not be read.
         width: of the image as shown, px, and so is `height`. None where there is no answer.
-        decision: `ERROR` is an image without an answer.
+        decision: `ERROR` is a file without an answer.
         score: P(anomalous), calibrated where there is a calibration.
         raw_score: what the model gave.
         regions: defects, in original pixels.
         located: all places that the answer names as suspicious, in original pixels.
-        parse: `ok` for the exact format, else the names of the problems.
+        parse: `ok` for the exact format, else the names of the problems. Where there is no answer, `no_answer` for an
+            image that could not be asked about, `left_out` for a file that was not taken for an image.
         warnings: why a person must look.
         prompt_sha256: of the question that was asked. None where none was.
         threshold: P(anomalous) from which a part is NG. None where the read verdict alone decides.
@@ -70,6 +71,11 @@ class Verdict:
     protocol: Protocol
     protocol_overrides: dict[str, str | int | bool]
     white: float | None = None
+
+    @property
+    def left_out(self) -> bool:
+        """Whether this is a file that was listed and not inspected."""
+        return "left_out" in self.parse
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the verdict's file and of its line in `results.jsonl`."""

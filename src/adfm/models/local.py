@@ -10,8 +10,12 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from PIL import Image
+
+from adfm.errors import ModelError
 from adfm.geometry import Frame
 from adfm.models.base import Answer
+from adfm.models.boundary import third_party
 from adfm.models.card import protocol_of
 from adfm.models.device import best_device, best_dtype
 from adfm.models.families import family_of
@@ -24,6 +28,9 @@ GREEDY = {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0, "temper
 """Said in full, because a checkpoint's own generation settings fill what is not said (Qwen2.5-VL: penalty 1.05).
 
 Greedy decoding ignores the last three. They are the library's defaults, so it ignores them without a warning."""
+
+REHEARSAL = (64, 64)
+"""Width and height, in pixels, of the grey image of a rehearsal."""
 
 
 class LocalModel:
@@ -54,7 +61,20 @@ class LocalModel:
         family_of(load_config(folder).model_type)  # refused before gigabytes are read
         protocol, processor = protocol_of(folder), load_processor(folder)
         weights = load_weights(folder, dtype=best_dtype(device), device=device)
-        return cls(model, weights, processor, revision=revision_of(folder, weights.config), protocol=protocol)
+        loaded = cls(model, weights, processor, revision=revision_of(folder, weights.config), protocol=protocol)
+        loaded.rehearse()
+        return loaded
+
+    def rehearse(self) -> None:
+        """Answer one question of one token, so that a model that cannot answer fails before any work.
+
+        Raises:
+            ModelError: names the cause.
+        """
+        with third_party(self.name, "cannot read images"):
+            frame = self.frame(*REHEARSAL)
+        image = Image.new("RGB", REHEARSAL, (128, 128, 128))
+        self.answer([Question((image, "Inspect this part."), frame, Protocol(max_new_tokens=1))])
 
     def frame(self, width: int, height: int) -> Frame:
         """Return the frame in which it writes boxes on an image of this size, in original pixels."""
@@ -78,20 +98,20 @@ class LocalModel:
         """Return the most likely tokens of every row, by the logits that `processor` returns."""
         import torch
 
-        texts = [
-            self.processor.apply_chat_template(
-                question.chat,
-                tokenize=False,
-                add_generation_prompt=True,
-                add_vision_id=len(question.images) > 1,  # Qwen then numbers the images
-            )
-            for question in questions
-        ]
         # One flat list: processors hand images to placeholders in order, across the texts of a batch.
         images = [image for question in questions for image in question.images]
-        batch = self.processor(text=texts, images=images or None, padding=True, return_tensors="pt")
-        batch = batch.to(self.weights.device)
-        with torch.inference_mode():
+        with third_party(self.name, "cannot answer"), torch.inference_mode():
+            texts = [
+                self.processor.apply_chat_template(
+                    question.chat,
+                    tokenize=False,
+                    add_generation_prompt=True,
+                    add_vision_id=len(question.images) > 1,  # Qwen then numbers the images
+                )
+                for question in questions
+            ]
+            batch = self.processor(text=texts, images=images or None, padding=True, return_tensors="pt")
+            batch = batch.to(self.weights.device)
             tokens = self.weights.generate(
                 **batch,
                 max_new_tokens=max(question.protocol.max_new_tokens for question in questions),
@@ -104,7 +124,8 @@ class LocalModel:
         return written
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        return str(self.processor.tokenizer.decode(tokens, skip_special_tokens=True))
+        with third_party(self.name, "cannot answer"):
+            return str(self.processor.tokenizer.decode(tokens, skip_special_tokens=True))
 
 
 class VerdictWatch:
@@ -161,9 +182,19 @@ def sigmoid(log_odds: float) -> float:
 
 
 def verdict_tokens(tokenizer: Any) -> tuple[int, int]:
-    """Return the first tokens in which a canonical normal and a canonical anomalous answer differ."""
+    """Return the first tokens in which a canonical normal and a canonical anomalous answer differ.
+
+    Raises:
+        ModelError: there are none.
+    """
     endings = ('"normal", "regions": []}</answer>', '"anomalous", "regions": [{"bbox_2d": [')
-    normal, anomalous = (
-        tokenizer('<answer>{"verdict": ' + ending, add_special_tokens=False)["input_ids"] for ending in endings
+    with third_party(str(tokenizer.name_or_path)):
+        normal, anomalous = (
+            tokenizer('<answer>{"verdict": ' + ending, add_special_tokens=False)["input_ids"] for ending in endings
+        )
+    for pair in zip(normal, anomalous, strict=False):
+        if pair[0] != pair[1]:
+            return pair
+    raise ModelError(
+        f"{tokenizer.name_or_path}: its tokenizer writes 'normal' and 'anomalous' alike; give another model"
     )
-    return next((a, b) for a, b in zip(normal, anomalous, strict=False) if a != b)

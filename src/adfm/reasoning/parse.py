@@ -36,6 +36,7 @@ PROBLEMS: dict[str, str] = {
     "duplicate_answer": "an answer tag appears more than once. The block is ambiguous and is not read",
     "wrong_order": "the blocks overlap or come in another order than the protocol's",
     "text_outside": "there is something other than white space outside the blocks",
+    "unread_outside": "the text outside the blocks holds brackets, coordinates or words of a defect, and is not read",
     "too_deep": f"a block's JSON is nested deeper than {MAX_DEPTH} levels and is not read",
     "locate_not_json": "the locate block is not valid JSON",
     "locate_not_a_list": "the locate block's JSON is not a list",
@@ -59,6 +60,8 @@ _TAGS: dict[Block, tuple[str, str]] = {block: (f"<{block}>", f"</{block}>") for 
 _ANSWER_KEYS = frozenset({"verdict", "regions"})
 _REGION_KEYS = frozenset({"bbox_2d", "label"})
 _STRUCTURE = re.compile(r'\\.|["\[\]{}]', re.DOTALL)  # one or two characters a match: linear
+# What a region could be written with. Every run of white space is scanned once: linear.
+_LIKE_REGIONS = re.compile(r"[\[{]|\(\s*[-+.\d]|\d[\s,;]+[-+.\d]|box|region|anomal", re.IGNORECASE)
 _NOT_READ = object()
 _Span = tuple[int, int]
 
@@ -137,20 +140,29 @@ def _span(text: str, block: Block, found: set[str]) -> _Span | None:
 
 
 def _check_layout(text: str, spans: dict[Block, _Span | None], found: set[str]) -> None:
-    """Check the order of the blocks and that only white space surrounds them, where every block can be read."""
-    position, outside = 0, False
+    """Check the order of the blocks and what surrounds them, where the answer and every block with a tag can be read.
+
+    Only white space may surround them, where no block is missing. Nothing that looks like regions ever may.
+    """
+    position, outside = 0, ""
     for block, span in spans.items():
         if span is None:
-            return
+            if block == "answer" or f"missing_{block}" not in found:
+                return
+            continue
         opening, closing = _TAGS[block]
         start = span[0] - len(opening)
         if start < position:
             found.add("wrong_order")
             return
-        outside = outside or bool(text[position:start].strip(_JSON_SPACE))
+        outside += text[position:start]
         position = span[1] + len(closing)
-    if outside or text[position:].strip(_JSON_SPACE):
-        found.add("text_outside")
+    outside += text[position:]
+    if outside.strip(_JSON_SPACE):
+        if None not in spans.values():
+            found.add("text_outside")
+        if _LIKE_REGIONS.search(outside):
+            found.add("unread_outside")
 
 
 def _too_deep(text: str) -> bool:

@@ -33,12 +33,7 @@ def focus_box(image: Image.Image) -> Box:
     nearest = int(np.argmin((ys - (sums.shape[0] - 1) / 2) ** 2 + (xs - (sums.shape[1] - 1) / 2) ** 2))
     top, left = int(ys[nearest]), int(xs[nearest])
     sx, sy = image.width / width, image.height / height
-    return Box(
-        round(left * sx),
-        round(top * sy),
-        max(round((left + columns) * sx), round(left * sx) + 1),
-        max(round((top + rows) * sy), round(top * sy) + 1),
-    )
+    return Box(round(left * sx), round(top * sy), round((left + columns) * sx), round((top + rows) * sy))
 
 
 def _contrast(image: Image.Image) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from adfm.errors import ImageError
+from adfm.errors import DataError, ImageError
 from adfm.evaluation.detection import box_counts
 from adfm.geometry import iou
 from adfm.images import load
@@ -181,11 +181,20 @@ def embed(root: Path | None, image: str, white: float | None = None) -> Thumbnai
     """Return an image shrunk to `SIDE` as a data URI; None where it cannot be read, which the page then says.
 
     Small images stay PNG, pixel for pixel; larger ones become JPEG.
+
+    Raises:
+        DataError: the image is not inside `root`, links followed: a page must not show what a file of answers chooses.
     """
     if root is None:
         return None
     try:
-        opened = load(root / image, white)
+        path = (root / image).resolve()
+    except (OSError, ValueError, RuntimeError):  # a loop of links, or no name at all
+        return None
+    if not path.is_relative_to(root.resolve()):
+        raise DataError(f"{image!r:.200}: an image outside {root} is not shown; evaluate that manifest again")
+    try:
+        opened = load(path, white)
     except ImageError:
         return None
     small = max(opened.size) <= SIDE // 2

@@ -9,10 +9,12 @@ from typing import Any
 
 from adfm.errors import DataError
 from adfm.evaluation import evaluate
-from adfm.predictions import Prediction, read_predictions
+from adfm.predictions import PREDICTIONS, Prediction, read_predictions
 from adfm.storage import read_json
 
 Row = Mapping[str, Any]
+MAX_LINES, MAX_OBJECT = 256 << 20, 16 << 20
+"""Bytes of `predictions.jsonl` or of a journal, and of `metrics.json`: a hundred thousand parts take about 100 MiB."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,27 @@ def read_run(name: str, folder: Path) -> RunResult:
     """Read an evaluation's folder. Without `metrics.json` its metrics are computed from the predictions.
 
     Raises:
-        DataError: a file is missing or broken.
+        DataError: a file is missing, too large or broken.
     """
+    require_small(folder / PREDICTIONS, MAX_LINES)
     predictions = tuple(read_predictions(folder))
     file = folder / "metrics.json"
+    if file.is_file():
+        require_small(file, MAX_OBJECT)
     metrics = read_json(file) if file.is_file() else evaluate(predictions)
     if not isinstance(metrics, dict) or not isinstance(metrics.get("metrics"), dict):
         raise DataError(f"{file}: must hold the object 'metrics'; write it again with `adfm eval`")
     return RunResult(name, metrics, predictions)
+
+
+def require_small(file: Path, limit: int) -> None:
+    """Refuse a file of over `limit` bytes before it is read into memory.
+
+    Raises:
+        DataError: names the file.
+    """
+    if file.stat().st_size > limit:
+        raise DataError(f"{file}: is larger than a report can show ({limit >> 20} MiB)")
 
 
 @dataclass(frozen=True)

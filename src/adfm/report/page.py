@@ -32,6 +32,10 @@ def environment() -> Environment:
     )
 
 
+PAGE_MARK = b'<meta name="generator" content="adfm">'
+"""What every page begins with. A file without it is not ours to replace."""
+
+
 def render(inputs: ReportInputs) -> str:
     """Return the page; the same inputs give the same text."""
     return environment().get_template("report.html.j2").render(context(inputs))

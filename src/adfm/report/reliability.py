@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from adfm.calibration.fit import ECE_BINS, Bin, bins_of, quality, reliability
 from adfm.numbers import Bools, Floats, clopper_pearson
@@ -22,6 +23,8 @@ _LEFT, _TOP, _SIDE = 72, 86, 450  # the square of the curves
 _BARS = (_TOP + _SIDE + 14, _TOP + _SIDE + 62)  # the strip of counts, top and bottom
 _INK: Colour = (33, 37, 43)
 _MUTED: Colour = (110, 118, 128)
+SOFTWARE = "adfm reliability"
+"""What every diagram says about its origin. An image without it is not ours to replace."""
 _GRID: Colour = (226, 229, 233)
 _BEFORE: Colour = (150, 158, 168)
 _AFTER: Colour = (24, 98, 181)
@@ -78,7 +81,9 @@ def write_reliability(path: Path, anomalous: Bools, before: Floats, after: Float
     pen.text((_LEFT - 8, top + 6), f"{most}", anchor="rm", size=11)
     pen.text((_LEFT - 8, bottom - 6), "n", anchor="rm", size=11)
     buffer = BytesIO()
-    pen.image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS).save(buffer, "PNG", optimize=True)
+    marked = PngInfo()
+    marked.add_text("Software", SOFTWARE)
+    pen.image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS).save(buffer, "PNG", optimize=True, pnginfo=marked)
     write_bytes(path, buffer.getvalue())
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +21,13 @@ from trl import GRPOConfig, GRPOTrainer
 from adfm.errors import ConfigError
 from adfm.models.card import ModelCard
 from adfm.records import Sample
-from adfm.rewards.trl import reward_weights, trl_rewards
+from adfm.rewards.trl import completion_text, reward_weights, trl_rewards
 from adfm.training.engine import DurableRun, EpochSampler
 from adfm.training.examples import Example, manifest_examples, rows
+from adfm.training.incidents import Incidents, Readable
+from adfm.training.journal import StepProgress
 from adfm.training.monitor import JOURNAL_NAMES, RolloutMonitor
-from adfm.training.run import StepProgress, engine_arguments, execute, training_manifest
+from adfm.training.run import engine_arguments, execute, training_manifest
 from adfm.training.settings import GrpoSettings
 from adfm.training.shared_prefix.selfcheck import SelfCheckedSteps
 from adfm.training.subject import Subject, load_subject, lora_config, resolved, save_model
@@ -45,6 +48,17 @@ class GroundedGRPOTrainer(DurableRun, SelfCheckedSteps, GRPOTrainer):  # type: i
     ) -> None:
         self.monitor, self.zero_tolerance, self.resample = monitor, zero_tolerance, resample
         super().__init__(*args, **kwargs)
+        self._rollouts: list[dict[str, Any]] = []
+
+    def batch_rows(self) -> list[dict[str, Any]]:
+        """Return this process's last rollouts: sample ids, questions and answers."""
+        return self._rollouts
+
+    def cycle(self) -> int:
+        """Return how many optimizer steps learn from one batch of rollouts."""
+        every: int = self.args.steps_per_generation * self.num_iterations
+        step: int = self.args.gradient_accumulation_steps
+        return math.lcm(every, step) // step
 
     def _get_train_sampler(self, dataset: Any = None) -> EpochSampler:
         return EpochSampler(
@@ -57,11 +71,16 @@ class GroundedGRPOTrainer(DurableRun, SelfCheckedSteps, GRPOTrainer):  # type: i
         )
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Any:
+        self._rollouts = [
+            {"sample_id": row["sample_id"], "prompt": completion_text(prompt), "answer": completion_text(completion)}
+            for row, prompt, completion in zip(inputs, prompts, completions, strict=True)
+        ]
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         totals = (rewards * self.reward_weights.to(rewards.device)).nansum(dim=1)
         self._flat_groups = flat_groups(totals.view(-1, self.num_generations), self.zero_tolerance)
         if self.model.training:
             quantities = self.monitor.observe(inputs, completions)
+            quantities["reward_failures"] = rewards.isnan().all(dim=1).sum().item()
             quantities["zero_advantage_share"] = self._flat_groups.float().mean().item()
             for name, value in quantities.items():
                 self._metrics["train"][name].append(value)
@@ -161,6 +180,7 @@ def build_trainer(
     settings: GrpoSettings, subject: Subject, examples: Sequence[Example], run: Path
 ) -> GroundedGRPOTrainer:
     """Put model, rows, rewards and engine together. The trainer is complete."""
+    incidents = Incidents(run)
     samples: dict[str, Sample] = {example.sample.id: example.sample for example in examples}
     if settings.vllm:
         # vLLM reads the processor from a folder: pixel limits that live only in memory would not reach it.
@@ -169,8 +189,10 @@ def build_trainer(
     trainer = GroundedGRPOTrainer(
         model=subject.weights.train(),
         args=grpo_arguments(settings, subject, run),
-        reward_funcs=trl_rewards(samples, settings.rewards, protocol=subject.protocol),
-        train_dataset=rows(examples, subject, answers=False),
+        reward_funcs=trl_rewards(
+            samples, settings.rewards, protocol=subject.protocol, failed=functools.partial(incidents.note, "reward")
+        ),
+        train_dataset=rows(Readable(examples, incidents), subject, answers=False),
         processing_class=subject.processor,
         peft_config=lora_config(settings, subject.family),
         keep_checkpoints=settings.keep_checkpoints,

@@ -9,7 +9,7 @@ from adfm.geometry import Frame
 from adfm.reasoning import Protocol, read_answer
 from adfm.records import Sample
 from adfm.rewards.trl import completion_text
-from adfm.training.run import LOGGED
+from adfm.training.journal import LOGGED
 
 QUANTITIES = (
     "located/normal_0",
@@ -20,6 +20,7 @@ QUANTITIES = (
     "unread_rate",
     "box_count_error",
     "zero_advantage_share",
+    "reward_failures",
 )
 JOURNAL_NAMES = {
     **LOGGED,

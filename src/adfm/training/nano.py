@@ -20,12 +20,14 @@ from adfm.geometry import Box, Frame
 from adfm.models.card import ModelCard
 from adfm.models.nano.architecture import NanoShape, build_model, build_processor
 from adfm.models.nano.tokenizer import train_tokenizer
+from adfm.ownership import owned_folder
 from adfm.progress import Progress
 from adfm.reasoning import PIXELS, STAGES, Protocol, canonical, prompt
 from adfm.records import Label, Sample
 from adfm.storage import Journal, write_text
 from adfm.training.examples import Example
-from adfm.training.run import StepProgress, cut_journal
+from adfm.training.journal import StepProgress, cut_journal
+from adfm.training.run import is_started
 from adfm.training.scenes import SceneSettings, draw_scene
 from adfm.training.settings import SftSettings
 from adfm.training.sft import fine_tune
@@ -80,7 +82,7 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
     work = WarmUp(model, processor, warm.learning_rate, warm.steps)
     state = out / "warmup.safetensors"
     done = work.load(state) if state.is_file() else 0
-    cut_journal(out / "warmup.jsonl", done)
+    cut_journal(out / "warmup.jsonl", done, f"remove {state} to warm up again")
     journal = Journal(out / "warmup.jsonl", fresh=done == 0)
     write_text(out / "config.yaml", dump_settings(settings))
     check = draw_scenes(settings.scenes, range(VALIDATION_FIRST, VALIDATION_FIRST + 256))
@@ -100,8 +102,10 @@ def warm_up(out: Path, settings: NanoSettings, tokenizer: Any, progress: Progres
         if step % warm.save_every == 0 or step == warm.steps:
             tokens, images = work.quality(check)
             row |= {"token_ap": tokens, "picture_auroc": images}
-            work.save(state, step)
         journal.append(row)
+        if "token_ap" in row:
+            journal.sync()  # the saved state counts on the row
+            work.save(state, step)
         report(step, warm.steps, row)
     journal.close()
     return model
@@ -154,35 +158,36 @@ def corpus(settings: SceneSettings, answers: int = 3000) -> list[str]:
 
 def build_nano(out: Path, settings: NanoSettings, progress: Progress, *, workers: int = 1) -> Path:
     """Run every stage that is not yet done in `out` and return the folder of the finished model."""
-    warm = out / "warm"
-    if not (warm / "config.json").is_file():
-        tokenizer = train_tokenizer(corpus(settings.scenes), vocabulary=settings.shape.vocabulary)
-        trained = warm_up(out, settings, tokenizer, progress, workers=workers)
-        save_model(warm, trained, build_processor(tokenizer, settings.shape), ModelCard(protocol=PROTOCOL))
-    model, first = warm, settings.warmup.steps * settings.warmup.batch
-    for number, tune in enumerate(settings.rounds, 1):
-        run = out / f"tune-{number}"
-        if not (run / "summary.json").is_file():
-            recipe = resolved(
-                SftSettings(
-                    model=str(model),
-                    out=str(run),
-                    seed=settings.seed,
-                    micro_batch=tune.batch,
-                    warmup_steps=50,
-                    optimizer="blended",
-                    **tune.model_dump(exclude={"batch"}),
-                    threads=1,
-                    workers=workers,
+    with owned_folder(out, "a build of the bundled model"):
+        warm = out / "warm"
+        if not (warm / "config.json").is_file():
+            tokenizer = train_tokenizer(corpus(settings.scenes), vocabulary=settings.shape.vocabulary)
+            trained = warm_up(out, settings, tokenizer, progress, workers=workers)
+            save_model(warm, trained, build_processor(tokenizer, settings.shape), ModelCard(protocol=PROTOCOL))
+        model, first = warm, settings.warmup.steps * settings.warmup.batch
+        for number, tune in enumerate(settings.rounds, 1):
+            run = out / f"tune-{number}"
+            if not (run / "summary.json").is_file():
+                recipe = resolved(
+                    SftSettings(
+                        model=str(model),
+                        out=str(run),
+                        seed=settings.seed,
+                        micro_batch=tune.batch,
+                        warmup_steps=50,
+                        optimizer="blended",
+                        **tune.model_dump(exclude={"batch"}),
+                        threads=1,
+                        workers=workers,
+                    )
                 )
-            )
-            set_seed(settings.seed)
-            fine_tune(
-                recipe,
-                load_subject(recipe),
-                SceneExamples(settings.scenes, first, tune.steps * tune.batch),
-                resume=any((run / "checkpoints").glob("step-*")),
-                progress=_with_loss(progress, f"fine-tuning {run.name}"),
-            )
-        model, first = run / "final", first + tune.steps * tune.batch
+                set_seed(settings.seed)
+                fine_tune(
+                    recipe,
+                    load_subject(recipe),
+                    SceneExamples(settings.scenes, first, tune.steps * tune.batch),
+                    resume=is_started(run),
+                    progress=_with_loss(progress, f"fine-tuning {run.name}"),
+                )
+            model, first = run / "final", first + tune.steps * tune.batch
     return model

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import math
-import time
+import logging
+import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback, set_seed
+from transformers import set_seed
 
 from adfm.config import dump_settings
 from adfm.data.manifest import Manifest, read_manifest
-from adfm.errors import ConfigError, UserError
+from adfm.errors import ConfigError, NotFiniteError, UserError
 from adfm.models.device import best_device, use_threads
+from adfm.models.files import load_config, resolve, revision_of
+from adfm.ownership import MARKER, owned_folder
 from adfm.reasoning import ask
-from adfm.storage import Journal, read_jsonl, write_json, write_jsonl, write_text
-from adfm.training.engine import newest_checkpoint
+from adfm.storage import read_json, write_json, write_text
+from adfm.training.engine import StepRules, newest_checkpoint
+from adfm.training.incidents import Incidents, begin
+from adfm.training.journal import RunJournal, StepProgress, collapsed_at
 from adfm.training.settings import TrainSettings
+from adfm.training.stopping import StopRequest
 from adfm.training.subject import Subject, is_first_process, save_final
 
-StepProgress = Callable[[int, int, dict[str, float]], None]
-"""(step, steps, quantities) after every optimizer step."""
+INPUTS = "inputs.json"
 QUESTIONS = "questions.json"
-LOGGED = {name: name for name in ("loss", "grad_norm", "learning_rate")}
-"""What every stage logs: name in the engine's log -> name in `metrics.jsonl`."""
+SUMMARY = "summary.json"
+NOT_FINITE = "not-finite.json"
 
 
 def training_manifest(settings: TrainSettings) -> Manifest:
@@ -49,10 +54,11 @@ def execute(
     names: Mapping[str, str],
     *,
     manifest: Manifest | None = None,
+    warm: Callable[[Path], None] | None = None,
     resume: bool = False,
     progress: StepProgress | None = None,
 ) -> Path:
-    """Open the run folder, train, journal every step, save the final model and return its folder.
+    """Claim the run folder, train, journal every step, save the final model and return its folder.
 
     Args:
         settings: the resolved settings, which `config.yaml` keeps.
@@ -60,30 +66,115 @@ def execute(
         build: makes the engine's trainer for the run folder. It is called once everything is seeded.
         names: what the stage logs: name in the engine's log -> name in `metrics.jsonl`.
         manifest: the samples to train on. The hashes of their questions are kept in `questions.json`.
-        resume: continue from the newest checkpoint.
+        warm: prepares the model's weights, seeded, before the first step of a run without a checkpoint.
+        resume: continue from the newest checkpoint; a run without one starts over, a finished one stays as it is.
 
     Raises:
-        UserError: the folder holds another run, or none to resume.
+        UserError: the folder holds another run or none to resume, another process works in it, or what the run was started
+            from has changed.
+        NotFiniteError: a number became infinite or NaN. `not-finite.json` keeps what that step learned from.
+        StoppedError: a signal ended the run.
+        WriteError: there is no room. The checkpoint before is complete.
     """
     use_threads(settings.threads)
-    run = open_run(settings, resume=resume)
-    if manifest is not None and is_first_process():
-        write_json(run / QUESTIONS, question_hashes(subject, manifest))
-    checkpoint = newest_checkpoint(run) if resume else None
-    done = int(checkpoint.name.removeprefix("step-")) if checkpoint else 0
+    run = Path(settings.out)
+    if resume and not is_started(run):
+        raise UserError(f"{run}: holds no run to resume ({MARKER} is missing)")
+    with claimed(run), StopRequest(settings.stop_seconds) as stop:
+        open_run(settings, started_from(settings, manifest), resume=resume)
+        if resume and (run / SUMMARY).is_file() and (run / "final").is_dir():
+            return run / "final"
+        checkpoint = newest_checkpoint(run) if resume else None
+        if resume and checkpoint is None:
+            logging.getLogger("adfm").warning(f"{run}: has no checkpoint yet; the run starts over")
+        if is_first_process():
+            begin(run, fresh=checkpoint is None)
+            if manifest is not None:
+                write_json(run / QUESTIONS, question_hashes(subject, manifest))
+        if warm and checkpoint is None:
+            set_seed(settings.seed)
+            warm(run)
+        return _train(settings, subject, build, names, manifest, checkpoint, stop, progress)
+
+
+def _train(
+    settings: TrainSettings,
+    subject: Subject,
+    build: Callable[[Path], Any],
+    names: Mapping[str, str],
+    manifest: Manifest | None,
+    checkpoint: Path | None,
+    stop: StopRequest,
+    progress: StepProgress | None,
+) -> Path:
+    """Train from a checkpoint or from the start to the end, in a run folder that is open."""
+    run, done = Path(settings.out), int(checkpoint.name.removeprefix("step-")) if checkpoint else 0
     set_seed(settings.seed)  # the engine seeds later than the first draws
     journal = RunJournal(run, resumed_at=done, steps=settings.steps, progress=progress, names=names)
     trainer = build(run)
-    trainer.add_callback(journal)
+    for callback in (StepRules(trainer, stop), journal):
+        trainer.add_callback(callback)
     if checkpoint and is_complete(done, settings):
         trainer._load_from_checkpoint(str(checkpoint))
     else:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with stepping(trainer, stop):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        done = trainer.state.global_step
     journal.close()
+    if stop.asked is not None and done < settings.steps:
+        raise stop.stopped(f"after step {done} of {settings.steps}, which is saved")
     final = save_final(run, trainer.model, subject, settings, manifest)
     if is_first_process():
-        write_json(run / "summary.json", _summary(settings, journal))
+        write_json(run / SUMMARY, _summary(settings, journal))
     return final
+
+
+@contextmanager
+def stepping(trainer: Any, stop: StopRequest) -> Iterator[None]:
+    """Keep the batch of a step that is not finite, and make the failures of loader processes one line.
+
+    Raises:
+        NotFiniteError: with the run folder and the file that keeps the batch.
+        StoppedError: loader processes got the signal as well and left before the step was done.
+        UserError: what a loader process raised.
+    """
+    run = Path(trainer.args.output_dir)
+    stop.stepping = True
+    try:
+        yield
+    except NotFiniteError as error:
+        if is_first_process():
+            write_json(run / NOT_FINITE, {"reason": str(error), "rows": trainer.batch_rows()})
+        raise NotFiniteError(
+            f"{run}: {error}; {NOT_FINITE} keeps what that step learned from, the last checkpoint is complete; start a new "
+            "run with a lower learning_rate or max_grad_norm"
+        ) from error
+    except UserError as error:
+        raise _of_loader(error) from error
+    except RuntimeError as error:
+        if stop.asked is None or "DataLoader worker" not in str(error):
+            raise
+        raise stop.stopped("with its loader processes, before a step could be saved") from error
+    finally:
+        stop.stepping = False
+
+
+def _of_loader(error: UserError) -> UserError:
+    """Return an error without the traceback that a loader process puts before its message."""
+    text = str(error)
+    if "DataLoader worker process" not in text:
+        return error
+    return UserError(text.strip().splitlines()[-1].partition(": ")[2])
+
+
+def claimed(run: Path) -> AbstractContextManager[None]:
+    """Keep other runs out of the folder. Of several processes the first one claims it."""
+    return owned_folder(run, "a training run") if is_first_process() else nullcontext()
+
+
+def is_started(run: Path) -> bool:
+    """Whether a run was started in this folder, even if it was killed at once."""
+    return (run / MARKER).is_file()
 
 
 def is_complete(done: int, settings: TrainSettings) -> bool:
@@ -91,27 +182,61 @@ def is_complete(done: int, settings: TrainSettings) -> bool:
     return done >= settings.steps
 
 
-def open_run(settings: TrainSettings, *, resume: bool) -> Path:
-    """Make the run folder and write the resolved settings, or check that a resumed run has the same ones.
+def started_from(settings: TrainSettings, manifest: Manifest | None) -> dict[str, Any]:
+    """Return what a run's results stand for besides its settings, by name: hashes of its data and model, its processes."""
+    model = resolve(settings.model)
+    return {
+        f"the manifest {settings.data.manifest}": manifest.sha256 if manifest else None,
+        f"the model {settings.model}": revision_of(model, load_config(model)),
+        "the number of processes": int(os.environ.get("WORLD_SIZE", "1")),
+    }
+
+
+def open_run(settings: TrainSettings, inputs: Mapping[str, Any], *, resume: bool) -> None:
+    """Write the resolved settings and what the run starts from, or check that a resumed run has the same ones.
 
     Raises:
-        UserError: the folder holds another run, or the settings differ on resume.
+        UserError: the folder holds another run, or something differs on resume.
     """
     run = Path(settings.out)
     if not is_first_process():
-        return run
+        return
     wanted, file = dump_settings(settings), run / "config.yaml"
-    if resume and not file.is_file():
-        raise UserError(f"{run}: holds no run to resume (config.yaml is missing)")
-    if not resume and file.is_file():
+    if file.is_file() and not resume:
         raise UserError(f"{run}: already holds a run; add --resume, or choose another out=FOLDER")
-    if resume:
-        pairs = zip_longest(file.read_text(encoding="utf-8").splitlines(), wanted.splitlines(), fillvalue="nothing")
-        changed = next((f"'{old.strip()}' was, '{new.strip()}' is" for old, new in pairs if old != new), "")
-        if changed:
-            raise UserError(f"{file}: differs from the settings given ({changed}); resume with the same settings")
+    if file.is_file():
+        require_same_settings(file, wanted)
+        require_same_inputs(run / INPUTS, inputs)
+    write_json(run / INPUTS, inputs)
     write_text(file, wanted)
-    return run
+
+
+def require_same_settings(file: Path, wanted: str) -> None:
+    """Refuse to resume a run with other settings than those of its `config.yaml`.
+
+    Raises:
+        UserError: names the first difference.
+    """
+    pairs = zip_longest(file.read_text(encoding="utf-8").splitlines(), wanted.splitlines(), fillvalue="nothing")
+    changed = next((f"'{old.strip()}' was, '{new.strip()}' is" for old, new in pairs if old != new), "")
+    if changed:
+        raise UserError(f"{file}: differs from the settings given ({changed}); resume with the same settings")
+
+
+def require_same_inputs(file: Path, inputs: Mapping[str, Any]) -> None:
+    """Refuse to resume a run whose data or model are no longer those that it was started from.
+
+    Raises:
+        UserError: names what has changed.
+    """
+    was = read_json(file)
+    for name, value in inputs.items():
+        if not isinstance(was, dict) or was.get(name) != value:
+            before = was.get(name) if isinstance(was, dict) else None
+            raise UserError(
+                f"{file.parent}: {name} changed since the run was started ({before} was, {value} is); restore it, or train "
+                "in another out=FOLDER"
+            )
 
 
 def question_hashes(subject: Subject, manifest: Manifest) -> dict[str, Any]:
@@ -137,6 +262,7 @@ def engine_arguments(settings: TrainSettings, run: Path) -> dict[str, Any]:
         "bf16": gpu,
         "use_cpu": not gpu,
         "logging_steps": 1,
+        "logging_nan_inf_filter": False,
         "save_strategy": "steps" if settings.save_every else "no",
         "save_steps": settings.save_every or 500,
         "report_to": settings.tracker,
@@ -147,72 +273,8 @@ def engine_arguments(settings: TrainSettings, run: Path) -> dict[str, Any]:
     }
 
 
-class RunJournal(TrainerCallback):  # type: ignore[misc]
-    """`metrics.jsonl`, the same for the same seed, and beside it `timings.jsonl` with the seconds, which never are.
-
-    The seconds of a resumed run continue from those of its checkpoint. `rows` are those of the run so far.
-    """
-
-    def __init__(
-        self,
-        run: Path,
-        *,
-        resumed_at: int,
-        steps: int,
-        progress: StepProgress | None,
-        names: Mapping[str, str] = LOGGED,
-    ) -> None:
-        self._steps, self._progress, self._names = steps, progress, names
-        self._writes = is_first_process()
-        self.rows: list[dict[str, Any]] = []
-        self._started = time.monotonic()
-        if self._writes:
-            self.rows = cut_journal(run / "metrics.jsonl", resumed_at)
-            earlier = cut_journal(run / "timings.jsonl", resumed_at)
-            self._started -= earlier[-1]["seconds"] if earlier else 0
-            self._metrics = Journal(run / "metrics.jsonl", fresh=resumed_at == 0)
-            self._timings = Journal(run / "timings.jsonl", fresh=resumed_at == 0)
-
-    def seconds(self) -> float:
-        """Return the seconds of training so far, those before the checkpoint included."""
-        return time.monotonic() - self._started
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
-        """Receive what the engine logged at this step. The closing summary of a run has no loss and is left out."""
-        if logs and "loss" in logs:
-            named = {ours: logs[theirs] for theirs, ours in self._names.items() if theirs in logs}
-            self.receive(state.global_step, named)
-
-    def receive(self, step: int, quantities: dict[str, float]) -> None:
-        """Append one row and report progress. A quantity that is no finite number is left out."""
-        if not self._writes:
-            return
-        finite = {name: value for name, value in quantities.items() if math.isfinite(value)}
-        row = {"step": step, **finite}
-        self.rows.append(row)
-        self._metrics.append(row)
-        self._timings.append({"step": step, "seconds": round(self.seconds(), 3)})
-        if self._progress:
-            self._progress(step, self._steps, finite)
-
-    def close(self) -> None:
-        """Flush both files."""
-        if self._writes:
-            self._metrics.close()
-            self._timings.close()
-
-
-def cut_journal(path: Path, last: int) -> list[dict[str, Any]]:
-    """Cut a journal back to the checkpoint's step, because later rows will be written again. Return what is left."""
-    if not last or not path.exists():
-        return []
-    rows = [row for row in read_jsonl(path, torn_tail=True) if row["step"] <= last]
-    write_jsonl(path, rows)
-    return rows
-
-
 def _summary(settings: TrainSettings, journal: RunJournal) -> dict[str, Any]:
-    """Return what was trained, how far, how long, and the last row of the journal."""
+    """Return what was trained, how far, how long, what went wrong on the way, and the last row of the journal."""
     return {
         "model": settings.model,
         "data": settings.data.manifest,
@@ -221,5 +283,7 @@ def _summary(settings: TrainSettings, journal: RunJournal) -> dict[str, Any]:
         "seed": settings.seed,
         "seconds": round(journal.seconds(), 1),
         "last": journal.rows[-1] if journal.rows else {},
+        "collapsed_at": collapsed_at(journal.rows),
+        "incidents": Incidents(Path(settings.out)).counts(),
         "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate")},
     }

@@ -9,16 +9,16 @@ import math
 from pathlib import Path
 from typing import Any
 
-from transformers import set_seed
 from trl import SFTConfig, SFTTrainer
 
 from adfm.data.manifest import Manifest
 from adfm.errors import ConfigError
-from adfm.models.device import use_threads
 from adfm.training.blended import BlendedOptimizer
 from adfm.training.engine import DurableRun
 from adfm.training.examples import Source, manifest_examples, rows
-from adfm.training.run import LOGGED, StepProgress, engine_arguments, execute, training_manifest
+from adfm.training.incidents import Incidents, Readable
+from adfm.training.journal import LOGGED, StepProgress
+from adfm.training.run import engine_arguments, execute, training_manifest
 from adfm.training.settings import SftSettings
 from adfm.training.subject import Subject, load_subject, lora_config, resolved
 from adfm.training.warmup import warm_on_examples
@@ -26,6 +26,33 @@ from adfm.training.warmup import warm_on_examples
 
 class DurableSFTTrainer(DurableRun, SFTTrainer):  # type: ignore[misc]
     """TRL's trainer with published checkpoints and exact resume."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.data_collator: Any = NamedRows(self.data_collator)
+        self._rows: tuple[list[str], Any] = ([], None)
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        self._rows = inputs.pop("sample_id", []), inputs["input_ids"]
+        return super()._prepare_inputs(inputs)
+
+    def batch_rows(self) -> list[dict[str, Any]]:
+        """Return the rows of the micro-batch under way: sample ids, and prompts with their answers."""
+        ids, tokens = self._rows
+        texts = self.processing_class.batch_decode(tokens) if ids else []
+        return [{"sample_id": name, "text": text} for name, text in zip(ids, texts, strict=True)]
+
+
+class NamedRows:
+    """A collator that leaves the ids of the samples in its batch."""
+
+    def __init__(self, collate: Any) -> None:
+        self._collate = collate
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Collate the rows as ever, and add their ids."""
+        ids = [row["sample_id"] for row in rows]
+        return {**self._collate(rows), "sample_id": ids}
 
 
 def train_sft(settings: SftSettings, *, resume: bool = False, progress: StepProgress | None = None) -> Path:
@@ -43,11 +70,6 @@ def train_sft(settings: SftSettings, *, resume: bool = False, progress: StepProg
         settings = settings.model_copy(update={"dense": None})
     settings = capped(resolved(settings), len(examples))
     subject = load_subject(settings)
-    if settings.dense and not resume:
-        use_threads(settings.threads)
-        set_seed(settings.seed)  # the throw-away heads too start where the seed says
-        report = progress or (lambda *_: None)
-        warm_on_examples(subject.weights, subject.processor, examples, settings.dense, settings.seed, report)
     return fine_tune(settings, subject, examples, manifest=manifest, resume=resume, progress=progress)
 
 
@@ -82,12 +104,18 @@ def fine_tune(
                 max_length=None,  # a truncated row would lose image tokens
                 completion_only_loss=True,
             ),
-            train_dataset=rows(examples, subject, answers=True),
+            train_dataset=rows(Readable(examples, Incidents(run)), subject, answers=True),
             processing_class=subject.processor,
             peft_config=lora_config(settings, subject.family),
             optimizers=(BlendedOptimizer(subject.weights, settings.learning_rate) if blended else None, None),
             keep_checkpoints=settings.keep_checkpoints,
         )
 
+    def warm(run: Path) -> None:
+        if settings.dense:
+            known = [one for one in map(examples.__getitem__, range(len(examples))) if one.sample.boxes is not None]
+            source, report = Readable(known, Incidents(run)), progress or (lambda *_: None)
+            warm_on_examples(subject.weights, subject.processor, source, settings.dense, settings.seed, report)
+
     names = {**LOGGED, "mean_token_accuracy": "token_accuracy"}
-    return execute(settings, subject, build, names, manifest=manifest, resume=resume, progress=progress)
+    return execute(settings, subject, build, names, manifest=manifest, warm=warm, resume=resume, progress=progress)

@@ -19,14 +19,15 @@ from safetensors.torch import load_file, save
 from torch import nn
 from torch.nn import functional
 
-from adfm.errors import DataError, ModelError
+from adfm.errors import ModelError
 from adfm.geometry import Box, filled
 from adfm.models.families import family_of
 from adfm.models.image_tokens import Grid
 from adfm.storage import write_bytes
 from adfm.training.blended import muon_and_adamw
-from adfm.training.examples import Example
-from adfm.training.run import StepProgress
+from adfm.training.engine import require_finite
+from adfm.training.examples import Example, Source
+from adfm.training.journal import StepProgress
 from adfm.training.settings import DenseSettings
 
 
@@ -119,14 +120,20 @@ class WarmUp:
         return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def step(self, number: int, scenes: Sequence[Scene]) -> float:
-        """Take optimizer step `number`, from 1, at the cosine's rate; return the loss."""
+        """Take optimizer step `number`, from 1, at the cosine's rate; return the loss.
+
+        Raises:
+            NotFiniteError: the loss or the gradient is not finite.
+        """
         for group, peak in zip(self._groups(), self._peaks, strict=True):
             group["lr"] = peak * cosine_rate(number - 1, self.steps)
         self.model.zero_grad()
         self.heads.zero_grad()
         loss = self.loss(scenes)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([weight for group in self._groups() for weight in group["params"]], 1.0)
+        norm = torch.nn.utils.clip_grad_norm_([weight for group in self._groups() for weight in group["params"]], 1.0)
+        require_finite(number, "the loss of the warm-up", loss.detach())
+        require_finite(number, "the norm of its gradient", norm)
         for optimizer in self.optimizers:
             optimizer.step()
         self.model.zero_grad()
@@ -201,17 +208,14 @@ def example_scene(example: Example) -> Scene:
 
 
 def warm_on_examples(
-    model: Any, processor: Any, examples: Sequence[Example], dense: DenseSettings, seed: int, progress: StepProgress
+    model: Any, processor: Any, known: Source, dense: DenseSettings, seed: int, progress: StepProgress
 ) -> None:
-    """Warm a model's vision tower on the boxes of labelled images. Images whose boxes are unknown are left out.
+    """Warm a model's vision tower on labelled images, `known` with their boxes.
 
     Raises:
-        DataError: no anomalous image has boxes.
         ModelError: the model's images are tiles.
+        NotFiniteError: the loss or the gradient is not finite.
     """
-    known = [example for example in examples if example.sample.boxes is not None]
-    if not any(example.sample.boxes for example in known):
-        raise DataError("setting 'dense': no anomalous training image has boxes; set dense=null")
     warm = WarmUp(model.train(), processor, dense.learning_rate, dense.steps)
     rng = np.random.default_rng(seed)
     for number in range(1, dense.steps + 1):

@@ -15,7 +15,7 @@ from adfm.calibration.record import CALIBRATION, write_calibration
 from adfm.data.build import build
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
-from adfm.errors import ConfigError, DataError, nearest
+from adfm.errors import ConfigError, DataError, UserError, nearest
 from adfm.evaluation import repeated_metrics
 from adfm.evaluation.run import PROVENANCE
 from adfm.extensions import extended
@@ -23,11 +23,23 @@ from adfm.models.device import one_thread_on_cpu
 from adfm.numbers import three_digits, with_interval
 from adfm.progress import Progress
 from adfm.report import Difference, RunResult
-from adfm.storage import read_json, write_json, write_text
-from adfm.workflows.arms import Arm, ArmResult, claim_folder, difference, evaluate_arm, report_arms, run_arms, table
+from adfm.storage import read_json, sha256_tree, write_json, write_text
+from adfm.workflows.arms import (
+    Arm,
+    ArmResult,
+    arm_settings,
+    difference,
+    evaluate_arm,
+    origin_of,
+    report_arms,
+    run_arms,
+    table,
+    workflow_folder,
+)
 from adfm.workflows.provenance import provenance
 
 TABLE = "table.md"
+ADAPTATION = "an adaptation"
 SHOWN = ("balanced_accuracy", "box_f1@0.3")
 """What the note of several splits shows split by split."""
 
@@ -100,25 +112,25 @@ def run_adaptation(source: Path, out: Path, settings: AdaptSettings, progress: P
     require_valid(Wanted(settings.alpha))
     arms = chosen_arms(settings)
     one_thread_on_cpu()
-    data = out / "data"
-    if not (data / "manifest.jsonl").is_file():
-        build(source, data, settings.build, progress=progress)
-    claim_folder(out, claim(source, settings, arms))
-    results = run_arms(arms, data, out, seed=settings.seed, progress=progress)
-    runs = [result.evaluation for result in results]
-    differences = [difference(runs[-1:], [run], seed=settings.seed) for run in runs[:-1]]
-    last = results[-1]
-    summary = {
-        "arms": [result.to_json() for result in results],
-        "differences": [{"of": one.of, "to": one.to, **one.metrics} for one in differences],
-        "recommended": {"name": last.arm.name, "why": "the last arm; arms are not compared on a validation split"},
-        "decisions": calibrated_decisions(last, out, settings.alpha, progress),
-        "seconds": round(time.monotonic() - started, 1),
-        "provenance": provenance("adfm adapt", settings.seed),
-    }
-    written = adapted(out, summary, runs, differences)
-    report_arms(out, "Adaptation to a labelled set", results, differences, "adfm adapt", settings.seed)
-    return written
+    with workflow_folder(out, ADAPTATION, claim(source, out, settings, arms)):
+        data = out / "data"
+        if not (data / "manifest.jsonl").is_file():
+            build(source, data, settings.build, progress=progress)
+        results = run_arms(arms, data, out, seed=settings.seed, progress=progress)
+        runs = [result.evaluation for result in results]
+        differences = [difference(runs[-1:], [run], seed=settings.seed) for run in runs[:-1]]
+        last = results[-1]
+        summary = {
+            "arms": [result.to_json() for result in results],
+            "differences": [{"of": one.of, "to": one.to, **one.metrics} for one in differences],
+            "recommended": {"name": last.arm.name, "why": "the last arm; arms are not compared on a validation split"},
+            "decisions": calibrated_decisions(last, out, settings.alpha, progress),
+            "seconds": round(time.monotonic() - started, 1),
+            "provenance": provenance("adfm adapt", settings.seed),
+        }
+        written = adapted(out, summary, runs, differences)
+        report_arms(out, "Adaptation to a labelled set", results, differences, "adfm adapt", settings.seed)
+        return written
 
 
 def run_repeats(source: Path, out: Path, settings: AdaptSettings, repeats: int, progress: Progress) -> Adapted:
@@ -130,30 +142,31 @@ def run_repeats(source: Path, out: Path, settings: AdaptSettings, repeats: int, 
         UserError: as `run_adaptation`.
     """
     started = time.monotonic()
-    claim_folder(out, {"repeats": repeats, **claim(source, settings, chosen_arms(settings))})
-    seeds = range(settings.seed, settings.seed + repeats)
-    splits: list[Adapted] = []
-    for seed in seeds:
-        seeded = replace(settings, build=settings.build.model_copy(update={"seed": seed}), seed=seed)
+    wanted = {"repeats": repeats, **claim(source, out, settings, chosen_arms(settings))}
+    with workflow_folder(out, ADAPTATION, wanted):
+        seeds = range(settings.seed, settings.seed + repeats)
+        splits: list[Adapted] = []
+        for seed in seeds:
+            seeded = replace(settings, build=settings.build.model_copy(update={"seed": seed}), seed=seed)
 
-        def named(stage: str, done: int, total: int, seed: int = seed) -> None:
-            progress(f"seed {seed}: {stage}", done, total)
+            def named(stage: str, done: int, total: int, seed: int = seed) -> None:
+                progress(f"seed {seed}: {stage}", done, total)
 
-        splits.append(run_adaptation(source, out / f"seed-{seed}", seeded, named))
-    by_arm = list(zip(*(split.runs for split in splits), strict=True))
-    runs = [mean_run(arm) for arm in by_arm]
-    differences = [difference(by_arm[-1], arm, seed=settings.seed) for arm in by_arm[:-1]]
-    first = splits[0].summary
-    summary: dict[str, Any] = {
-        "arms": [arm | {"metrics": run.metrics} for arm, run in zip(first["arms"], runs, strict=True)],
-        "differences": [{"of": one.of, "to": one.to, **one.metrics} for one in differences],
-        "recommended": first["recommended"],
-        "decisions": [split.summary["decisions"] for split in splits],
-        "seeds": list(seeds),
-        "seconds": round(time.monotonic() - started, 1),
-        "provenance": provenance("adfm adapt", settings.seed),
-    }
-    return adapted(out, summary, runs, differences)
+            splits.append(run_adaptation(source, out / f"seed-{seed}", seeded, named))
+        by_arm = list(zip(*(split.runs for split in splits), strict=True))
+        runs = [mean_run(arm) for arm in by_arm]
+        differences = [difference(by_arm[-1], arm, seed=settings.seed) for arm in by_arm[:-1]]
+        first = splits[0].summary
+        summary: dict[str, Any] = {
+            "arms": [arm | {"metrics": run.metrics} for arm, run in zip(first["arms"], runs, strict=True)],
+            "differences": [{"of": one.of, "to": one.to, **one.metrics} for one in differences],
+            "recommended": first["recommended"],
+            "decisions": [split.summary["decisions"] for split in splits],
+            "seeds": list(seeds),
+            "seconds": round(time.monotonic() - started, 1),
+            "provenance": provenance("adfm adapt", settings.seed),
+        }
+        return adapted(out, summary, runs, differences)
 
 
 def mean_run(runs: Sequence[RunResult]) -> RunResult:
@@ -193,10 +206,29 @@ def calibrated_decisions(arm: ArmResult, out: Path, alpha: float, progress: Prog
     return {"alpha": alpha, "normal": calibration.normal, "log_odds": calibration.ng.log_odds, **point}
 
 
-def claim(source: Path, settings: AdaptSettings, arms: Sequence[Arm]) -> dict[str, Any]:
-    """Return everything that decides an adaptation's result."""
-    build = settings.build.model_dump(mode="json")
-    return {"source": str(source), **asdict(settings), "build": build, "arms": [arm.to_json() for arm in arms]}
+def claim(source: Path, out: Path, settings: AdaptSettings, arms: Sequence[Arm]) -> dict[str, Any]:
+    """Return everything that decides an adaptation's result: options, the bytes of the source, recipes and models.
+
+    Raises:
+        UserError: `out` is inside the source, a recipe is broken or a model is not there.
+    """
+    if out.resolve().is_relative_to(source.resolve()):
+        raise UserError(f"{out}: is inside the source {source}; give an --out folder beside it")
+    starts = {arm.start for arm in arms} - {arm.key for arm in arms}
+    recipes = {
+        f"recipe of {arm.key}": arm_settings(arm, arm.start, Path(), Path(), settings.seed).model_dump(mode="json")
+        for arm in arms
+        if arm.stage
+    }
+    return {
+        "source": str(source),
+        "source_sha256": sha256_tree(source),
+        **asdict(settings),
+        "build": settings.build.model_dump(mode="json"),
+        "arms": [arm.to_json() for arm in arms],
+        **recipes,
+        **{f"model {start}": origin_of(start) for start in sorted(starts)},
+    }
 
 
 def note(summary: Mapping[str, Any]) -> str:

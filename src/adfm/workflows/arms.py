@@ -6,7 +6,8 @@ Every step is skipped where its result is there, so a stopped experiment continu
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +17,10 @@ from adfm.errors import ConfigError, UserError
 from adfm.evaluation import HEADLINE, repeated_difference
 from adfm.evaluation.run import METRICS_FILE, run_evaluation
 from adfm.models.card import protocol_of
+from adfm.models.files import load_config, resolve, revision_of
 from adfm.models.local import LocalModel
 from adfm.numbers import metric_row
+from adfm.ownership import MARKER, owned_folder
 from adfm.progress import Progress
 from adfm.reasoning import Protocol, ProtocolFlags
 from adfm.records import Split
@@ -25,6 +28,8 @@ from adfm.report import Difference, ReportInputs, RunResult, read_run, write_rep
 from adfm.storage import read_json, read_jsonl, write_json
 from adfm.training.settings import GrpoSettings, SftSettings, TrainSettings, filled_recipe
 from adfm.workflows.provenance import provenance
+
+SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -158,20 +163,37 @@ def difference(of: Sequence[RunResult], to: Sequence[RunResult], *, seed: int) -
     return Difference(of[0].name, to[0].name, bounds)
 
 
-def claim_folder(out: Path, settings: Mapping[str, Any]) -> None:
-    """Note in `out/settings.json` what the folder is for, or check that it is for the same.
+@contextmanager
+def workflow_folder(out: Path, holds: str, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Own `out` for one workflow, whose settings it notes in `out/settings.json`, or check that they are the same.
+
+    They may differ as long as there is no result: a fault in the data may need other options.
 
     Raises:
-        UserError: it holds results of other settings, which would be taken for those of these.
+        UserError: it holds something else, or results of other settings, which would be taken for those of these.
     """
-    file = out / "settings.json"
-    wanted = json.loads(json.dumps(settings))
-    if file.is_file():
-        held = read_json(file)
-        changed = sorted(name for name in {*held, *wanted} if held.get(name) != wanted.get(name))
-        if changed:
-            raise UserError(f"{out}: holds results of other settings ({', '.join(changed)}); give another --out folder")
-    write_json(file, wanted)
+    with owned_folder(out, holds):
+        file = out / SETTINGS
+        wanted = json.loads(json.dumps(settings))
+        if file.is_file() and any(path.is_file() for path in out.rglob("*") if path.name not in (MARKER, SETTINGS)):
+            held = read_json(file)
+            changed = sorted(name for name in {*held, *wanted} if held.get(name) != wanted.get(name))
+            if changed:
+                raise UserError(
+                    f"{out}: holds results of other settings ({', '.join(changed)}); give another --out folder"
+                )
+        write_json(file, wanted)
+        yield
+
+
+def origin_of(model: str) -> str:
+    """Return the revision of a model that an arm starts from: it changes whenever its answers could.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    folder = resolve(model)
+    return revision_of(folder, None if Path(folder).is_dir() else load_config(folder))
 
 
 def table(runs: Sequence[RunResult], differences: Sequence[Difference] = ()) -> list[list[str]]:

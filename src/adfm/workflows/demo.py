@@ -22,7 +22,7 @@ from adfm.inspection import Inspector, inspect_folder
 from adfm.models.device import one_thread_on_cpu
 from adfm.progress import Progress, quiet
 from adfm.storage import write_json
-from adfm.workflows.arms import Arm, claim_folder, difference, report_arms, run_arms, table
+from adfm.workflows.arms import Arm, difference, origin_of, report_arms, run_arms, table, workflow_folder
 
 RECIPE = "demo-grpo"
 FEWEST_IMAGES = 40
@@ -50,58 +50,59 @@ def run_demo(out: Path, settings: DemoSettings, progress: Progress) -> dict[str,
     """Run the chain in `out`, continuing where an earlier run was stopped, and return what `summary.json` holds.
 
     Raises:
-        UserError: too few images, no nano, or `out` holds a demo with other settings.
+        UserError: too few images, no nano, or `out` holds something else, or a demo with other settings.
     """
     if settings.images < FEWEST_IMAGES:
         raise ConfigError(f"images {settings.images}: the demo needs at least {FEWEST_IMAGES} to train and to test on")
     started = time.monotonic()
     one_thread_on_cpu()
-    data = make_data(out, settings, progress)
-    claim_folder(out, {name: value for name, value in asdict(settings).items() if name not in ADDITIONS})
-    steps = () if settings.steps is None else (f"steps={settings.steps}",)
-    arms = [Arm("base", "base"), Arm("grpo", "trained", "nano", "grpo", RECIPE, steps)]
-    if settings.ablate:
-        blind = (*steps, "rewards.weights.grounding=0")
-        arms.append(Arm("grpo-verdict-only", "verdict only", "nano", "grpo", RECIPE, blind))
-    results = run_arms(arms, data, out, seed=settings.seed, progress=progress)
-    base, *trained = [result.evaluation for result in results]
-    differences = [difference([run], [base], seed=settings.seed) for run in trained]
-    inspect_some(results[1].model, data, out, settings, progress)
-    title = "AD-FM demo: a product that the model had not seen"
-    report_arms(out, title, results, differences, "adfm demo", settings.seed)
-    summary: dict[str, Any] = {
-        "base": base.metrics,
-        "trained": trained[0].metrics,
-        "difference": differences[0].metrics,
-        "seconds": round(time.monotonic() - started, 1),
-        "seed": settings.seed,
-        "report": str(out / "report.html"),
-        "arms": [result.to_json() for result in results],
-    }
-    if settings.ablate:
-        summary |= {"verdict_only": trained[1].metrics, "verdict_only_difference": differences[1].metrics}
-    write_json(out / "summary.json", summary)
-    return summary | {"table": table([base, *trained])}
+    decisive = {name: value for name, value in asdict(settings).items() if name not in ADDITIONS}
+    with workflow_folder(out, "a demo", decisive | {"revision": origin_of("nano")}):
+        data = make_data(out, settings, progress)
+        steps = () if settings.steps is None else (f"steps={settings.steps}",)
+        arms = [Arm("base", "base"), Arm("grpo", "trained", "nano", "grpo", RECIPE, steps)]
+        if settings.ablate:
+            blind = (*steps, "rewards.weights.grounding=0")
+            arms.append(Arm("grpo-verdict-only", "verdict only", "nano", "grpo", RECIPE, blind))
+        results = run_arms(arms, data, out, seed=settings.seed, progress=progress)
+        base, *trained = [result.evaluation for result in results]
+        differences = [difference([run], [base], seed=settings.seed) for run in trained]
+        inspect_some(results[1].model, data, out, settings, progress)
+        title = "AD-FM demo: a product that the model had not seen"
+        report_arms(out, title, results, differences, "adfm demo", settings.seed)
+        summary: dict[str, Any] = {
+            "base": base.metrics,
+            "trained": trained[0].metrics,
+            "difference": differences[0].metrics,
+            "seconds": round(time.monotonic() - started, 1),
+            "seed": settings.seed,
+            "report": str(out / "report.html"),
+            "arms": [result.to_json() for result in results],
+        }
+        if settings.ablate:
+            summary |= {"verdict_only": trained[1].metrics, "verdict_only_difference": differences[1].metrics}
+        write_json(out / "summary.json", summary)
+        return summary | {"table": table([base, *trained])}
 
 
 def make_data(out: Path, settings: DemoSettings, progress: Progress) -> Path:
-    """Draw the parts and build their manifest, unless both are there. A half-drawn folder is drawn again."""
+    """Draw the parts and build their manifest, whichever is not there."""
     data = out / "data"
     if (data / "manifest.jsonl").is_file():
         return data
-    shutil.rmtree(out / "parts", ignore_errors=True)
-    make(
-        out / "parts",
-        seed=settings.seed,
-        images=settings.images,
-        size=(settings.size, settings.size),
-        products=settings.products,
-        difficulty=settings.difficulty,
-        materials=settings.materials,
-        benign=("drilled_hole",),
-        train_good_fraction=0.1,
-        progress=progress,
-    )
+    if not (out / "parts").is_dir():
+        make(
+            out / "parts",
+            seed=settings.seed,
+            images=settings.images,
+            size=(settings.size, settings.size),
+            products=settings.products,
+            difficulty=settings.difficulty,
+            materials=settings.materials,
+            benign=("drilled_hole",),
+            train_good_fraction=0.1,
+            progress=progress,
+        )
     split = BuildSettings(split="labelled", labelled_fraction=settings.labelled_fraction, seed=settings.seed)
     build(out / "parts", data, split, quiet)
     return data

@@ -15,10 +15,10 @@ from PIL import Image
 from adfm import images
 from adfm.data.check.rows import SHA256
 from adfm.data.faults import Broken, broken
-from adfm.data.measure import file_fault
+from adfm.data.marks import file_fault
 from adfm.errors import DataError, ImageError
 from adfm.records import Sample
-from adfm.storage import read_file, sha256_file
+from adfm.storage import read_file, sha256_bytes, sha256_file
 
 THUMB = 32  # side of a thumbnail, px
 
@@ -53,11 +53,15 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Look:
-    """What opening an image showed; `thumb` is a grey (32, 32) copy, None where it shows nothing to compare."""
+    """What opening an image showed; `thumb` is a grey (32, 32) copy, None where it shows nothing to compare.
+
+    `colours` is a hash of how often each level of each colour occurs, which no turn changes.
+    """
 
     faults: tuple[Broken, ...]
     orientation: int = 1
     thumb: Thumb | None = None
+    colours: str = ""
 
 
 def look(sample: Sample, place: Path, known: Mapping[str, str]) -> Look:
@@ -83,7 +87,8 @@ def look(sample: Sample, place: Path, known: Mapping[str, str]) -> Look:
     faults += known_faults(sample, place, digest, known)
     # Triangles, since boxes of a fractional width alias: of four filters these move least when an image is shrunk first.
     thumb = None if uniform else np.asarray(pixels.convert("L").resize((THUMB, THUMB), Image.Resampling.BILINEAR))
-    return Look(tuple(faults), head.orientation, thumb)
+    colours = sha256_bytes(np.array(pixels.histogram()).tobytes())
+    return Look(tuple(faults), head.orientation, thumb, colours)
 
 
 def _header_faults(place: Path, head: images.Header) -> Iterator[Broken]:

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
-from adfm import images
 from adfm.data.faults import Broken, broken
-from adfm.data.measure import INVERTED, LOSSY, Mask, file_fault, reading_order, size_fault
+from adfm.data.manifest import mask_paths
+from adfm.data.marks import Mask, read_marks, surrounds
+from adfm.data.measure import INVERTED, reading_order, size_fault
 from adfm.data.settings import BuildSettings
 from adfm.data.tile import tight
-from adfm.errors import ImageError
-from adfm.geometry import boxes_from_mask, foreground
+from adfm.geometry import boxes_from_mask
+from adfm.geometry.masks import MAX_MARKS, TooManyMarksError
 from adfm.records import Sample
-
-MAX_LEVELS = 32  # more grey levels than any set has codes; what has more was smoothed or scaled
 
 
 def read_masks(sample: Sample, places: Sequence[Path], orientation: int) -> tuple[list[Broken], Mask | None]:
@@ -29,23 +25,18 @@ def read_masks(sample: Sample, places: Sequence[Path], orientation: int) -> tupl
     The second is None where a mask cannot be read. `orientation` is the image's EXIF tag. Nothing is raised.
     """
     faults: list[Broken] = []
-    united: Mask | None = None
+    united = np.zeros((sample.height, sample.width), np.bool_)
     for place in places:
-        if fault := file_fault("mask", place, place):
-            return [*faults, fault], None
-        try:
-            head, codes = images.load_mask_with_header(place)
-        except (ImageError, OSError) as error:
-            why = str(error).removeprefix(f"{place}: ")
-            return [*faults, broken("mask-unreadable", path=place, why=why)], None
-        faults += _code_faults(place, codes, lossy=head.format == "JPEG" or place.suffix.lower() in LOSSY)
-        if codes.shape[:2] != (sample.height, sample.width):
-            return [*faults, size_fault(place, codes.shape, sample.width, sample.height)], None
-        if _hidden_rotation(orientation, sample) != _hidden_rotation(head.orientation, sample):
+        marks = read_marks(place)
+        if isinstance(marks, Broken):
+            return [*faults, marks], None
+        faults += marks.doubts
+        if marks.pixels.shape != (sample.height, sample.width):
+            return [*faults, size_fault(place, marks.pixels.shape, sample.width, sample.height)], None
+        if _hidden_rotation(orientation, sample) != _hidden_rotation(marks.orientation, sample):
             faults.append(broken("mask-orientation", path=place))
-        mask = foreground(codes)
-        united = mask if united is None else united | mask
-    return faults, united
+        united |= marks.pixels
+    return faults, united if places else None
 
 
 def marking_faults(sample: Sample, mask: Mask, *, tiled: bool) -> Iterator[Broken]:
@@ -55,29 +46,13 @@ def marking_faults(sample: Sample, mask: Mask, *, tiled: bool) -> Iterator[Broke
         yield broken("mask-on-normal")
     if sample.anomalous and not marked:
         yield broken("mask-empty")
-    if marked > INVERTED and sample.anomalous and not tiled:
+    if sample.anomalous and not tiled and (marked > INVERTED or surrounds(mask)):
         yield broken("mask-inverted", share=f"{marked:.0%}")
 
 
 def _hidden_rotation(orientation: int, sample: Sample) -> int:
     """The EXIF orientation as far as the size does not show it: a quarter turn shows, unless the image is square."""
     return 1 if orientation in (5, 6, 7, 8) and sample.width != sample.height else orientation
-
-
-def _code_faults(place: Path, codes: NDArray[Any], *, lossy: bool) -> Iterator[Broken]:
-    """Doubts about what a mask's values mean; JPEG noise raises all of them, so it is reported alone."""
-    if lossy:
-        yield broken("mask-lossy", path=place)
-        return
-    if codes.ndim == 3 and (codes != codes[:, :, :1]).any():
-        yield broken("mask-colour", path=place)
-    channel = codes[:, :, 0] if codes.ndim == 3 else codes
-    if channel.dtype == np.uint8:  # counted without sorting
-        levels = sum(count > 0 for count in Image.fromarray(np.ascontiguousarray(channel)).histogram())
-    else:
-        levels = len(np.unique(channel))
-    if levels > MAX_LEVELS:
-        yield broken("mask-soft", path=place, levels=levels)
 
 
 def box_faults(sample: Sample, settings: BuildSettings | None) -> Iterator[Broken]:
@@ -105,6 +80,11 @@ def mask_faults(sample: Sample, mask: Mask, settings: BuildSettings | None) -> I
             yield broken("boxes-differ")
     else:
         # With the settings' own dilation: one that a line names could be large enough to take forever.
-        made = boxes_from_mask(mask, ratio=settings.dilate, min_area=settings.min_area, max_boxes=settings.max_boxes)
-        if sorted(sample.boxes, key=reading_order) != list(made.boxes):
+        most = settings.max_boxes
+        try:
+            made = boxes_from_mask(mask, ratio=settings.dilate, min_area=settings.min_area, max_boxes=most).boxes
+        except TooManyMarksError:
+            yield broken("mask-marks", path=mask_paths(sample)[0], most=MAX_MARKS)
+            return
+        if sorted(sample.boxes, key=reading_order) != list(made):
             yield broken("boxes-differ")

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from adfm.data import contract
-from adfm.data.faults import Broken, Fault, broken
-from adfm.data.manifest import mask_paths
+from adfm.data.faults import Broken, DataFaultsError, Fault, broken
+from adfm.data.manifest import Row, manifest_rows, mask_paths
 from adfm.errors import nearest
 from adfm.records import Sample
-from adfm.storage import read_file
 
 MAX_ASPECT = 200  # the same as in `adfm.models.frames`, which is a row above; a test compares the two
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
-_BOM = b"\xef\xbb\xbf"
 
 
 class Line(NamedTuple):
@@ -40,54 +36,32 @@ class Rows(NamedTuple):
 
 def read_rows(file: Path) -> Rows:
     """Read every line of a manifest that can be read; whatever the file holds, nothing is raised."""
-    try:
-        content = read_file(file)
-        text = content.decode("utf-8")
-    except OSError as error:
-        return Rows(faults=(broken("manifest-unreadable", why=error.strerror).at(file),))
-    except UnicodeDecodeError as error:
-        return Rows(faults=(broken("manifest-encoding", byte=error.start).at(file),))
-    if content.startswith(_BOM) or not text.strip():
-        fault = broken("manifest-bom" if content.startswith(_BOM) else "manifest-empty")
-        return Rows(faults=(fault.at(file),))
     lines, faults, complete = [], [], True
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            sample, wrong = _read_line(line)
-            lines += [Line(number, sample)] if sample else []
-            faults += [fault.at(file, number) for fault in wrong]
+    try:
+        for row in manifest_rows(file):
+            sample, wrong = _read(row)
+            lines += [Line(row.number, sample)] if sample else []
+            faults += [fault.at(file, row.number) for fault in wrong]
             complete = complete and sample is not None
+    except DataFaultsError as error:
+        return Rows(faults=error.faults)
     return Rows(tuple(lines), tuple(faults), complete)
 
 
-def _read_line(line: str) -> tuple[Sample | None, list[Broken]]:
+def _read(row: Row) -> tuple[Sample | None, list[Broken]]:
     """Return the sample of one line where it can be read, and all that is wrong with the line by itself."""
-    twice: list[str] = []
-    try:
-        row = json.loads(line, object_pairs_hook=lambda pairs: _object(pairs, twice), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        return None, [broken("line-json", why=error)]
-    if not isinstance(row, dict):
-        return None, [broken("line-object")]
+    if row.content is None:
+        return None, [*row.faults]
     known = contract.Line.model_fields
-    faults = [broken("key-twice", name=name) for name in twice]
-    faults += [broken("field-unknown", name=name, hint=nearest(name, known)) for name in row if name not in known]
+    faults = [*row.faults]
+    faults += [
+        broken("field-unknown", name=name, hint=nearest(name, known)) for name in row.content if name not in known
+    ]
     try:
-        sample = contract.sample_from_json(row)
+        sample = contract.sample_from_json(row.content)
     except contract.LineError as error:
         return None, [*faults, *error.faults]
     return sample, [*faults, *_sample_faults(sample)]
-
-
-def _object(pairs: list[tuple[str, Any]], twice: list[str]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        twice += [name for name, count in Counter(name for name, _ in pairs).items() if count > 1 and name not in twice]
-    return row
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def _sample_faults(sample: Sample) -> Iterator[Broken]:

@@ -50,7 +50,9 @@ def check(
         (line.number, fault) for line, seen in zip(lines, looks, strict=True) for fault in seen.faults
     ]
     found += between(lines)
-    thumbs = [Seen(line, seen.thumb) for line, seen in zip(lines, looks, strict=True) if seen.thumb is not None]
+    thumbs = [
+        Seen(line, seen.thumb, seen.colours) for line, seen in zip(lines, looks, strict=True) if seen.thumb is not None
+    ]
     found += near_duplicates(thumbs)
     if complete:  # else what the whole lacks, and its counts, would miss the lines that could not be read
         found += overview(lines)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from adfm.data.faults import DataFaultsError, broken
+from adfm.data.faults import DataFaultsError, Fault, broken
 from adfm.data.layouts import (
     btad,
     coco,
@@ -31,17 +32,22 @@ from adfm.data.layouts import (
     visa_1cls,
 )
 from adfm.data.layouts.walk import SourceImage
-from adfm.errors import DataError, nearest
+from adfm.data.settings import BuildSettings
+from adfm.errors import ConfigError, DataError, nearest
 from adfm.extensions import extended
 
 __all__ = ["LAYOUTS", "Layout", "SourceImage", "choose", "known_layouts", "listed_images"]
 
 GROUP = "adfm.layouts"  # of the entry points by which installed packages add layouts
+ASKED = ("annotators",)  # settings of a build that some layouts take
 PARTS = ("NAME", "SHAPE", "TERMS", "recognise", "read")
 
 
 class Layout(Protocol):
-    """What a layout module offers: its name, its folders in a few words, the publisher's terms of use, two functions."""
+    """What a layout module offers: its name, its folders in a few words, the publisher's terms of use, two functions.
+
+    A module may also name, as `OPTIONS`, the settings of a build that its `read` takes by name.
+    """
 
     NAME: str
     SHAPE: str
@@ -116,16 +122,50 @@ def choose(root: Path, name: str = "auto") -> Layout:
     raise DataFaultsError([broken("layout-unknown", known=", ".join(known)).at(root)])
 
 
-def listed_images(source: Path, layout: Layout) -> list[SourceImage]:
+def listed_images(source: Path, layout: Layout, settings: BuildSettings | None = None) -> list[SourceImage]:
     """Return what a layout finds in a folder, sorted by path.
 
     Raises:
-        DataFaultsError: nothing, one path twice, or a fault that the layout found.
+        DataFaultsError: nothing, one file twice, one mask of two images, or a fault that the layout found.
+        ConfigError: a setting is given that is for other layouts.
     """
-    listed = sorted(layout.read(source.resolve()), key=lambda image: image.image)
+    names = getattr(layout, "OPTIONS", ())
+    given = {name: getattr(settings, name) for name in ASKED if getattr(settings, name, None) is not None}
+    if unused := [name for name in given if name not in names]:
+        raise ConfigError(f"--{unused[0]}: the layout '{layout.NAME}' has no use for it; leave it out")
+    read: Callable[..., Iterator[SourceImage]] = layout.read
+    listed = sorted(read(source.resolve(), **given), key=lambda image: image.image)
     if not listed:
         raise DataFaultsError([broken("source-empty", name=layout.NAME, shape=layout.SHAPE).at(source)])
-    twice = [path for path, count in Counter(image.image for image in listed).items() if count > 1]
-    if twice:
-        raise DataFaultsError([broken("image-twice", path=path).at(source) for path in twice])
+    twice = _twice(source.resolve(), [image.image for image in listed])
+    if faults := [broken("image-twice", path=path).at(source) for path in twice] or _masks_used_twice(source, listed):
+        raise DataFaultsError(faults)
     return listed
+
+
+def _twice(root: Path, paths: Sequence[Path]) -> list[Path]:
+    """Return the paths that are one file with an earlier one, by names that differ at most in case or in how accents are stored."""
+    alike: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        alike[unicodedata.normalize("NFC", path.as_posix()).casefold()].append(path)
+    return [
+        path
+        for first, *others in alike.values()
+        for path in dict.fromkeys(others)
+        if path == first
+        or ((root / path).is_file() and (root / first).is_file() and (root / path).samefile(root / first))
+    ]
+
+
+def _masks_used_twice(source: Path, listed: list[SourceImage]) -> list[Fault]:
+    """Return a fault for each mask that two images have, and for each that is an image itself."""
+    images = {image.image for image in listed}
+    owners: dict[Path, Path] = {}
+    faults = []
+    for image in listed:
+        for mask in image.masks:
+            if owners.setdefault(mask, image.image) != image.image:
+                faults.append(broken("mask-of-two", first=owners[mask], second=image.image).at(source / mask))
+            if mask in images:
+                faults.append(broken("mask-is-image", path=mask).at(source / mask))
+    return faults

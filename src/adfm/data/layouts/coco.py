@@ -1,16 +1,14 @@
-"""COCO instances: a JSON beside or above its images; every category is a defect type, an image without any is normal."""
+"""COCO instances: a JSON beside or above its images; a category is a defect type, an image without annotations is normal."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from adfm.data.faults import DataFaultsError, broken
-from adfm.data.layouts import listed
-from adfm.data.layouts.drawn import coco_shape
-from adfm.data.layouts.listed import Row, identity, objects, text
+from adfm.data.layouts import listed, stated
+from adfm.data.layouts.drawn import coco_shape, coco_size
+from adfm.data.layouts.listed import Faults, Row, identified, identity, objects, text
 from adfm.data.layouts.walk import SourceImage
 
 NAME = "coco"
@@ -23,24 +21,40 @@ recognise = listed.recogniser(_HEAD)
 
 
 def read(root: Path) -> Iterator[SourceImage]:
-    """Yield every listed image; its split is the one that the list's name or folder says.
+    """Yield every listed image; its split is the one that the list's name or folder says, else its own.
 
     Raises:
-        DataFaultsError: a list is not of that shape, or names a path outside the root.
+        DataFaultsError: everything in a list that is not of its shape, contradicts itself, or names a path outside.
     """
-    for file in listed.list_files(root, "*.json", _HEAD):
-        value, own = listed.read_list(file), file.stem.removeprefix("instances_")
-        drawn: dict[int | str, list[Row]] = defaultdict(list)
-        kinds = {identity(file, row, "id"): text(file, row, "name") for row in objects(file, value, "categories")}
-        for row in objects(file, value, "annotations"):
-            drawn[identity(file, row, "image_id")].append(row)
-        for image in objects(file, value, "images"):
-            name, rows = text(file, image, "file_name"), drawn.pop(identity(file, image, "id"), [])
-            path = listed.locate(root, file, [name], ("", "images", own, f"images/{own}"))
-            with listed.entry(file, f"an annotation of {name!r:.200}"):
-                shapes = [(kinds.get(identity(file, row, "category_id"), ""), coco_shape(row)) for row in rows]
-            split, crowded = listed.split_in(file.relative_to(root)), any(row.get("iscrowd") for row in rows)
-            size, category = listed.sides(image, "width", "height"), root.resolve().name
-            yield listed.annotated_image(path, category, shapes, split, size=size, tight=not crowded)
-        if drawn:
-            raise DataFaultsError([broken("list-image-unknown", id=f"{next(iter(drawn))!r:.60}").at(file)])
+    with listed.gathered() as faults:
+        for file in listed.list_files(root, "*.json", _HEAD):
+            with faults.caught(file, file.name):
+                yield from _images(root, file, faults)
+
+
+def _images(root: Path, file: Path, faults: Faults) -> Iterator[SourceImage]:
+    value = listed.read_list(file)
+    rows, images = objects(file, value, "annotations"), identified(file, objects(file, value, "images"), "images")
+    kinds = identified(file, objects(file, value, "categories"), "categories")
+    identified(file, [row for row in rows if row.get("id") is not None], "annotations")
+    drawn = listed.referring(file, rows, "image_id", images, faults)
+    for key, image in images.items():
+        with faults.caught(file, f"{image.get('file_name')!r:.200}"):
+            yield _image(root, file, image, drawn.get(key, []), kinds)
+
+
+def _image(root: Path, file: Path, image: Row, rows: list[Row], kinds: Mapping[int | str, Row]) -> SourceImage:
+    own = file.stem.removeprefix("instances_")
+    path = listed.locate(root, file, [text(file, image, "file_name")], ("", "images", "data", own, f"images/{own}"))
+    if unknown := [key for row in rows if (key := identity(file, row, "category_id")) not in kinds]:
+        raise ValueError(f"no category has the id {unknown[0]!r:.60}")
+    names = [stated.shape_class(text(file, kinds[row["category_id"]], "name")) for row in rows]
+    return stated.annotated_image(
+        path,
+        root.resolve().name,
+        list(zip(names, map(coco_shape, rows), strict=True)),
+        stated.split_in(file.relative_to(root)) or stated.split_of(image, path.parent),
+        classes=stated.given_classes(image, bool(rows)),
+        size=stated.one_size([stated.sides(image, "width", "height"), *map(coco_size, rows)]),
+        tight=not any(stated.flag(row, "iscrowd") for row in rows),
+    )

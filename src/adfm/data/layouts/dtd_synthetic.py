@@ -15,4 +15,4 @@ _NAMES = (
     *("Stratified_154", "Blotchy_099", "Marbled_078", "Perforated_037", "Mesh_114", "Fibrous_183", "Matted_069"),
 )
 
-read, recognise = mvtec.read, partial(mvtec.named, names=_NAMES)
+read, recognise = mvtec.read, partial(mvtec.named, known=_NAMES)

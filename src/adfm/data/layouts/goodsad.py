@@ -12,4 +12,4 @@ TERMS: str | None = "GoodsAD: GPL-3.0 (the licence file of its repository)"
 
 _NAMES = ("cigarette_box", "drink_bottle", "drink_can", "food_bottle", "food_box", "food_package")
 
-read, recognise = mvtec.read, partial(mvtec.named, names=_NAMES)
+read, recognise = mvtec.read, partial(mvtec.named, known=_NAMES)

@@ -1,10 +1,13 @@
-"""Lists that name every image of a set: what they may say, and where their images are."""
+"""Lists that name every image of a set: how their files are read, what they refer to, and where their images are."""
 
 from __future__ import annotations
 
 import csv
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import StringIO
 from itertools import chain
@@ -12,33 +15,37 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from adfm.data.faults import DataFaultsError, broken
-from adfm.data.layouts.names import SPLIT_IN_PATH, SPLIT_NAMES
-from adfm.data.layouts.walk import SourceImage, truth
-from adfm.errors import DataError
-from adfm.geometry import Box
-from adfm.records import Label, Split
-from adfm.storage import read_json, read_jsonl
+from adfm.data.faults import DataFaultsError, Fault, broken
+from adfm.data.layouts.names import SPLIT_NAMES
+from adfm.records import Split
 
 Row = dict[str, Any]
 
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")
+_LEVELS = 3  # below the root, where lists are looked for
 _HEAD_BYTES = 65_536  # enough to see what a list is
 _MAX_ENDS = 8  # folders of an address that the set may have too
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_SEPARATORS = ",;\t|"
 
 
 def list_files(root: Path, names: str, beginning: re.Pattern[bytes]) -> list[Path]:
-    """Return the files of such names in a folder or one level below whose first bytes fit, even if the rest is damaged.
+    """Return the files of such names in a folder or up to three levels below whose first bytes fit, even if the rest is damaged.
 
-    Hidden files, and links that lead out of the folder, are left out.
+    Hidden files, and links that lead out of the folder, are left out. A file counts once.
     """
-    fitting = []
-    for path in sorted(path for pattern in (names, f"*/{names}") for path in root.glob(pattern) if path.is_file()):
+    fitting, whole = [], root.resolve()
+    patterns = (f"{'*/' * depth}{names}" for depth in range(_LEVELS + 1))
+    found = [path for pattern in patterns for path in root.glob(pattern) if path.is_file()]
+    found.sort(key=lambda path: path.resolve() == whole / path.relative_to(root))  # the last of one file stays: no link
+    for real, path in {path.resolve(): path for path in found}.items():
         hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if not hidden and path.resolve().is_relative_to(root.resolve()):
+        if not hidden and real.is_relative_to(whole):
             with suppress(OSError), path.open("rb") as file:
-                fitting += [path] if beginning.search(file.read(_HEAD_BYTES)) else []
-    return fitting
+                head = file.read(_HEAD_BYTES)
+                encoding = "utf-16" if head.startswith(_UTF_16) else "utf-8-sig"
+                fitting += [path] if beginning.search(head.decode(encoding, "ignore").encode()) else []
+    return sorted(fitting)
 
 
 def recogniser(beginning: re.Pattern[bytes]) -> Callable[[Path], str | None]:
@@ -49,18 +56,78 @@ def recogniser(beginning: re.Pattern[bytes]) -> Callable[[Path], str | None]:
 def read_list(file: Path) -> Any:
     """Return the content of a list: the document of a .json file, or the rows of a .jsonl or .csv file.
 
-    The fields of a .csv row are texts.
+    A byte-order mark of UTF-8 is left out. The fields of a .csv row are texts. Its separator is the one of its first line.
 
     Raises:
-        DataFaultsError: it cannot be read.
+        DataFaultsError: it cannot be read, or names a field of an object or a column twice.
     """
     try:
+        content = file.read_bytes()
+        if content.startswith(_UTF_16):
+            raise ValueError("is UTF-16: save it as UTF-8")
+        whole = content.decode("utf-8-sig")
         if file.suffix == ".csv":
-            return list(csv.DictReader(StringIO(file.read_text(encoding="utf-8-sig"), newline="")))
-        return read_jsonl(file) if file.suffix == ".jsonl" else read_json(file)
-    except (DataError, OSError, UnicodeDecodeError, csv.Error) as error:
-        why = str(error).removeprefix(f"{file}:").lstrip()
-        raise DataFaultsError([broken("list-unreadable", why=why).at(file)]) from error
+            return _table(whole)
+        return _lines(whole) if file.suffix == ".jsonl" else _document(whole)
+    except OSError as error:
+        raise _unreadable(file, error.strerror) from error
+    except UnicodeDecodeError as error:
+        raise _unreadable(file, f"is not UTF-8 text (byte {error.start})") from error
+    except (ValueError, RecursionError, csv.Error) as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, why: object) -> DataFaultsError:
+    return DataFaultsError([broken("list-unreadable", why=why).at(file)])
+
+
+def _once(names: Iterable[str], what: str) -> None:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"names the {what} {twice[0]!r:.60} twice, and only one can count")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Row:
+    _once((name for name, _ in pairs), "field")
+    return dict(pairs)
+
+
+def _document(whole: str) -> Any:
+    try:
+        return json.loads(whole, object_pairs_hook=_object)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"is not valid JSON: {error}") from error
+
+
+def _lines(whole: str) -> list[Row]:
+    """Read JSON lines, whose names are the columns of a table: in lower case, without blanks around them."""
+    rows = []
+    for number, line in enumerate(whole.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = _document(line)
+        except ValueError as error:
+            raise ValueError(f"{number}: {error}") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"{number}: must be a JSON object, is {type(row).__name__}")
+        rows.append(_object([(name.strip().lower(), value) for name, value in row.items()]))
+    return rows
+
+
+def _table(whole: str) -> list[Row]:
+    """Read a table with the separator that divides its first line into the most columns."""
+    first = next((line for line in whole.splitlines() if line.strip()), "")
+    columns = [next(csv.reader([first], delimiter=separator), []) for separator in _SEPARATORS]
+    separator = _SEPARATORS[max(range(len(columns)), key=lambda index: len(columns[index]))]
+    lines = csv.reader(StringIO(whole, newline=""), delimiter=separator)
+    head = [name.strip().lower() for name in next((line for line in lines if line), [])]
+    _once(filter(None, head), "column")
+    rows = []
+    for fields in filter(None, lines):
+        if len(fields) != len(head):
+            raise ValueError(f"line {lines.line_num} has {len(fields)} fields, its first line {len(head)}")
+        rows.append(dict(zip(head, fields, strict=True)))
+    return rows
 
 
 def wrong_shape(file: Path, why: str) -> DataFaultsError:
@@ -68,10 +135,33 @@ def wrong_shape(file: Path, why: str) -> DataFaultsError:
     return DataFaultsError([broken("list-shape", why=why).at(file)])
 
 
-def split_in(path: Path) -> Split | None:
-    """Return the split that a relative path names last (`train/...`, `instances_val2017.json`), or None."""
-    names = SPLIT_IN_PATH.findall(path.as_posix().lower())
-    return SPLIT_NAMES[names[-1]] if names else None
+class Faults:
+    """Gathers every fault of a set's lists, so that one pass names them all."""
+
+    def __init__(self) -> None:
+        self.found: list[Fault] = []
+
+    @contextmanager
+    def caught(self, file: Path, entry: str) -> Iterator[None]:
+        """Keep the faults of one entry of a list and go on behind it; a `ValueError` says what is wrong with the entry."""
+        try:
+            yield
+        except DataFaultsError as error:
+            self.found += error.faults
+        except (ValueError, RecursionError) as error:
+            self.found.append(broken("list-entry", entry=entry, why=error).at(file))
+
+
+@contextmanager
+def gathered() -> Iterator[Faults]:
+    """Raise what was gathered, at the end.
+
+    Raises:
+        DataFaultsError: there are faults.
+    """
+    yield (faults := Faults())
+    if faults.found:
+        raise DataFaultsError(faults.found)
 
 
 def objects(file: Path, value: Any, name: str) -> list[Row]:
@@ -87,16 +177,18 @@ def objects(file: Path, value: Any, name: str) -> list[Row]:
 
 
 def items(file: Path, value: Any) -> Iterator[tuple[Split, Row]]:
-    """Yield (split, item) of `{split: [item, ...]}`; keys that are no split are ignored.
+    """Yield (split, item) of `{split: [item, ...]}`; anything but a list under another key is left out.
 
     Raises:
-        DataFaultsError: it is not of that shape.
+        DataFaultsError: it is not of that shape, or a list is under a key that is no split.
     """
     if not isinstance(value, dict):
         raise wrong_shape(file, "must be an object of splits")
     for name in value:
         if split := SPLIT_NAMES.get(str(name).lower()):
             yield from ((split, row) for row in objects(file, value, name))
+        elif isinstance(value[name], list):
+            raise wrong_shape(file, f"'{name:.60}' is no split (known: {', '.join(SPLIT_NAMES)})")
 
 
 def text(file: Path, row: Row, name: str) -> str:
@@ -111,9 +203,9 @@ def text(file: Path, row: Row, name: str) -> str:
 
 
 def texts(value: Any) -> list[str]:
-    """Return the texts among the values of a list or an object; none of anything else."""
-    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
-    return [text for text in values if isinstance(text, str)]
+    """Return the texts in a list or an object, also those in lists inside it; none of anything else."""
+    values = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [each for one in values for each in ([one] if isinstance(one, str) else texts(one))]
 
 
 def identity(file: Path, row: Row, name: str) -> int | str:
@@ -128,10 +220,30 @@ def identity(file: Path, row: Row, name: str) -> int | str:
     return value
 
 
-def sides(row: Row, width: str, height: str) -> tuple[int, int] | None:
-    """Return the (width, height) in pixels that a row gives for its image, or None where it gives none."""
-    first, second = row.get(width), row.get(height)
-    return (first, second) if isinstance(first, int) and isinstance(second, int) else None
+def identified(file: Path, rows: Iterable[Row], what: str) -> dict[int | str, Row]:
+    """Return rows by their `id`.
+
+    Raises:
+        DataFaultsError: an id is missing, or several rows have it.
+    """
+    pairs = [(identity(file, row, "id"), row) for row in rows]
+    twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+    if twice:
+        raise DataFaultsError([broken("list-id-twice", what=what, id=f"{name!r:.60}").at(file) for name in twice])
+    return dict(pairs)
+
+
+def referring(
+    file: Path, rows: Iterable[Row], name: str, known: Container[int | str], faults: Faults
+) -> dict[int | str, list[Row]]:
+    """Return rows by the id under `name`, which refers to an image; one that is not known is a fault."""
+    found: dict[int | str, list[Row]] = defaultdict(list)
+    for row in rows:
+        with faults.caught(file, name):
+            if (key := identity(file, row, name)) not in known:
+                raise DataFaultsError([broken("list-image-unknown", id=f"{key!r:.60}").at(file)])
+            found[key].append(row)
+    return found
 
 
 def inside(root: Path, file: Path, name: str) -> Path:
@@ -141,27 +253,47 @@ def inside(root: Path, file: Path, name: str) -> Path:
         DataFaultsError: it is absolute, leads out of the root, or cannot be a path.
     """
     try:
-        path = (root / name.replace("\\", "/")).resolve()
+        whole, path = root.resolve(), (root / name.replace("\\", "/")).resolve()
     except (OSError, RuntimeError, ValueError) as error:  # links in a ring, a null character
         raise DataFaultsError([broken("path-text", path=name).at(file)]) from error
-    if not path.is_relative_to(root.resolve()):
+    if not path.is_relative_to(whole):
         raise DataFaultsError([broken("path-outside", path=name).at(file)])
-    return path.relative_to(root.resolve())
+    return path.relative_to(whole)
 
 
-def locate(root: Path, file: Path, names: Iterable[str], folders: Iterable[str]) -> Path:
-    """Return the path of a listed image, relative to the root: the first of its names in the first folder that has it.
+def spellings(name: str) -> Iterable[str]:
+    """Return a name as it is, and with its accents composed and apart, as other systems store it."""
+    return dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
 
-    Folders are tried in the list's own folder, then in those above it up to the root. An image that is nowhere gets its
-    first possible path.
+
+def locate(root: Path, file: Path, names: Iterable[str], folders: Sequence[str] = ("",)) -> Path:
+    """Return the path of a listed image, relative to the root: the first of its names that some folder has.
+
+    Beside the list comes first. Then folders are tried in the list's own folder and in those above it up to the root. An
+    image that is nowhere gets its first possible path.
 
     Raises:
-        DataFaultsError: a name leads out of the root.
+        DataFaultsError: a name leads out of the root, or fits several files.
     """
     bases = file.relative_to(root).parents
-    ways = (inside(root, file, str(base / folder / name)) for name in names for base in bases for folder in folders)
-    first = next(ways)
-    return next((way for way in chain([first], ways) if _is_file(root / way)), first)
+    spelt = list(chain.from_iterable(map(spellings, names)))
+    for name in spelt:
+        beside, *ways = (str(base / folder / name) for folder in ("", *folders) for base in bases)
+        found = _found(root, file, [beside]) or _found(root, file, ways)
+        if len(found) > 1:
+            places = " and ".join(way.as_posix() for way in found)
+            raise DataFaultsError([broken("list-path-ambiguous", name=name, places=places).at(file)])
+        if found:
+            return found[0]
+    return inside(root, file, str(bases[0] / spelt[0]))
+
+
+def _found(root: Path, file: Path, ways: Iterable[str]) -> list[Path]:
+    """Return the files among listed paths; only what is there is followed through links, which takes long."""
+    plain = (way.replace("\\", "/") for way in ways)
+    there = (way for way in plain if ".." in way or "\0" in way or way.startswith("/") or is_file(root / way))
+    found = dict.fromkeys(inside(root, file, way) for way in there)
+    return [way for way in found if is_file(root / way)]
 
 
 def address_names(address: str) -> list[str]:
@@ -179,55 +311,14 @@ def address_names(address: str) -> list[str]:
     return [path, *shorter, _UPLOAD.sub("", names[-1])]
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether a path is a file; a name that no file can have is not."""
+    return exists(path, Path.is_file)
+
+
+def exists(path: Path, fits: Callable[[Path], bool]) -> bool:
+    """Whether there is a path of that kind; a name that no file can have is not."""
     try:
-        return path.is_file()
-    except OSError:  # a name that is too long
+        return fits(path)
+    except (OSError, ValueError):  # a name that is too long
         return False
-
-
-def annotated_image(
-    image: Path,
-    category: str,
-    shapes: Sequence[tuple[str, Box]],
-    split: Split | None,
-    *,
-    classes: Iterable[str] = (),
-    size: tuple[int, int] | None = None,
-    tight: bool = True,
-) -> SourceImage:
-    """Return an image with the shapes (defect type, box) drawn on it and the classes given to it; normal with neither.
-
-    An image with several defect types has none.
-
-    Raises:
-        ValueError: it is normal and anomalous at once.
-    """
-    truths = {*(("anomalous", kind) for kind, _ in shapes), *map(truth, classes)}
-    labels, kinds = {label for label, _ in truths}, {kind for _, kind in truths if kind}
-    if len(labels) > 1:
-        raise ValueError("it says both OK and that there is a defect")
-    label: Label = "anomalous" if "anomalous" in labels else "normal"
-    defect, boxes = kinds.pop() if len(kinds) == 1 else None, tuple(box for _, box in shapes)
-    return SourceImage(image, label, category, defect, (), split, tight, boxes=boxes, size=size)
-
-
-@contextmanager
-def entry(file: Path, name: str) -> Iterator[None]:
-    """Name the entry of a list in which a `ValueError` was raised.
-
-    Raises:
-        DataFaultsError: for a `ValueError`, or for values that are nested too deeply.
-    """
-    try:
-        yield
-    except (ValueError, RecursionError) as error:
-        raise DataFaultsError([broken("list-entry", entry=name, why=error).at(file)]) from error
-
-
-def listed_image(
-    root: Path, image: Path, category: str, defect: str | None, mask: Path | None, split: Split
-) -> SourceImage:
-    """Return a listed image; without a defect it is normal. A mask that is no file (some lists name folders) is none."""
-    masks = (mask,) if defect and mask and _is_file(root / mask) else ()
-    return SourceImage(image, "anomalous" if defect else "normal", category, defect, masks, split)

@@ -12,4 +12,4 @@ TERMS: str | None = "MPDD: CC BY-NC-SA"
 
 _NAMES = ("bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate", "tubes")
 
-read, recognise = mvtec.read, partial(mvtec.named, names=_NAMES)
+read, recognise = mvtec.read, partial(mvtec.named, known=_NAMES)

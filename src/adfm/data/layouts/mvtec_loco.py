@@ -11,7 +11,7 @@ from pathlib import Path
 
 from adfm.data.layouts import mvtec
 from adfm.data.layouts.listed import read_list, wrong_shape
-from adfm.data.layouts.walk import Saturation, SourceImage, categories, recogniser
+from adfm.data.layouts.walk import Saturation, SourceImage, below, categories, recogniser
 
 NAME = "mvtec-loco"
 SHAPE = "train/good, validation/good, test/{good,logical_anomalies,structural_anomalies}, ground_truth/<kind>/<stem>/"
@@ -22,7 +22,7 @@ CONFIG = "defects_config.json"
 
 
 def _is_category(folder: Path) -> bool:
-    return (folder / "test" / LOGICAL).is_dir() and (folder / "train" / "good").is_dir()
+    return below(folder, "test", LOGICAL) and below(folder, "train", "good")
 
 
 recognise = recogniser(_is_category, f"test/{LOGICAL}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from adfm.data.layouts.listed import inside, items, listed_image, read_list, text
+from adfm.data.layouts.listed import inside, items, read_list, text
+from adfm.data.layouts.stated import listed_image
 from adfm.data.layouts.walk import SourceImage, folders
 
 NAME = "real-iad"
@@ -35,6 +37,8 @@ def recognise(root: Path) -> str | None:
 def read(root: Path) -> Iterator[SourceImage]:
     """Yield every listed view; a defect that cannot be seen from a view (no mask) makes it normal, as its authors have it.
 
+    The views of one part are in one folder, and are a group.
+
     Raises:
         DataFaultsError: a list is not of its shape, or names a path outside the set.
     """
@@ -53,4 +57,5 @@ def read(root: Path) -> Iterator[SourceImage]:
             kind, mask = text(file, row, "anomaly_class"), str(row.get("mask_path") or "")
             defect = kind if kind != "OK" and mask else None
             image, category = locate(text(file, row, "image_path")), text(file, row, "category")
-            yield listed_image(root, image, category, defect, locate(mask) if mask else None, split)
+            view = listed_image(root, image, category, defect, locate(mask) if mask else None, split)
+            yield replace(view, group=image.parent.as_posix())

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from adfm.data.faults import DataFaultsError
+from adfm.data.layouts import tree
 from adfm.data.layouts.listed import wrong_shape
 from adfm.data.layouts.names import TRAIN_TEST
-from adfm.data.layouts.walk import SourceImage, categories, images_of, recogniser
+from adfm.data.layouts.pairing import unsplit
+from adfm.data.layouts.walk import SourceImage, below, recogniser
 from adfm.records import Split
 
 NAME = "visa"
@@ -20,11 +23,7 @@ SHAPE = "<object>/Data/Images/{Normal,Anomaly}, <object>/Data/Masks/Anomaly, spl
 TERMS: str | None = "VisA: CC BY 4.0 (its LICENSE-DATASET)"
 
 
-def _is_category(folder: Path) -> bool:
-    return (folder / "Data" / "Images" / "Normal").is_dir()
-
-
-recognise = recogniser(_is_category, "Data/Images/Normal")
+recognise = recogniser(lambda folder: below(folder, "data", "images", "normal"), "Data/Images/Normal")
 
 
 def read(root: Path) -> Iterator[SourceImage]:
@@ -42,8 +41,7 @@ def read(root: Path) -> Iterator[SourceImage]:
         except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError) as error:
             why = f"must be a list with the columns image and split (train, test): {error}"
             raise wrong_shape(file, why) from error
-    for name, folder in categories(root, _is_category):
-        images, masks = folder / "Data" / "Images", folder / "Data" / "Masks" / "Anomaly"
-        normal = images_of(root, images / "Normal", name, "normal")
-        for image in (*normal, *images_of(root, images / "Anomaly", name, "anomalous", masks=masks)):
-            yield replace(image, split=splits.get(image.image.as_posix()))
+    images = [replace(image, split=splits.get(image.image.as_posix())) for image in tree.read(root)]
+    if faults := unsplit(root, images):
+        raise DataFaultsError(faults)
+    yield from images

@@ -14,7 +14,7 @@ from adfm.data.synthetic.materials import MATERIALS
 from adfm.data.synthetic.part import draw_part
 from adfm.data.synthetic.product import Product, chosen, random_product
 from adfm.progress import Progress, quiet
-from adfm.storage import require_new_folder, write_bytes, write_json, write_text
+from adfm.storage import published_folder, require_new_folder, write_json, write_text
 
 LICENCE = "CC0-1.0: made by the adfm synthetic parts generator; no photograph is part of it.\n"
 
@@ -56,48 +56,50 @@ def make(
     drawn: dict[str, Product] = {}
     counts: dict[str, dict[str, int]] = {}
     done = 0
-    for index in range(products):
-        material = families[index % len(families)]
-        name = f"{material}-{index // len(families):02d}"
-        rng = np.random.default_rng([seed, index])
-        drawn[name] = random_product(rng, materials=(material,), benign=kinds, difficulty=difficulty)
-        counts[name] = {}
-        total = images // products + (index < images % products)
-        train = round(total * train_good_fraction)
-        normal = total - round((total - train) * anomalous_fraction)
-        for number in range(total):
-            rng = np.random.default_rng([seed, index, number])
-            part = draw_part(drawn[name], rng, size=size, defects=0 if number < normal else None)
-            types = sorted(set(part.defects)) or ["good"]
-            kind = types[0] if len(types) == 1 else "combined"
-            folder = f"{'train' if number < train else 'test'}/{kind}"
-            place = counts[name].get(folder, 0)
-            counts[name][folder] = place + 1
-            # The mask goes first: an image is never there without the mask that belongs to it.
-            if part.defects:
-                mask = out / name / "ground_truth" / kind / f"{place:03d}_mask.png"
-                write_bytes(mask, cv2.imencode(".png", part.mask)[1].tobytes())
-            image = cv2.imencode(".png", part.image[..., ::-1])[1].tobytes()
-            write_bytes(out / name / folder / f"{place:03d}.png", image)
-            done += 1
-            progress("parts", done, images)
-    write_text(out / "LICENSE.txt", LICENCE)
-    record = {
-        "generator": "adfm.data.synthetic",
-        "version": 1,
-        "settings": {
-            "seed": seed,
-            "images": images,
-            "size": size,
-            "products": products,
-            "difficulty": difficulty,
-            "materials": families,
-            "benign": kinds,
-            "anomalous_fraction": anomalous_fraction,
-            "train_good_fraction": train_good_fraction,
-        },
-        "counts": counts,
-        "products": {name: asdict(product) for name, product in drawn.items()},
-    }
-    write_json(out / "generator.json", record)
+    with published_folder(out) as staging:
+        for index in range(products):
+            material = families[index % len(families)]
+            name = f"{material}-{index // len(families):02d}"
+            rng = np.random.default_rng([seed, index])
+            drawn[name] = random_product(rng, materials=(material,), benign=kinds, difficulty=difficulty)
+            counts[name] = {}
+            total = images // products + (index < images % products)
+            train = round(total * train_good_fraction)
+            normal = total - round((total - train) * anomalous_fraction)
+            for number in range(total):
+                rng = np.random.default_rng([seed, index, number])
+                part = draw_part(drawn[name], rng, size=size, defects=0 if number < normal else None)
+                types = sorted(set(part.defects)) or ["good"]
+                kind = types[0] if len(types) == 1 else "combined"
+                folder = f"{'train' if number < train else 'test'}/{kind}"
+                place = counts[name].get(folder, 0)
+                counts[name][folder] = place + 1
+                if part.defects:
+                    mask = staging / name / "ground_truth" / kind / f"{place:03d}_mask.png"
+                    mask.parent.mkdir(parents=True, exist_ok=True)
+                    mask.write_bytes(cv2.imencode(".png", part.mask)[1].tobytes())
+                image = staging / name / folder / f"{place:03d}.png"
+                image.parent.mkdir(parents=True, exist_ok=True)
+                image.write_bytes(cv2.imencode(".png", part.image[..., ::-1])[1].tobytes())
+                done += 1
+                progress("parts", done, images)
+        write_text(staging / "LICENSE.txt", LICENCE)
+        record = {
+            "generator": "adfm.data.synthetic",
+            "version": 1,
+            "settings": {
+                "seed": seed,
+                "images": images,
+                "size": size,
+                "products": products,
+                "difficulty": difficulty,
+                "materials": families,
+                "benign": kinds,
+                "anomalous_fraction": anomalous_fraction,
+                "train_good_fraction": train_good_fraction,
+            },
+            "counts": counts,
+            "products": {name: asdict(product) for name, product in drawn.items()},
+        }
+        write_json(staging / "generator.json", record)
     return counts

@@ -34,6 +34,7 @@ from adfm.evaluation.mmad.scoring import Mark, compat, strict
 from adfm.evaluation.mmad.split import Part, part_of, split_json
 from adfm.evaluation.run import METRICS_FILE, PROVENANCE, batches, kept_rows
 from adfm.models.base import Model
+from adfm.ownership import owned_folder
 from adfm.predictions import PREDICTIONS
 from adfm.progress import Progress, quiet
 from adfm.reasoning import Protocol, ProtocolFlags, Question
@@ -110,13 +111,14 @@ def run_mmad(
         "max_pixels": MAX_PIXELS,
         "decoding": "greedy",
     }
-    rows = _answer_all(model, root, out, asked, provenance, batch=batch, progress=progress)
-    if settings.part != "all":
-        write_json(out / SPLIT_FILE, split_json(entries, settings.seed))
-    result = metrics(rows) | {"notes": list(notes)}
-    result |= {"provenance": provenance | {"seconds": round(time.monotonic() - started, 2), "batch": batch}}
-    write_json(out / METRICS_FILE, result)
-    return result
+    with owned_folder(out, "an evaluation on MMAD"):
+        rows = _answer_all(model, root, out, asked, provenance, batch=batch, progress=progress)
+        if settings.part != "all":
+            write_json(out / SPLIT_FILE, split_json(entries, settings.seed))
+        result = metrics(rows) | {"notes": list(notes)}
+        result |= {"provenance": provenance | {"seconds": round(time.monotonic() - started, 2), "batch": batch}}
+        write_json(out / METRICS_FILE, result)
+        return result
 
 
 def questions_of(entries: Sequence[Entry], settings: MmadSettings, protocol: Protocol) -> list[Asked]:
@@ -173,7 +175,6 @@ def _answer_all(
     progress: Progress,
 ) -> list[dict[str, Any]]:
     """Return the rows of all items, those of a stopped run first. Each new one is written as it comes."""
-    out.mkdir(parents=True, exist_ok=True)
     kept = kept_rows(out, provenance)
     rows = []
     for (item, _), old in zip(asked, kept, strict=False):

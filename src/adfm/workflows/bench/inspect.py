@@ -52,7 +52,7 @@ def bench_inspect(
             between = time.perf_counter()
             answers = plain_loop(local, paths)
             ended = time.perf_counter()
-            equal = equal and [verdict.regions for verdict in verdicts] == answers
+            equal = equal and [verdict.regions for verdict in verdicts if not verdict.left_out] == answers
             if repeat:
                 ours.append(len(paths) / (between - started))
                 plain.append(len(paths) / (ended - between))

@@ -1,0 +1,6 @@
+"""The tools of `benchmarks/` are tested as they are run: their folder is on the path."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
