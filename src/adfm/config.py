@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adfm.errors import ConfigError, UserError, nearest
-from adfm.storage import regular_file
+from adfm.storage import read_file, regular_file
 
 MAX_CONFIG_BYTES = 1 << 17
 MAX_DEPTH, MAX_TEXT = 10, 4096
