@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adfm.errors import ConfigError, UserError, nearest
+from adfm.storage import read_file, regular_file
 
 MAX_CONFIG_BYTES = 1 << 17
 MAX_DEPTH, MAX_TEXT = 10, 4096
@@ -73,7 +74,7 @@ def read_yaml(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ConfigError(f"{path}: is larger than a settings file can be ({MAX_CONFIG_BYTES >> 10} KiB)")
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as a settings file ({error})") from error
     return parse_yaml(text, str(path))
@@ -169,7 +170,7 @@ def read_json_settings(kind: type[S], file: Path, limit: int, refuse: type[UserE
             `fix`.
     """
     try:
-        with file.open("rb") as opened:
+        with regular_file(file) as opened:
             content = opened.read(limit + 1)
     except OSError as error:
         raise refuse(f"{file}: cannot be read ({error.strerror})") from error

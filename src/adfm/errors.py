@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Literal
 
-ImageReason = Literal["missing", "format", "limit", "damaged"]
+ImageReason = Literal["missing", "format", "limit", "damaged", "frames", "values"]
 
 
 class UserError(Exception):
@@ -20,11 +20,22 @@ class DataError(UserError):
 
 
 class ImageError(DataError):
-    """An image that cannot be decoded within the limits; `reason` says why, for code that groups faults."""
+    """An image that cannot be decoded within the limits.
 
-    def __init__(self, message: str, reason: ImageReason = "damaged") -> None:
+    Attributes:
+        reason: the type of fault, for code that groups them.
+        why: what is wrong, without the image's name and without a fix.
+    """
+
+    def __init__(self, message: str, reason: ImageReason = "damaged", why: str = "") -> None:
         self.reason = reason
+        self.why = why
         super().__init__(message)
+
+    @classmethod
+    def of(cls, name: str, why: str, fix: str, reason: ImageReason = "damaged") -> ImageError:
+        """Return the error of the image that messages call `name`."""
+        return cls(f"{name}: {why}; {fix}", reason, why)
 
 
 class WriteError(UserError):

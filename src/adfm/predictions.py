@@ -87,7 +87,7 @@ class Prediction:
     `score` is from 0 to 1, from the odds of the verdict token or from votes, None where there is none. `log_odds` is the
     former before it is squeezed, `votes` the latter's counts. `image` is relative to the manifest's folder. `group` names
     what the part shares with others (the image that tiles come from), None for a part of its own. `question_sha256` is
-    the hash of the prompt that was asked, where it is recorded.
+    the hash of the prompt that was asked, where it is recorded. `white` is the value shown as white, of a deep image.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(strict=True, allow_inf_nan=False)
@@ -114,6 +114,7 @@ class Prediction:
     votes: VotesField | None = None
     group: str | None = None
     question_sha256: str | None = None
+    white: Annotated[float, Field(gt=0)] | None = None
 
     @property
     def anomalous(self) -> bool:

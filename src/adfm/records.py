@@ -24,6 +24,7 @@ class Sample:
         boxes: half-open, in original pixels; None where the places of an anomalous image are unknown.
         box_ratio: the dilation that made the boxes, where it was raised.
         tight: False where the boxes mark more than the defect (coarse ellipses, all places a part could be missing).
+        white: the value that is shown as white, of an image of more than 8 bits a channel.
         group: what must stay on one side of a split (the source image of a tile, a board, a video).
     """
 
@@ -41,6 +42,7 @@ class Sample:
     group: str | None = None
     box_ratio: float | None = None
     tight: bool = True
+    white: float | None = None
 
     @property
     def anomalous(self) -> bool:

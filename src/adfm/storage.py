@@ -8,13 +8,16 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, TextIO
 
 from adfm.errors import DataError, UserError, WriteError
 
+NOT_REGULAR = "is not a regular file"
 STAGING = ".adfm-part"
 """How the names of files and folders end that are being written. A kill leaves them, the next start removes them."""
 
@@ -163,10 +166,39 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> list[dict[str, Any]]:
     return rows
 
 
+@contextmanager
+def regular_file(path: Path) -> Iterator[BufferedReader]:
+    """Open a file that a user named. A pipe, a socket, a device or a folder is refused before it can block.
+
+    Raises:
+        OSError: it cannot be opened, or is not a regular file.
+    """
+    _require_regular(path.stat(), path)
+    # The name may mean something else by now, so the open file is looked at too, and opening it cannot block.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        _require_regular(os.fstat(file.fileno()), path)
+        yield file
+
+
+def _require_regular(status: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a regular file.
+
+    Raises:
+        OSError: as `regular_file`.
+    """
+    with regular_file(path) as file:
+        return file.read()
+
+
 def _text(path: Path, *, torn_tail: bool = False) -> str:
     """Read UTF-8 text, with `torn_tail` up to the last newline."""
     try:
-        content = path.read_bytes()
+        content = read_file(path)
         return (content[: content.rfind(b"\n") + 1] if torn_tail else content).decode()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
@@ -192,7 +224,7 @@ class Journal:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             if not fresh and path.exists():
-                content = path.read_bytes()
+                content = read_file(path)
                 write_bytes(path, content[: content.rfind(b"\n") + 1])
             self._file: TextIO = path.open("w" if fresh else "a", encoding="utf-8", errors="replace")
 
@@ -226,7 +258,7 @@ def sha256_bytes(content: bytes) -> str:
 
 def sha256_file(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file, read in pieces."""
-    with path.open("rb") as file:
+    with regular_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -20,6 +20,7 @@ from adfm.bridges.export import export
 from adfm.cli.data_export import TOOLS
 from adfm.cli.main import main
 from adfm.data.manifest import Manifest, read_manifest, write_manifest
+from adfm.errors import ImageError
 from adfm.geometry import Frame
 from adfm.models.card import ModelCard, protocol_of, write_card
 from adfm.models.families import frame_of_model
@@ -201,6 +202,7 @@ def one_image(folder: Path, kind: str, **changes: Any) -> Manifest:
     row: dict[str, Any] = {
         "id": f"../../{kind}", "image": path.name, "width": 40, "height": 20, "label": "normal", "category": "cap",
         "defect": None, "mask": None, "boxes": (), "split": "train", "sha256": "0",
+        "white": 65535 if kind == "deep" else None,
     }  # fmt: skip
     write_manifest(folder / "manifest.jsonl", [Sample(**(row | changes))])
     return read_manifest(folder)
@@ -214,7 +216,7 @@ def test_any_decoder_shows_what_ours_shows(kind: str, tmp_path: Path) -> None:
     image = json.loads((out / "instances_train.json").read_text())["images"][0]
     shown = Image.open(image["file_name"]).convert("RGB")  # as a decoder that knows nothing of EXIF and 16 bits
     assert shown.size == (image["width"], image["height"]) == (40, 20)
-    assert np.array_equal(np.asarray(shown), np.asarray(images.load(manifest.image_path(manifest.samples[0]))))
+    assert np.array_equal(np.asarray(shown), np.asarray(images.load(manifest.image_path(manifest.samples[0]), 65535)))
     inside = Path(image["file_name"]).is_relative_to(out.resolve())
     assert inside == (kind != "plain")
     assert {path.name for path in tmp_path.iterdir()} == {"data", "out"}
@@ -225,14 +227,14 @@ def test_without_the_copy_they_would_show_something_else(kind: str, tmp_path: Pa
     path = saved(tmp_path, kind)
     assert not images.plain(path)
     naive = Image.open(path).convert("RGB")
-    ours = images.load(path)
+    ours = images.load(path, 65535)
     assert naive.size != ours.size or not np.array_equal(np.asarray(naive), np.asarray(ours))
 
 
 def test_an_image_of_another_size_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     manifest = one_image(tmp_path / "data", "turned", width=20, height=40)
-    with pytest.raises(images.ImageError, match="is 40 x 20, the manifest says 20 x 40"):
+    with pytest.raises(ImageError, match="is 40 x 20, the manifest says 20 x 40"):
         export(manifest, BRIDGES["coco"], tmp_path / "out", Frame.thousand)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 

@@ -264,7 +264,13 @@ with_image("image-damaged", lambda: saved(noise())[:900])
 with_image("image-limit", bomb_header)
 with_image("image-suffix", lambda: saved(noise(), "JPEG", quality=95))
 with_image("image-frames", lambda: saved(noise(), "TIFF", save_all=True, append_images=[noise(1)]), name="new.tif")
-with_image("image-depth", lambda: saved(noise(depth=np.uint16, channels=1)))
+with_image("image-values", lambda: saved(noise(depth=np.uint16, channels=1)))
+with_image("image-depth", lambda: saved(noise(depth=np.uint16, channels=1)), white=65535)
+with_image(
+    "image-previews",
+    lambda: saved(noise(), "MPO", save_all=True, append_images=[noise(1)]) + b"hdrgm:Version",
+    name="new.jpg",
+)
 with_image("image-colours", lambda: saved(noise().convert("CMYK"), "TIFF"), name="new.tif")
 with_image("image-alpha", lambda: saved(noise(channels=4)))
 with_image("image-uniform", lambda: saved(Image.new("RGB", (48, 32), "black")))

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adfm import images
 from adfm.calibration import Decision, Threshold
 from adfm.errors import ConfigError, ImageError, UserError
 from adfm.geometry import Box, Frame
+from adfm.images import decoding, opening
 from adfm.inspection import folder
 from adfm.inspection.folder import exit_code, inspect_folder
 from adfm.inspection.inspector import Inspector
@@ -374,8 +374,8 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return wrapped
 
-    monkeypatch.setattr(images, "_rgb", counted("decode", images._rgb))
-    monkeypatch.setattr(Path, "read_bytes", counted("read", Path.read_bytes))
+    monkeypatch.setattr(decoding, "_to_rgb", counted("decode", decoding._to_rgb))
+    monkeypatch.setattr(opening, "regular_file", counted("read", opening.regular_file))
     return calls
 
 

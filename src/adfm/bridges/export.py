@@ -61,9 +61,9 @@ def export(
                 raise ImageError(
                     f"{source}: is {width} x {height}, the manifest says {size[0]} x {size[1]}; build it again"
                 )
-            shown = _shown_file(source, sample.id, staging, out.resolve())
+            shown = _shown_file(source, sample, staging, out.resolve())
             question = ask(shown, frame_of(*size), protocol, category=sample.category)
-            focus = focus_box(images.load(source)) if bridge.ANSWERS and not sample.anomalous else None
+            focus = focus_box(images.load(source, sample.white)) if bridge.ANSWERS and not sample.anomalous else None
             return Exported(sample, question, focus)
 
         contents = bridge.files(Threads(progress=progress).map("images", exported, manifest.samples))
@@ -72,14 +72,14 @@ def export(
     return list(contents)
 
 
-def _shown_file(source: Path, sample_id: str, staging: Path, out: Path) -> Path:
+def _shown_file(source: Path, sample: Sample, staging: Path, out: Path) -> Path:
     """Return the file that a tool opens: the image itself, or an upright 8-bit copy where decoders would differ.
 
     A copy is written into `staging`, which becomes `out`. Its name is a hash, never a text from the data set.
     """
     if images.plain(source):
         return source.resolve()
-    name = f"{sha256_bytes(sample_id.encode('utf-8', 'replace'))[:24]}.png"
+    name = f"{sha256_bytes(sample.id.encode('utf-8', 'replace'))[:24]}.png"
     (staging / COPIES).mkdir(exist_ok=True)
-    images.load(source).save(staging / COPIES / name)
+    images.load(source, sample.white).save(staging / COPIES / name)
     return out / COPIES / name

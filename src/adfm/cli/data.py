@@ -50,6 +50,13 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "help": "where several disagree, a part is defective if any or all say so, or the first (else refused)",
         },
     },
+    "images": {
+        "white": {
+            "type": float,
+            "metavar": "N",
+            "help": "value shown as white in images of over 8 bits (default: the end of the bits that the set uses)",
+        },
+    },
     "masks to boxes": {
         "dilate": _SHARE | {"help": "merge fragments closer than this share of the short side ({})", "metavar": "R"},
         "min_area": _COUNT | {"help": "drop specks of fewer pixels ({})"},

@@ -47,6 +47,9 @@ def add(subparsers: Any) -> None:
     )
     decides.add_argument("--no-calibration", action="store_true", help="let the read verdict alone decide")
     add_score(parser)
+    parser.add_argument(
+        "--white", type=float, metavar="N", help="value shown as white in images of over 8 bits (that of the training)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of --score votes (%(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
@@ -78,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
                 score=args.score,
                 votes=args.votes,
                 seed=args.seed,
+                white=args.white,
             )
             verdicts = inspect_folder(inspector, args.path, args.out, progress=bar)
     except KeyboardInterrupt:

@@ -22,6 +22,7 @@ from adfm.data.measure import corners, measure
 from adfm.data.settings import BuildSettings
 from adfm.data.threads import Threads
 from adfm.data.tile import cut_all
+from adfm.data.white import levelled
 from adfm.progress import Progress, quiet
 from adfm.storage import published_folder, require_new_folder, write_json
 
@@ -51,10 +52,11 @@ def build(source: Path, out: Path, settings: BuildSettings, progress: Progress =
     measured = threads.map("images", lambda image: measure(root, image, settings), listed)
     if faults := [fault for one in measured for fault in one.faults] or corners(source, measured):
         raise DataFaultsError(faults)
+    measured, said = levelled(root, measured, settings.white)
     way = Path(os.path.relpath(root, target))  # once: it is the same for every image
     samples = [one.sample(id_, way) for one, id_ in zip(measured, sample_ids(listed), strict=True)]
     samples, notes = split.placed(source, layout.NAME, listed, samples, settings)
-    warnings = [*meta.doubts(measured), *meta.unmasked(listed), *meta.unused(root, listed), *notes]
+    warnings = [*said, *meta.doubts(measured), *meta.unmasked(listed), *meta.unused(root, listed), *notes]
     with published_folder(target) as staging:
         if settings.tile is not None:
             samples, tile_notes = cut_all(samples, target, staging, settings, threads)

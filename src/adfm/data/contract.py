@@ -120,12 +120,13 @@ Masks = Annotated[
 ]
 WireBox = Annotated[Box, PlainValidator(_box), PlainSerializer(lambda box: [int(edge) for edge in box])]
 Ratio = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, allow_inf_nan=False)]
+White = Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Line(BaseModel):
     """The fields of a line, in the order in which they are written; a description says what a field may hold.
 
-    They are the fields of `Sample`. The last three are left out where they have their default.
+    They are the fields of `Sample`. The last four are left out where they have their default.
     """
 
     model_config = ConfigDict(strict=True)
@@ -144,6 +145,7 @@ class Line(BaseModel):
     group: Text | None = Field(default=None, description="a text or null")
     box_ratio: Ratio | None = Field(default=None, description="a number of at least 0 or absent")
     tight: bool = Field(default=True, description="true, false or absent")
+    white: White | None = Field(default=None, description="a number above 0 or absent")
 
     @field_validator("height")
     @classmethod

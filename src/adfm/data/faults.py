@@ -152,11 +152,13 @@ Images
 image-missing | fault | {path}: no such file | put it back or build again
 image-unreadable | fault | {path}: is not a readable file ({why}) | replace or remove it
 image-empty | fault | {path}: has 0 bytes | replace or remove it
-image-format | fault | {path}: is not a PNG, JPEG, BMP, TIFF or WebP image | convert it
+image-format | fault | {path}: {why} | convert it
 image-damaged | fault | {path}: is damaged or cut off | replace or remove it
 image-limit | fault | {path}: is over {limit} pixels | tile or shrink it
 image-suffix | warning | {path}: holds {format}, its name says otherwise | rename it
-image-frames | warning | {path}: holds several frames, and the first counts | save it alone
+image-frames | fault | {path}: holds several images or frames | save the one that counts alone
+image-values | fault | {path}: {why} | save it with 8 bits, or give the right --white
+image-previews | warning | {path}: holds a smaller copy or a gain map behind the image, which is not read | none is needed
 image-depth | warning | {path}: has over 8 bits a channel ({mode}) | 8 bits will be read
 image-colours | warning | {path}: has {mode} colours, read without their profile | save it as RGB
 image-alpha | warning | {path}: has a transparency channel, and white shows through | save it without

@@ -18,7 +18,7 @@ from adfm.data.contract import LineError, sample_from_json, sample_json
 from adfm.data.faults import Broken, DataFaultsError, broken
 from adfm.errors import DataError
 from adfm.records import Sample, Split
-from adfm.storage import encode_line, sha256_bytes, write_jsonl
+from adfm.storage import encode_line, regular_file, sha256_bytes, write_jsonl
 
 MANIFEST = "manifest.jsonl"
 META = "manifest.meta.json"
@@ -49,6 +49,12 @@ class Manifest(NamedTuple):
         lines = "".join(encode_line(sample_json(sample)) for sample in self.samples)
         return sha256_bytes(lines.encode("utf-8", "replace"))
 
+    @property
+    def white(self) -> float | None:
+        """The value that is white in images of more than 8 bits; None where there are none, or it is not the same in all."""
+        levels = {sample.white for sample in self.samples if sample.white is not None}
+        return levels.pop() if len(levels) == 1 else None
+
     def image_path(self, sample: Sample) -> Path:
         """Return the path of a sample's image file."""
         return self.root / sample.image
@@ -62,7 +68,7 @@ class Manifest(NamedTuple):
         """
         path = self.image_path(sample)
         content = images.read(path)
-        image = images.decode(content, str(path))
+        image = images.decode(content, str(path), sample.white)
         if sha256_bytes(content) != sample.sha256:
             raise DataFaultsError([broken("sha256-differs", path=path).at(self.root / MANIFEST)])
         return image
@@ -102,7 +108,7 @@ def manifest_rows(file: Path) -> Iterator[Row]:
         why = "not a file" if not stat.S_ISREG(status.st_mode) else "too large" if status.st_size > MAX_BYTES else None
         if why:  # opening a pipe would wait for ever
             raise DataFaultsError([broken("manifest-unreadable", why=why).at(file)])
-        with file.open("rb") as lines:
+        with regular_file(file) as lines:
             yield from _rows(file, lines)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)

@@ -32,7 +32,10 @@ DOUBTS = {
 
 @dataclass(frozen=True)
 class Measurement:
-    """What opening an image showed; `boxes` None: unknown. A fault forbids the manifest, a doubt becomes a warning."""
+    """What opening an image showed; `boxes` None: unknown. A fault forbids the manifest, a doubt becomes a warning.
+
+    `depth` and `white` are those of an image of more than 8 bits a channel; which value is white the whole set decides.
+    """
 
     source: SourceImage
     width: int = 0
@@ -42,6 +45,8 @@ class Measurement:
     boxes: tuple[Box, ...] | None = None
     box_ratio: float | None = None
     tight: bool = True
+    depth: images.Depth | None = None
+    white: float | None = None
     faults: tuple[Fault, ...] = ()
     doubts: tuple[str, ...] = ()
 
@@ -62,6 +67,7 @@ class Measurement:
             sha256=self.sha256,
             box_ratio=self.box_ratio,
             tight=self.tight,
+            white=self.white,
         )
 
 
@@ -72,7 +78,7 @@ def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measure
         image, *masks = (inside(root, path) for path in (source.image, *source.masks))
         if fault := file_fault("image", image, source.image):
             raise DataFaultsError([fault.at(root)])
-        width, height = images.decoded_size(image)
+        width, height, depth = images.measured(image)
         digest = sha256_file(image)
         mask, doubts = united_mask(image, masks, width, height) if masks else (None, ())
         if source.label is None and mask is None:
@@ -84,7 +90,7 @@ def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measure
         _require_listed_size(root, source, width, height)
         boxes = () if label == "normal" else None
         notes = (*source.doubts, *map(DOUBTS.__getitem__, doubts))
-        measured = Measurement(source, width, height, digest, label, boxes, doubts=notes)
+        measured = Measurement(source, width, height, digest, label, boxes, depth=depth, doubts=notes)
         if label == "normal":
             return measured
         return _drawn(root, measured, settings) if source.boxes else _masked(root, measured, mask, settings)
@@ -93,7 +99,7 @@ def measure(root: Path, source: SourceImage, settings: BuildSettings) -> Measure
     except TooManyMarksError:
         fault = broken("mask-marks", path=next(iter(source.masks), source.image), most=MAX_MARKS)
     except ImageError as error:
-        fault = broken(f"image-{error.reason}", path=source.image, limit=images.MAX_PIXELS)
+        fault = broken(f"image-{error.reason}", path=source.image, limit=images.MAX_PIXELS, why=error.why)
     except OSError as error:
         fault = broken("image-unreadable", path=source.image, why=error.strerror)
     return Measurement(source, faults=(fault.at(root),))

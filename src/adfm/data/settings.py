@@ -18,11 +18,13 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class BuildSettings(Settings):
     """What decides a manifest: masks to boxes, tiles, split. `workers` changes the speed alone.
 
+    `white` is the value shown as white in images of more than 8 bits; None: as their highest value demands.
     `split` None: the layout's own split where it has one, else fractions. `shares` are train, validation and test.
     `annotators` None: answers of several people to one image must agree.
     """
 
     layout: str = "auto"
+    white: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     annotators: Annotators | None = None
     dilate: float = Field(default=DEFAULT_RATIO, ge=0, le=1)
     min_area: int = Field(default=DEFAULT_MIN_AREA, ge=0)

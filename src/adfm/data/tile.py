@@ -129,7 +129,7 @@ def _cut(sample: Sample, *, root: Path, staging: Path, settings: BuildSettings) 
     assert settings.tile is not None
     # `..` is resolved in the text: the folder that the paths start from does not exist before it is published.
     path, *masks = (Path(os.path.normpath(root / path)) for path in (sample.image, *mask_paths(sample)))
-    image, size = images.load(path), (sample.width, sample.height)
+    image, size = images.load(path, sample.white), (sample.width, sample.height)
     # Of drawn boxes all of their area counts as marked.
     mask = united_mask(path, masks, *size)[0] if masks else filled(sample.boxes or (), *size)
     grid_of_tiles = grid(*size, settings.tile, settings.tile_overlap)
@@ -167,6 +167,7 @@ def _write(sample: Sample, image: Image.Image, mask: Mask, tile: Box, boxes: tup
         group=sample.group or sample.id,
         box_ratio=sample.box_ratio if boxes else None,
         tight=sample.tight or not boxes,
+        white=None,
     )
 
 

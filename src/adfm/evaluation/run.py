@@ -93,6 +93,7 @@ def prediction_of(sample: Sample, question: Question, answer: Answer) -> Predict
         log_odds=answer.log_odds,
         votes=answer.votes,
         group=sample.group,
+        white=sample.white,
         question_sha256=question.sha256,
     )
 

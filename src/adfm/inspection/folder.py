@@ -112,7 +112,7 @@ def inspect_file(
         sha256 = sha256_bytes(content)
         if earlier and earlier.decision != "ERROR" and earlier.sha256 == sha256:
             return earlier
-        part = Decoded.of(content, name, origin=str(file))
+        part = Decoded.of(content, name, origin=str(file), white=inspector.white)
         verdict = inspector.inspect(part)
     except ImageError as error:
         if alone:

@@ -5,6 +5,7 @@ Images are asked about one by one, so a score never depends on its neighbours.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,13 +36,16 @@ class Decoded:
     milliseconds: float
 
     @classmethod
-    def of(cls, source: Source, name: str | None = None, *, origin: str | None = None) -> Decoded:
+    def of(
+        cls, source: Source, name: str | None = None, *, origin: str | None = None, white: float | None = None
+    ) -> Decoded:
         """Read and decode an image, once. The hash is of exactly the bytes that were decoded.
 
         Args:
             source: a file, its bytes, or a Pillow image, which has no bytes and so no hash.
             name: what the verdict calls it. By default the file's name, or `image`.
             origin: what messages call it. By default the file's path, or `name`.
+            white: the value shown as white, of an image of more than 8 bits. Without one such an image is refused.
 
         Raises:
             ImageError: missing, not an image, damaged, or over the limits.
@@ -51,9 +55,9 @@ class Decoded:
             name, origin, source = name or Path(source).name, origin or str(source), images.read(Path(source))
         name = name or "image"
         if isinstance(source, bytes):
-            sha256, image = sha256_bytes(source), images.decode(source, origin or name)
+            sha256, image = sha256_bytes(source), images.decode(source, origin or name, white)
         else:
-            image = images.as_rgb(source, origin or name)
+            image = images.as_rgb(source, origin or name, white)
         return cls(image, name, sha256, milliseconds_since(started))
 
 
@@ -65,6 +69,7 @@ class Inspector:
         protocol: what it is asked. By default the model's own protocol.
         category: what the part is. The prompt names it.
         threshold: what decides beside the verdict that was read.
+        white: the value shown as white in images of more than 8 bits. Without one they are refused.
 
     Raises:
         ConfigError: the protocol shows reference images, or names no part and one is given.
@@ -77,11 +82,13 @@ class Inspector:
         protocol: Protocol | None = None,
         category: str | None = None,
         threshold: Threshold = READ_VERDICT,
+        white: float | None = None,
     ) -> None:
         self.model = model
         self.protocol = protocol or model.protocol
         self.category = category
         self.threshold = threshold
+        self.white = white
         if self.protocol.shots:
             raise ConfigError(
                 f"{model.name}: its protocol shows {self.protocol.shots} reference image(s) of good parts, and an "
@@ -98,6 +105,7 @@ class Inspector:
             "review_from": threshold.review_from,
             "protocol": self.protocol,
             "protocol_overrides": self.protocol.overrides(model.protocol),
+            "white": white,
         }
 
     @classmethod
@@ -114,6 +122,7 @@ class Inspector:
         votes: int = DEFAULT_VOTES,
         seed: int = 0,
         device: str | None = None,
+        white: float | None = None,
     ) -> Inspector:
         """Load a model, find its calibration and check that they belong together. Files are checked before weights load.
 
@@ -127,15 +136,19 @@ class Inspector:
             score: where scores come from, the odds of the verdict token or the share of `votes` sampled answers.
             seed: of the votes.
             device: torch device. By default the GPU, where there is one.
+            white: the value shown as white in images of more than 8 bits. By default that of the model's training.
 
         Raises:
             UserError: a model, calibration or setting that is missing, broken, or does not fit the others.
         """
+        from adfm.models.card import white_of
         from adfm.models.local import LocalModel
 
         model, decides, file = str(model), READ_VERDICT, None
         if (calibration is not None) + no_calibration + (threshold is not None) > 1:
             raise ConfigError("threshold, calibration, no_calibration: each excludes the others; give one of them")
+        if white is not None and not 0 < white < math.inf:
+            raise ConfigError(f"--white {white}: must be a number above 0")
         if threshold is not None:
             if not 0 <= threshold <= 1:
                 raise ConfigError(f"--threshold {threshold}: must be from 0 to 1")
@@ -151,6 +164,7 @@ class Inspector:
             protocol=local.protocol.with_flags(protocol),
             category=category,
             threshold=decides,
+            white=white or white_of(model),
         )
         if decides.calibration and file:
             require_made_for(
@@ -177,7 +191,7 @@ class Inspector:
         Raises:
             ImageError: not an image, damaged, over the limits, or of a shape that the model cannot read.
         """
-        part = source if isinstance(source, Decoded) else Decoded.of(source, name)
+        part = source if isinstance(source, Decoded) else Decoded.of(source, name, white=self.white)
         started = time.perf_counter()
         question = self.question(part.image, *part.image.size)
         answer = self.model.answer([question])[0]

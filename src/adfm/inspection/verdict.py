@@ -41,6 +41,7 @@ class Verdict:
         prompt_sha256: of the question that was asked. None where none was.
         threshold: P(anomalous) from which a part is NG. None where the read verdict alone decides.
         review_from: P(anomalous) from which a part is no longer OK.
+        white: the value shown as white in images of more than 8 bits. Left out where it is not known.
         protocol_overrides: the fields in which `protocol` is not the model's own.
     """
 
@@ -69,6 +70,7 @@ class Verdict:
     review_from: float | None
     protocol: Protocol
     protocol_overrides: dict[str, str | int | bool]
+    white: float | None = None
 
     @property
     def left_out(self) -> bool:
@@ -78,7 +80,7 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """Return the content of the verdict's file and of its line in `results.jsonl`."""
         row: dict[str, Any] = _FORMAT.dump_python(self, mode="json")
-        return row
+        return {name: value for name, value in row.items() if name != "white" or value is not None}
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Verdict:

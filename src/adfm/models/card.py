@@ -20,12 +20,16 @@ Name = Annotated[str, Field(max_length=1000)]
 
 
 class TrainedOn(Settings):
-    """What a training saw: hashes of the manifest's samples and of the resolved recipe, the seed and the start model."""
+    """What a training saw: hashes of the manifest's samples and of the resolved recipe, the seed and the start model.
+
+    `white` is the value that was white in images of more than 8 bits.
+    """
 
     manifest_sha256: Name | None
     recipe_sha256: Name
     seed: int
     start: Name
+    white: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class ModelCard(Settings):
@@ -64,6 +68,12 @@ def protocol_of(model: str) -> Protocol:
     """Return the protocol that a model was trained for. A model without one has the default."""
     card = read_card(model)
     return card.protocol if card else DEFAULT
+
+
+def white_of(model: str) -> float | None:
+    """Return the value that was white in the images of more than 8 bits that a model was trained on, None if unknown."""
+    card = read_card(model)
+    return card.trained_on.white if card and card.trained_on else None
 
 
 def _hub_file(model: str) -> Path | None:

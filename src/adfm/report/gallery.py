@@ -132,7 +132,7 @@ def _part(inputs: ReportInputs, shown: Prediction, key: str) -> Part:
         height=shown.height,
         unit=round(max(shown.width, shown.height) / 100, 3),
         shown=shown_size(shown.width, shown.height),
-        thumbnail=embed(inputs, shown.image),
+        thumbnail=embed(inputs, shown),
         true=_marks([Region(box, "") for box in shown.boxes or ()]),
         boxes_known=shown.boxes is not None,
         answers=tuple(answers),
@@ -176,7 +176,7 @@ def _marks(regions: Sequence[Region]) -> tuple[Mark, ...]:
     return tuple(marks)
 
 
-def embed(inputs: ReportInputs, image: str) -> Thumbnail | None:
+def embed(inputs: ReportInputs, shown: Prediction) -> Thumbnail | None:
     """Return an image shrunk to `SIDE` as a data URI; None where it cannot be read, which the page then says.
 
     Small images stay PNG, pixel for pixel; larger ones become JPEG.
@@ -189,14 +189,16 @@ def embed(inputs: ReportInputs, image: str) -> Thumbnail | None:
         return None
     roots = (inputs.images_root, *inputs.sources)
     try:
-        path = (inputs.images_root / image).resolve()
+        path = (inputs.images_root / shown.image).resolve()
     except (OSError, ValueError, RuntimeError):  # a loop of links, or no name at all
         return None
     if not any(path.is_relative_to(root.resolve()) for root in roots):
         places = " and ".join(map(str, roots))
-        raise DataError(f"{image!r:.200}: is outside {places}, so it is not shown; give the --data that it is from")
+        raise DataError(
+            f"{shown.image!r:.200}: is outside {places}, so it is not shown; give the --data that it is from"
+        )
     try:
-        opened = load(path)
+        opened = load(path, shown.white)
     except ImageError:
         return None
     small = max(opened.size) <= SIDE // 2

@@ -123,7 +123,7 @@ def train_opened(
     journal.close()
     if stop.asked is not None and done < settings.steps:
         raise stop.stopped(f"after step {done} of {settings.steps}, which is saved")
-    final = save_final(run, trainer.model, subject, settings, manifest.sha256 if manifest else None)
+    final = save_final(run, trainer.model, subject, settings, manifest)
     if is_first_process():
         write_json(run / SUMMARY, _summary(settings, journal))
     return final

@@ -16,6 +16,7 @@ import torch
 from peft import LoraConfig, PeftModel
 
 from adfm.config import dump_settings
+from adfm.data.manifest import Manifest
 from adfm.errors import ConfigError, ModelError, WriteError, nearest
 from adfm.geometry import FrameOf
 from adfm.models.card import ModelCard, TrainedOn, protocol_of, write_card
@@ -136,20 +137,21 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def save_final(run: Path, weights: Any, subject: Subject, settings: TrainSettings, manifest: str | None) -> Path:
+def save_final(run: Path, weights: Any, subject: Subject, settings: TrainSettings, manifest: Manifest | None) -> Path:
     """Write `final/`: the model (an adapter merged), its processor and its card. Two lines of transformers load it.
 
-    `manifest` is the hash of what was trained on, None where that is no manifest.
+    `manifest` is what was trained on, None where that is no manifest.
 
     Raises:
         NotFiniteError: a weight is not finite, perhaps only once the adapter was merged.
         WriteError: it cannot be written.
     """
     trained_on = TrainedOn(
-        manifest_sha256=manifest,
+        manifest_sha256=manifest.sha256 if manifest else None,
         recipe_sha256=sha256_bytes(dump_settings(settings).encode()),
         seed=settings.seed,
         start=settings.model,
+        white=manifest.white if manifest else None,
     )
     merged = weights.merge_and_unload() if isinstance(weights, PeftModel) else weights
     require_finite_weights("the final model", merged)

@@ -18,13 +18,15 @@ from adfm.data.faults import Broken, broken
 from adfm.data.marks import file_fault
 from adfm.errors import DataError, ImageError
 from adfm.records import Sample
-from adfm.storage import sha256_bytes, sha256_file
+from adfm.storage import read_file, sha256_bytes, sha256_file
 
 THUMB = 32  # side of a thumbnail, px
 
 Thumb = NDArray[np.uint8]
 
-_FORMATS = {".jpg": "JPEG", ".tif": "TIFF"}  # of the suffixes that are not their format's name
+_FORMATS = dict.fromkeys(images.JPEG_SUFFIXES, "JPEG") | {
+    ".tif": "TIFF"
+}  # of the suffixes that are not their format's name
 _LINE = re.compile(r"(?P<sha256>[0-9a-fA-F]{64})(?:\s+\*?(?P<why>.*))?")
 _PLAIN = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "La", "RGBa")
 
@@ -67,10 +69,10 @@ def look(sample: Sample, place: Path, known: Mapping[str, str]) -> Look:
     if fault := file_fault("image", place, place):
         return Look((fault,))
     try:
-        head, pixels = images.load_with_header(place)
+        head, pixels = images.load_with_header(place, sample.white)
         digest = sha256_file(place)
     except ImageError as error:
-        return Look((broken(f"image-{error.reason}", path=place, limit=images.MAX_PIXELS),))
+        return Look((broken(f"image-{error.reason}", path=place, limit=images.MAX_PIXELS, why=error.why),))
     except OSError as error:
         return Look((broken("image-unreadable", path=place, why=error.strerror),))
     faults, listed, (width, height) = [*_header_faults(place, head)], (sample.width, sample.height), pixels.size
@@ -93,8 +95,8 @@ def _header_faults(place: Path, head: images.Header) -> Iterator[Broken]:
     suffix = place.suffix.lower()
     if suffix in images.SUFFIXES and _FORMATS.get(suffix, suffix[1:].upper()) != head.format:
         yield broken("image-suffix", path=place, format=head.format)
-    if head.several:
-        yield broken("image-frames", path=place)
+    if head.previews:
+        yield broken("image-previews", path=place)
     if head.deep:
         yield broken("image-depth", path=place, mode=head.mode)
     elif head.mode not in _PLAIN:
@@ -110,7 +112,7 @@ def read_known(path: Path) -> dict[str, str]:
         DataError: the file cannot be read, or a line does not begin with 64 hexadecimal digits.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_file(path).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as a list of hashes ({error})") from error
     known = {}
