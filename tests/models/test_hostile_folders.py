@@ -17,6 +17,7 @@ from adfm.errors import ModelError
 from adfm.models import adapter as adapters
 from adfm.models import boundary, files, local, processor, trial
 from adfm.models import folder as folders
+from adfm.models.card import protocol_of
 from adfm.models.files import load_weights, revision_of
 from adfm.models.local import LocalModel
 
@@ -267,6 +268,13 @@ def test_a_hub_id_is_checked_as_a_folder_is(
         LocalModel.load("some/one", device="cpu")
     with pytest.raises(ModelError, match="nobody/no-such-model"):
         LocalModel.load("nobody/no-such-model", device="cpu")
+
+
+@pytest.mark.parametrize("change", [pipe("adfm.json"), link("adfm.json", "{out}/adfm.json")], ids=["pipe", "link"])
+def test_a_card_is_checked_before_it_is_read(change: Callable[[Path], None], copy: Path) -> None:
+    change(copy)
+    with guard(5), pytest.raises(ModelError, match=r"adfm\.json"):
+        protocol_of(str(copy))
 
 
 def test_a_pipe_is_never_waited_for(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from adfm import __version__
 from adfm.config import Settings, read_json_settings
 from adfm.errors import ModelError
 from adfm.models.files import base_of, resolve
+from adfm.models.folder import check_folder
 from adfm.reasoning import DEFAULT, Protocol
 from adfm.storage import write_json
 
@@ -52,10 +53,12 @@ def read_card(model: str) -> ModelCard | None:
     """Return the card of a model folder, hub id or `nano`, or of the base model of an adapter. None where it has none.
 
     Raises:
-        ModelError: the model cannot be found, or its card is not valid.
+        ModelError: the model cannot be found, its folder holds what it must not, or its card is not valid.
     """
     folder = resolve(model)
     for place in dict.fromkeys((folder, base_of(folder))):
+        if Path(place).is_dir():
+            check_folder(Path(place))
         file = Path(place) / CARD if Path(place).is_dir() else _hub_file(place)
         if file is None or not file.exists():
             continue
