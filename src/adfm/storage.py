@@ -287,7 +287,8 @@ def published_folder(target: Path) -> Iterator[Path]:
             raise UserError(f"{target}: another process is making it; wait for that one or give another --out folder")
         try:
             with writing(target):
-                _empty(staging)
+                for left in staging.iterdir():
+                    _remove(left)
                 yield staging
                 sync_tree(staging)
                 require_new_folder(target)
@@ -299,12 +300,11 @@ def published_folder(target: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -316,7 +316,7 @@ def remove_leftovers(folder: Path) -> None:
                 handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
                 try:
                     if lock(handle):
-                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+                        _remove(path)
                 finally:
                     os.close(handle)
         folders[:] = [name for name in folders if not name.endswith(STAGING)]

@@ -61,18 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, UserError):
             return fail(str(error), error.exit_code)
         if isinstance(error, OSError) and error.errno is not None:
-            return fail(_refused_by_the_system(error))
+            where = "the system" if error.filename is None else os.fsdecode(error.filename)
+            return fail(f"{where}: {error.strerror}; free or fix that and run again")
         if isinstance(error, MemoryError):
             return fail("there is not enough memory for this; use smaller images, a smaller batch or a smaller model")
         return fail(f"internal error: {type(error).__name__}: {error} ({_kept_traceback()})", 101)
-
-
-def _refused_by_the_system(error: OSError) -> str:
-    """Return what the system refused, in one line: no room, no right, no such file, no folder for temporary files."""
-    where = error.filename if error.filename is not None else "the system"
-    return (
-        f"{os.fsdecode(where) if isinstance(where, bytes) else where}: {error.strerror}; free or fix that and run again"
-    )
 
 
 def _kept_traceback() -> str:

@@ -73,7 +73,8 @@ def _marked(stored: images.StoredMask) -> tuple[Mask, list[_Doubt]]:
         return _by_alpha(level, stored.alpha), []
     cut, doubts = _cut(level, lossy=stored.lossy)
     marked = level if level.dtype == np.bool_ else level > cut
-    if marked.all() and _several(codes):
+    # Codes that differ by more than noise are not those of one colour.
+    if marked.all() and np.ptp(codes.astype(float), axis=(0, 1)).max() * 8 > codes.max():
         raise _UnclearError("nothing in it is black")
     if codes.ndim == 3 and not stored.lossy and any((codes[:, :, 0] != codes[:, :, n]).any() for n in (1, 2)):
         doubts.append(("mask-colour", {}))
@@ -139,12 +140,6 @@ def _many(level: NDArray[Any]) -> bool:
         if len(known) > LEVELS:
             return True
     return False
-
-
-def _several(codes: NDArray[Any]) -> bool:
-    """Whether the codes are not those of one colour, apart from noise."""
-    spread = (codes.max(axis=(0, 1)).astype(float) - codes.min(axis=(0, 1))).max()
-    return bool(spread * 8 > codes.max())
 
 
 def file_fault(kind: Literal["image", "mask"], path: Path, shown: Path) -> Broken | None:

@@ -61,7 +61,11 @@ def near_duplicates(seen: Sequence[Seen]) -> Iterator[tuple[int, Broken]]:
     """
     thumbs = np.array([image.thumb for image in seen], np.float32).reshape(-1, THUMB, THUMB) - 128
     means = _Means(seen, thumbs)
-    owners = np.array([[*same] for same in zip(*map(_numbered, _owners(seen)), strict=True)], np.int64)
+    samples = [image.line.sample for image in seen]
+    # Numbers of each image's file and group. Without a group it has one of its own.
+    groups = [f"of {n}" if sample.group is None else f"group {sample.group}" for n, sample in enumerate(samples)]
+    names = [sample.sha256 for sample in samples], groups
+    owners = np.stack([np.unique(each, return_inverse=True)[1] for each in names], axis=1).astype(np.int64)
     for one, other in combinations(SPLITS, 2):
         left, right = (np.flatnonzero([image.line.sample.split == s for image in seen]) for s in (one, other))
         best: dict[int, Pair] = {}
@@ -73,20 +77,6 @@ def near_duplicates(seen: Sequence[Seen]) -> Iterator[tuple[int, Broken]]:
             if (known is None or pair.distance < known.distance) and means.alike(pair):
                 best[pair.right] = pair
         yield from (_fault(seen, pair) for pair in best.values())
-
-
-def _owners(seen: Sequence[Seen]) -> tuple[list[object], list[object]]:
-    """Return for each image its file and its group, which no other image has where it has none."""
-    samples = [image.line.sample for image in seen]
-    return [sample.sha256 for sample in samples], [
-        (n, None) if s.group is None else s.group for n, s in enumerate(samples)
-    ]
-
-
-def _numbered(values: list[object]) -> list[int]:
-    """Return a number for each value, the same one for equal values."""
-    numbers: dict[object, int] = {}
-    return [numbers.setdefault(value, len(numbers)) for value in values]
 
 
 def _fault(seen: Sequence[Seen], pair: Pair) -> tuple[int, Broken]:
