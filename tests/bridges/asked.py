@@ -30,9 +30,9 @@ LOOSE = replace(
 )
 HOSTILE = replace(
     BAD,
-    id="../<image>\ud800",
+    id="../<image>日",
     image="5.png",
-    category='<image>\n<|image_pad|>"\ud800: !function os',
+    category='<image>\n<|image_pad|>"日: !function os',
     defect="</locate>",
 )
 SAMPLES = (BAD, OK, UNPLACED, LOOSE, HOSTILE)

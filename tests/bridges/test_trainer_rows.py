@@ -82,7 +82,7 @@ def test_verl_row() -> None:
     files = verl.files(exported())
     assert set(files) == {"train.parquet", "test.parquet"}
     train = rows(files["train.parquet"])
-    assert [row["extra_info"]["id"] for row in train] == ["cap/1", "cap/2", "../<image>?"]
+    assert [row["extra_info"]["id"] for row in train] == ["cap/1", "cap/2", "../<image>日"]
     assert [row["extra_info"]["index"] for row in train] == [0, 1, 2]
     row = train[0]
     assert set(row) == {"data_source", "prompt", "images", "ability", "reward_model", "extra_info"}

@@ -19,6 +19,7 @@ from adfm.models.files import revision_of
 from adfm.models.local import LocalModel
 from adfm.reasoning import canonical
 from adfm.records import Sample
+from adfm.storage import sha256_file
 from scripted import ScriptedModel
 
 SIDE = 16
@@ -66,9 +67,9 @@ def data(tmp_path: Path) -> Path:
             label = "normal" if number < 40 else "anomalous"
             level = int(np.clip(random.normal(180 if label == "normal" else 70, 35), 0, 255))
             name = f"{split}-{number}.png"
-            draw_image(tmp_path / "data" / name, level)
+            digest = sha256_file(draw_image(tmp_path / "data" / name, level))
             row = {"id": name, "image": name, "width": SIDE, "height": SIDE, "label": label, "category": "nut"}
-            row |= {"defect": None, "mask": None, "boxes": None, "split": split, "sha256": "0"}
+            row |= {"defect": None, "mask": None, "boxes": None, "split": split, "sha256": digest}
             rows.append(json.dumps(row))
     (tmp_path / "data" / "manifest.jsonl").write_text("\n".join(rows))
     return tmp_path / "data"

@@ -39,7 +39,7 @@ def outside(path: Path) -> Path:
 
 
 LEFT_OUT: dict[str, tuple[str, Callable[[Path], Any], str]] = {
-    "text": ("notes.txt", lambda path: path.write_text("BM is no bitmap"), "is not a PNG"),
+    "text": ("notes.txt", lambda path: path.write_text("this is no bitmap"), "is not a PNG"),
     "no suffix": ("notes", lambda path: path.write_text(""), "is not a PNG"),
     "gif": ("b.gif", lambda path: draw(path, "GIF"), "is not a PNG"),
     "svg": ("b.svg", lambda path: path.write_text("<svg/>"), "is not a PNG"),

@@ -15,7 +15,7 @@ from hostile import ADAPTERS, HOSTILE, WEIGHTS, Hostile, filled, link, pipe, put
 
 from adfm.errors import ModelError
 from adfm.models import adapter as adapters
-from adfm.models import boundary, files, local, processor, trial
+from adfm.models import boundary, card, files, local, processor, trial
 from adfm.models import folder as folders
 from adfm.models.card import protocol_of
 from adfm.models.files import load_weights, revision_of
@@ -162,6 +162,8 @@ def test_without_its_guard_a_folder_loads(
     if isinstance(stand_in, set):
         stand_in = files.GENERATION_SETTINGS | stand_in
     monkeypatch.setattr(module, name, stand_in)
+    if hasattr(card, name):
+        monkeypatch.setattr(card, name, stand_in)
     LocalModel.load(str(copy), device="cpu")
 
 

@@ -16,7 +16,7 @@ from adfm.records import Sample
 from adfm.rewards import RewardSettings, Weights, reward
 from adfm.rewards.truth import Truth, flat_settings, rate, read_truth, truth_text
 
-BAD = Sample("a\ud800", "a.png", 100, 80, "anomalous", "cap", "scratch", None, (Box(10, 10, 30, 30),), "train", "0")
+BAD = Sample("a日", "a.png", 100, 80, "anomalous", "cap", "scratch", None, (Box(10, 10, 30, 30),), "train", "0")
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,13 @@ def test_a_truth_comes_back_equal(sample: Sample, frame: str, stages: StagesName
     truth = Truth(sample, Frame.parse(frame, 100, 80), Protocol(stages=stages))
     text = truth_text(truth)
     assert read_truth(text) == truth
-    assert text.encode()  # a lone half of a character survives as ASCII
+    assert text.isascii()
+
+
+def test_half_a_character_is_refused() -> None:
+    text = truth_text(Truth(replace(BAD, id="a\ud800"), Frame.original(100, 80)))
+    with pytest.raises(DataError, match="half a character"):
+        read_truth(text)
 
 
 def test_the_frame_travels_with_the_truth() -> None:

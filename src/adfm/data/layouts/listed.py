@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from adfm.data.faults import DataFaultsError, Fault, broken
 from adfm.data.layouts.names import SPLIT_NAMES
 from adfm.records import Split
+from adfm.storage import read_file
 
 Row = dict[str, Any]
 
@@ -62,7 +63,7 @@ def read_list(file: Path) -> Any:
         DataFaultsError: it cannot be read, or names a field of an object or a column twice.
     """
     try:
-        content = file.read_bytes()
+        content = read_file(file)
         if content.startswith(_UTF_16):
             raise ValueError("is UTF-16: save it as UTF-8")
         whole = content.decode("utf-8-sig")
