@@ -40,7 +40,7 @@ results: setup ## the table of docs/results.md: nano adapted to real sets
 
 kills: export OMP_NUM_THREADS := 1
 kills: setup ## 200 random kills and every call of the save path: docs/development/kills.md (about an hour)
-	$(BIN)/python tests/kill/kills.py > docs/development/kills.md
+	$(BIN)/python tests/kill/kills.py > docs/development/kills.new && mv docs/development/kills.new docs/development/kills.md
 
 lint: setup ## style, types and the one-way rule of imports
 	$(BIN)/ruff check .
