@@ -72,7 +72,6 @@ def test_control_a_checkpoint_that_is_written_in_place_is_found(
     tiny: Path, parts_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("adfm.training.engine.publish_folder", in_place)
-    monkeypatch.setattr("adfm.training.engine.require_complete", lambda _: None)
     _, wrong = differing(trainings(tiny, parts_data, tmp_path)["sft"], tmp_path, enough=1)
     assert wrong
 
