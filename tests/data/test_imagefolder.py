@@ -11,7 +11,7 @@ import pytest
 
 from adfm.data.build import build
 from adfm.data.faults import DataFaultsError
-from adfm.data.layouts import LAYOUTS, SourceImage, choose, stated
+from adfm.data.layouts import LAYOUTS, SourceImage, choose, names
 from adfm.data.manifest import read_manifest
 from adfm.data.settings import BuildSettings
 from adfm.errors import DataError
@@ -273,7 +273,7 @@ def test_control_a_truth_from_no_list_would_be_a_defect(
     tmp_path: Path, draw_image: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = table(lay(tmp_path / "set", draw_image, "a.png", "b.png"), "file_name,label", "a.png,maybe", "b.png,0")
-    monkeypatch.setattr(stated, "_UNDECIDED", frozenset())
+    monkeypatch.setattr(names, "_NO_TRUTH", frozenset())
     assert {each.image.name: each.label for each in read(root)} == {"a.png": "anomalous", "b.png": "normal"}
 
 

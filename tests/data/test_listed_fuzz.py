@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from adfm.data.faults import DataFaultsError
-from adfm.data.layouts import LAYOUTS, Layout, choose, columns, drawn, listed, listed_images, stated, studio
+from adfm.data.layouts import LAYOUTS, Layout, choose, columns, drawn, listed, listed_images, names, studio
 from adfm.data.measure import corners, measure
 from adfm.data.settings import BuildSettings
 
@@ -505,7 +505,7 @@ def test_any_change_of_what_says_no_truth_is_without_effect_or_refused(name: str
         ("coco", "annotation id twice", (listed, "Counter"), lambda _values: {}),
         ("coco", "outline elsewhere", (drawn, "_agree"), lambda _box, _drawn: True),
         ("label-studio", "unknown type", (studio, "SILENT"), frozenset({"cuboidlabels"})),
-        ("json lines", "unknown truth", (stated, "_UNDECIDED"), frozenset()),
+        ("json lines", "unknown truth", (names, "_NO_TRUTH"), frozenset()),
         ("table", "another truth column", (columns, "_TRUTHS"), frozenset()),
     ],
 )

@@ -65,11 +65,14 @@ SPLIT_NAMES: dict[str, Split] = {
 }
 SPLIT_IN_PATH = re.compile(rf"(?<![a-z])({'|'.join(sorted(SPLIT_NAMES, key=len, reverse=True))})(?![a-z])")
 
+NO_TRUTH = "parts of unknown truth"
 _MASK_WORDS = frozenset({"mask", "masks", "gt", "groundtruth", "segmentation"})
 _NEGATIONS = frozenset({"no", "non", "not", "without", "free"})
+# Names of classes that leave open whether a part is normal. With "yes" it depends on a question that no folder or list says.
 _NO_TRUTH = _set(
-    "unlabelled unlabeled unknown unsorted undecided uncertain unclear review todo ignore ignored unused tmp "
-    "temp old backup bak"
+    "unlabelled unlabeled unclassified unchecked unknown unsorted unsure uncertain unclear undecided undefined ambiguous "
+    "maybe perhaps possible probably doubtful borderline review pending todo to_do tbd skip skipped ignore ignored unused tmp temp "
+    "old backup bak na n_a nan none null nil yes no y n t f positive negative pos neg background void"
 )
 _DERIVED = _set(
     "overlay overlays heatmap heatmaps visualization visualizations visualisation visualisations vis results predictions "
@@ -179,7 +182,12 @@ def doubt(name: str) -> str | None:
         return "masks"
     if _words(name) in _DERIVED:
         return "images made from parts"
-    return "parts of unknown truth" if _words(name) in _NO_TRUTH else None
+    return NO_TRUTH if _words(name) in _NO_TRUTH else None
+
+
+def is_class(name: str) -> bool:
+    """Whether a name can be believed as that of a class: of normal parts, of defective ones, or of a type of defect."""
+    return is_normal(name) or is_defective(name) or doubt(name) not in ("OK", NO_TRUTH)
 
 
 def may_be_split(name: str) -> bool:

@@ -9,21 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from adfm.data.faults import DataFaultsError, broken
+from adfm.data.layouts import names
 from adfm.data.layouts.listed import Row, exists, is_file
-from adfm.data.layouts.names import NORMAL, SPLIT_IN_PATH, SPLIT_NAMES
 from adfm.data.layouts.walk import SourceImage, image_files, truth
 from adfm.geometry import Box
 from adfm.records import Label, Split
 
 _PLAIN = re.compile(r"[\W_]+")
-# What is no name of a class. With "yes" it depends on the question, which no list says.
-_UNDECIDED = frozenset(
-    {"na", "nan", "none", "null", "nil", "unknown", "unsure", "uncertain", "unclear", "undecided", "undefined"}
-    | {"ambiguous", "maybe", "perhaps", "possible", "probably", "doubtful", "borderline", "notsure", "unlabeled"}
-    | {"unlabelled", "unclassified", "unchecked", "todo", "tbd", "pending", "review", "skip", "skipped", "ignore"}
-    | {"ignored", "yes", "no", "y", "n", "t", "f", "positive", "negative", "pos", "neg", "background", "void"}
-)
-_NEGATIONS = frozenset({"no", "non", "not", "without", "free"})
 _KNOWN = {"0": "normal", "false": "normal", "1": "defect", "true": "defect"}
 
 
@@ -67,7 +59,7 @@ def named_class(value: Any) -> str:
         number = f"{float(plain.replace(',', '.')):g}"
     if known := _KNOWN.get(number or plain.lower()):
         return known
-    if number or not _PLAIN.sub("", plain) or _unclear(plain):
+    if number or not _PLAIN.sub("", plain) or not names.is_class(plain):
         raise ValueError(f"{value!r:.60} does not say whether it is normal: use 0, 1 or the name of a class")
     return plain
 
@@ -78,16 +70,9 @@ def shape_class(name: str) -> str:
     Raises:
         ValueError: it does not say whether it is a defect.
     """
-    if _unclear(name):
+    if not names.is_class(name):
         raise ValueError(f"its class {name!r:.60} does not say whether it is a defect")
     return name.strip() if _PLAIN.sub("", name) else ""
-
-
-def _unclear(name: str) -> bool:
-    """Whether the name of a class says nothing, or speaks of OK and is no name of it (`no scratch`, `good weld`)."""
-    words = _PLAIN.split(name.lower())
-    is_type = truth(name)[1] is not None
-    return "".join(words) in _UNDECIDED or (is_type and bool({*words} & (_NEGATIONS | NORMAL)))
 
 
 def sides(row: Row, width: str, height: str) -> tuple[int, int] | None:
@@ -120,8 +105,8 @@ def one_size(sizes: Iterable[tuple[int, int] | None]) -> tuple[int, int] | None:
 
 def split_in(path: Path) -> Split | None:
     """Return the split that a relative path names last (`train/...`, `instances_val2017.json`), or None."""
-    names = SPLIT_IN_PATH.findall(path.as_posix().lower())
-    return SPLIT_NAMES[names[-1]] if names else None
+    found = names.SPLIT_IN_PATH.findall(path.as_posix().lower())
+    return names.SPLIT_NAMES[found[-1]] if found else None
 
 
 def split_of(row: Row, path: Path) -> Split | None:
@@ -130,10 +115,10 @@ def split_of(row: Row, path: Path) -> Split | None:
     Raises:
         ValueError: the entry names no split that is known, or another one than its path.
     """
-    given = str(next(filter(None, (row.get(name) for name in ("split", "subset"))), "")).strip().lower()
-    if given and given not in SPLIT_NAMES:
-        raise ValueError(f"'{given:.60}' is no split (known: {', '.join(SPLIT_NAMES)})")
-    named, own = SPLIT_NAMES.get(given), split_in(path)
+    given = str(next(filter(None, (row.get(name) for name in ("split", "subset"))), "")).strip()
+    named, own = names.split_of(given), split_in(path)
+    if given and not named:
+        raise ValueError(f"'{given:.60}' is no split (known: {', '.join(names.SPLIT_NAMES)})")
     if named and own and named != own:
         raise ValueError(f"it says the split {named}, its path says {own}")
     return named or own
@@ -191,7 +176,7 @@ def listed_image(
     masks: tuple[Path, ...] = ()
     if mask and exists(
         root / mask, Path.is_dir
-    ):  # another folder is that of all masks, and says nothing about the image
+    ):  # any other folder is that of all masks, and says nothing about the image
         masks = tuple(path.relative_to(root) for path in image_files(root / mask) if mask.name == image.stem)
     elif mask and (defect or is_file(root / mask)):
         masks = (mask,)
