@@ -128,9 +128,7 @@ def train_arm(arm: Arm, settings: SftSettings | GrpoSettings, progress: Progress
     run = Path(settings.out)
     if (run / "summary.json").is_file():
         return str(run / "final")
-    resume = any((run / "checkpoints").glob("step-*"))
-    if not resume:
-        (run / "config.yaml").unlink(missing_ok=True)  # stopped before its first checkpoint: begin again
+    resume = (run / MARKER).is_file()
 
     def step(number: int, steps: int, row: dict[str, float]) -> None:
         progress(f"training {arm.name}  {row.get('reward/total', row.get('loss', 0.0)):.2f}", number, steps)
