@@ -39,7 +39,7 @@ results: setup ## the table of docs/results.md: nano adapted to real sets
 	$(BIN)/python benchmarks/results.py $(DATA) --out runs/results --sets $(SETS)
 
 kills: export OMP_NUM_THREADS := 1
-kills: setup ## 200 random kills and every call of the save path: docs/development/kills.md (about an hour)
+kills: setup ## 200 random kills and every call of the save path: docs/development/kills.md (about ten minutes)
 	$(BIN)/python tests/kill/kills.py > docs/development/kills.new && mv docs/development/kills.new docs/development/kills.md
 
 lint: setup ## style, types and the one-way rule of imports
